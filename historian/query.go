@@ -1,0 +1,52 @@
+package historian
+
+import "edge/historian/journal"
+
+// Range asks for one metric between From (inclusive) and To (exclusive), stitched over its type epochs.
+type Range struct {
+	Group, Node, Device, Metric string
+	From, To                    journal.Millis
+	Limit                       int // samples at most; 0: 10,000
+}
+
+// Samples is the answer to a Range without points, oldest first.
+type Samples struct {
+	Samples []journal.Sample
+	Gaps    []Gap
+	Next    journal.Millis // where to go on when Limit was reached; 0 when complete
+}
+
+// Bucket is one column of a downsampled range [T, T+width).
+type Bucket struct {
+	T              journal.Millis
+	Min, Max, Mean float64 // Mean is time-weighted and stepped; NaN when Count is 0 and nothing is carried in
+	Last           float64
+	Count          int
+	Quality        journal.Quality // the worst in the bucket
+}
+
+// Gap is a stretch without truth: the node was dead, or samples are missing.
+type Gap struct {
+	From, To journal.Millis // To 0: it lasts
+	Cause    string
+}
+
+// EventQuery asks for events, newest first.
+type EventQuery struct {
+	Kinds       []journal.EventKind // empty: all
+	Group, Node string              // empty: all
+	From, To    journal.Millis      // To 0: now
+	Limit       int                 // 0: 100, at most 1,000
+	After       journal.Index       // go on below this event's index; 0: from the newest
+}
+
+// Stats are the historian's counters and sizes.
+type Stats struct {
+	Series         int
+	SamplesTotal   uint64 // samples at rest and in the head
+	Bytes          int64  // all files of the historian, journal not counted
+	BytesPerSample float64
+	Head           int // samples held in memory, not yet in a block
+	Duplicates     uint64
+	Late           uint64
+}

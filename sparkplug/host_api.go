@@ -1,0 +1,88 @@
+package sparkplug
+
+import "time"
+
+// Message is an MQTT message as the host sees it.
+type Message struct {
+	Topic    string
+	Payload  []byte
+	Retain   bool
+	ClientID string // its publisher; empty when not known (a host that is an MQTT client itself)
+}
+
+// Session is an MQTT session event as the host sees it.
+type Session struct {
+	ClientID, Address string
+	TLS               bool
+	Connected         bool
+	Reason            string // why it ended, for an operator
+}
+
+// Input is one step's input: exactly one of the pointers is set, or none for a tick.
+type Input struct {
+	Message *Message
+	Session *Session
+	Lost    bool // the host's own connection to its server is lost: every node becomes stale
+}
+
+// Sample is one value to be recorded. Transient metrics never become samples.
+type Sample struct {
+	Group, Node, Device, Metric string
+	At, Received                time.Time
+	Value                       Value
+	Quality                     uint16 // Sparkplug's code: 0, 192, 500
+	Historical, Birth           bool
+}
+
+// EventKind names a host event; the pipeline maps it to the journal's kinds.
+type EventKind uint8
+
+// The host's events.
+const (
+	NodeBorn EventKind = iota + 1
+	NodeDied
+	DeviceBorn
+	DeviceDied
+	SeqGap
+	RebirthAsked
+	RebirthDone
+)
+
+// Event is something the host saw or decided.
+type Event struct {
+	Kind                EventKind
+	At                  time.Time
+	Group, Node, Device string
+	Reason              string
+	BdSeq               int    // -1: none
+	Payload             []byte // NodeBorn, DeviceBorn: the birth as received
+}
+
+// Publish is a message that the host wants sent.
+type Publish struct {
+	Topic   string
+	Payload []byte
+	QoS     byte
+	Retain  bool
+}
+
+// Output is what one step wants done, in this order: Events and Samples to the journal in the order of
+// their Seq-ordered arrival (a birth's event stands before its samples), Changed to whoever shows live values, Publish to the router.
+type Output struct {
+	Records []Record    // samples and events in the order they are true
+	Changed []MetricRef // metrics whose view changed in this step
+	Nodes   []NodeRef   // nodes whose own view changed (state, devices, counters)
+	Publish []Publish
+}
+
+// Record is a Sample or an Event; exactly one is set.
+type Record struct {
+	Sample *Sample
+	Event  *Event
+}
+
+// NodeRef names a node.
+type NodeRef struct{ Group, Node string }
+
+// MetricRef names a metric.
+type MetricRef struct{ Group, Node, Device, Name string }

@@ -1,0 +1,53 @@
+package sparkplug
+
+// DataType is a Sparkplug datatype code (specification 3.0, section 6.4.16).
+type DataType uint8
+
+// The datatypes. Unknown is never sent.
+const (
+	Unknown DataType = iota
+	Int8
+	Int16
+	Int32
+	Int64
+	UInt8
+	UInt16
+	UInt32
+	UInt64
+	Float
+	Double
+	Boolean
+	String
+	DateTime
+	Text
+	UUID
+	DataSet
+	Bytes
+	File
+	Template
+	PropertySet
+	PropertySetList
+	Int8Array
+	Int16Array
+	Int32Array
+	Int64Array
+	UInt8Array
+	UInt16Array
+	UInt32Array
+	UInt64Array
+	FloatArray
+	DoubleArray
+	BooleanArray
+	StringArray
+	DateTimeArray
+)
+
+// Value is one typed value, in the same form as journal.Value: Num for numbers (integers sign-extended
+// two's complement, Float as Float32bits, Double as Float64bits, Boolean 0 or 1, DateTime in ms),
+// Bytes for text, bytes, arrays (as in bytes_value) and the protobuf bytes of data sets and templates.
+type Value struct {
+	Type  DataType
+	Null  bool
+	Num   uint64
+	Bytes []byte
+}

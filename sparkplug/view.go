@@ -1,0 +1,78 @@
+package sparkplug
+
+import "time"
+
+// State is what the host knows of a node or a device.
+type State string
+
+// The states. Unknown: nothing was heard since the host started, or it was heard without a birth.
+const (
+	StateOnline  State = "online"
+	StateOffline State = "offline"
+	StateUnknown State = "unknown"
+)
+
+// Quality is what a reader may believe of a metric's value; the words of the HTTP interface.
+type Quality string
+
+// The six qualities.
+const (
+	QualityGood      Quality = "good"
+	QualityUncertain Quality = "uncertain" // last known, older than its node's birth allows to trust
+	QualityStale     Quality = "stale"     // its node or device is dead, or not heard of since the start
+	QualityBad       Quality = "bad"       // the Quality property says 0
+	QualityNull      Quality = "null"      // is_null
+	QualityNever     Quality = "never"     // in the birth without a value
+)
+
+// NodeView is a copy of what the host knows of one edge node.
+type NodeView struct {
+	Group, Node   string
+	State         State
+	Since         time.Time // when State began
+	Reason        string    // why it is in that state, for an operator: "connection lost, will published"
+	BdSeq         int       // of the current or last session; -1 unknown
+	Seq           int       // last sequence number processed; -1 before a birth
+	LastBirth     time.Time // zero: never
+	LastDeath     time.Time // zero: never
+	DeathReason   string
+	Metrics       int // of the node itself
+	Devices       []DeviceView
+	RebirthsAsked int // by this host since start
+	RebirthsDone  int
+	Gaps          int      // sequence gaps since start
+	Warnings      []string // conformance warnings, newest last, at most 16
+	Client        ClientView
+	ClockSkew     time.Duration // payload time stamp less arrival, of the last live message
+}
+
+// DeviceView is a copy of what the host knows of one device.
+type DeviceView struct {
+	Device  string
+	State   State
+	Since   time.Time
+	Reason  string
+	Metrics int
+}
+
+// ClientView is the MQTT client behind a node, as its session was seen; zero when there is none.
+type ClientView struct {
+	ID, Address string
+	TLS         bool
+}
+
+// MetricView is a copy of one metric's current value.
+type MetricView struct {
+	Group, Node, Device, Name string
+	Alias                     uint64
+	HasAlias                  bool
+	Type                      DataType
+	Unit                      string   // the engUnit property
+	Low, High                 *float64 // the engLow and engHigh properties
+	Value                     Value
+	Quality                   Quality
+	At                        time.Time // the device's time stamp; zero: never
+	Received                  time.Time // zero: never
+	Cause                     string    // why Quality is not good; empty when it is
+	Transient                 bool
+}

@@ -1,9 +1,29 @@
-// Command edge is a Sparkplug-aware industrial edge appliance in one binary.
+// Command edge is a Sparkplug-aware industrial edge appliance in one binary: an MQTT broker for the
+// plant, a Sparkplug host, a historian, a local page, and store-and-forward to the enterprise broker.
+//
+//	main ─► command ─► App ─► pipeline
+//
+// main.go holds flags, signals and exit codes; app.go the App that the end-to-end tests start too;
+// pipeline.go joins the parts. Goroutines: those of the parts, each started and awaited by App.Run.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The exit codes of every command.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 78 // a configuration or a store that this program must not run with
 )
 
 // streams are a command's standard input, output and error.
@@ -12,10 +32,94 @@ type streams struct {
 	out, err io.Writer
 }
 
-// command is one subcommand. run returns the exit code: 0 done, 1 failed, 2 wrong use, 78 refused configuration.
+// command is one subcommand; run returns the exit code.
 type command struct {
 	name, summary string
 	run           func(ctx context.Context, args []string, std streams) int
 }
 
-func main() {}
+func commands() []command {
+	return []command{
+		{"run", "run the appliance from a configuration file", runRun},
+		{"demo", "a simulated plant, the appliance and an enterprise broker, on this machine only", runDemo},
+		{"check", "validate a configuration and print every problem", runCheck},
+		{"config", "print the effective configuration and where each value comes from", runConfig},
+		{"simulate", "Sparkplug edge nodes on any broker", runSimulate},
+		{"tail", "print live Sparkplug messages, decoded", runTail},
+		{"user", "add, change, list and remove users", runUser},
+		{"healthy", "exit 0 when the appliance on this machine is ready", runHealthy},
+		{"version", "print version, commit and Go version", runVersion},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // from here on a second signal ends the process at once
+	}()
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run finds the command and runs it.
+func run(ctx context.Context, args []string, std streams) int {
+	if len(args) == 0 {
+		usage(std.err)
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		usage(std.out)
+		return exitOK
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return c.run(ctx, args[1:], std)
+		}
+	}
+	fmt.Fprintf(std.err, "edge: no command %q\n\n", args[0])
+	usage(std.err)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "edge is a Sparkplug-aware industrial edge appliance.\n\nusage: edge COMMAND [flags]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.summary)
+	}
+	fmt.Fprint(w, "\nTry it:         edge demo\nHelp on one:    edge COMMAND --help\n")
+}
+
+// newFlags returns a flag set that prints synopsis, flags and an example.
+func newFlags(name, synopsis, example string, std streams) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(std.err)
+	fs.Usage = func() {
+		fmt.Fprintf(fs.Output(), "usage: edge %s\n\nexample: %s\n\n", synopsis, example)
+		fs.PrintDefaults()
+	}
+	return fs
+}
+
+// parseFlags parses args, which may stand before or after up to max plain arguments. ok is false when the
+// command ends here with code.
+func parseFlags(fs *flag.FlagSet, args []string, min, max int, std streams) (plain []string, code int, ok bool) {
+	for {
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, exitOK, false
+		} else if err != nil {
+			return nil, exitUsage, false
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		plain, args = append(plain, fs.Arg(0)), fs.Args()[1:]
+	}
+	if len(plain) < min || len(plain) > max {
+		fs.Usage()
+		return nil, exitUsage, false
+	}
+	return plain, exitOK, true
+}

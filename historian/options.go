@@ -1,0 +1,56 @@
+package historian
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options set a Store up. The zero value works.
+type Options struct {
+	Quarantine string // folder for damaged files; default: "quarantine" in the store's folder
+
+	Window       time.Duration // length of a block, 1 m to 1 h, divides an hour; default 10 m
+	HeadBytes    int64         // memory of samples not yet in a block; a flush is cut early at this; default 64 MiB, at least 1 MiB
+	BacklogBytes int64         // journal bytes above the checkpoint that force a flush; default 48 MiB, at least 1 MiB
+
+	Raw      time.Duration // day files older than this are removed; 0: never
+	Minute   time.Duration // 1-minute rollups; 0: never
+	Hour     time.Duration // 1-hour rollups; 0: never
+	MaxBytes int64         // all files of the store; the oldest days go first; 0: no limit
+	DayBytes int64         // one day file cannot grow beyond this; default 8 GiB
+
+	MaxSeries     int // series in the catalog; Resolve refuses more; default 200,000
+	MaxValueBytes int // a longer string or bytes value is dropped and counted; default 64 KiB
+
+	Clock func() time.Time // default time.Now
+	Log   *slog.Logger     // default: none
+}
+
+// defaults fills what is zero and pulls the rest into its limits.
+func (o Options) defaults() Options {
+	set := func(p *int64, def, low int64) {
+		if *p == 0 {
+			*p = def
+		}
+		*p = max(*p, low)
+	}
+	set(&o.HeadBytes, 64<<20, 1<<20)
+	set(&o.BacklogBytes, 48<<20, 1<<20)
+	set(&o.DayBytes, 8<<30, 256<<10)
+	if o.Window < time.Minute || o.Window > time.Hour || time.Hour%o.Window != 0 {
+		o.Window = 10 * time.Minute
+	}
+	if o.MaxSeries <= 0 {
+		o.MaxSeries = 200_000
+	}
+	if o.MaxValueBytes <= 0 {
+		o.MaxValueBytes = 64 << 10
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

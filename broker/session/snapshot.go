@@ -1,0 +1,107 @@
+package session
+
+import (
+	"slices"
+	"time"
+)
+
+// Snapshot is the durable state of one session: what a checkpoint holds and a restart begins with.
+type Snapshot struct {
+	ClientID       string
+	User           string // who owns it; another user may not take it over
+	Protocol       byte
+	Expiry         time.Duration // Never, or how long it outlives its connection
+	Connected      bool          // had a connection when the snapshot was made
+	DisconnectedAt time.Time     // zero while Connected
+	Will           *Will
+	Subscriptions  []Subscription // in order of filter
+	Entries        []Entry        // Sent and Released in the order sent, then Queued in the order received
+	Received       []uint16       // packet identifiers of QoS 2 messages taken over, rising
+	LastSeq        uint64
+	LastPacketID   uint16
+}
+
+// Apply changes the snapshot as the session was changed. A store begins with a zero Snapshot at Created and
+// forgets it at Ended. A change that does not fit (its record's other half was lost) changes nothing.
+func (s *Snapshot) Apply(c *Change) {
+	switch c.Kind {
+	case Created:
+		*s = Snapshot{ClientID: c.ClientID, User: c.User, Protocol: c.Protocol, Expiry: c.Expiry, Connected: true}
+	case Connected:
+		s.User, s.Protocol, s.Expiry, s.Connected, s.DisconnectedAt = c.User, c.Protocol, c.Expiry, true, time.Time{}
+	case Disconnected:
+		s.Expiry, s.Connected, s.DisconnectedAt = c.Expiry, false, c.At
+	case Ended:
+		*s = Snapshot{ClientID: c.ClientID}
+	case WillSet:
+		s.Will = c.Will
+	case WillCleared:
+		s.Will = nil
+	case Subscribed:
+		s.subscribe(*c.Subscription)
+	case Unsubscribed:
+		s.Subscriptions = slices.DeleteFunc(s.Subscriptions, func(x Subscription) bool { return x.Filter == c.Filter })
+	case Enqueued, EntrySent, EntryReleased, EntryDone, EntryDropped:
+		s.applyEntry(c)
+	case Received:
+		if i, found := slices.BinarySearch(s.Received, c.PacketID); !found {
+			s.Received = slices.Insert(s.Received, i, c.PacketID)
+		}
+	case Completed:
+		if i, found := slices.BinarySearch(s.Received, c.PacketID); found {
+			s.Received = slices.Delete(s.Received, i, i+1)
+		}
+	}
+}
+
+func (s *Snapshot) subscribe(sub Subscription) {
+	i, found := slices.BinarySearchFunc(s.Subscriptions, sub, func(a, b Subscription) int { return compareFilters(a.Filter, b.Filter) })
+	if found {
+		s.Subscriptions[i] = sub
+		return
+	}
+	s.Subscriptions = slices.Insert(s.Subscriptions, i, sub)
+}
+
+func (s *Snapshot) applyEntry(c *Change) {
+	switch c.Kind {
+	case Enqueued:
+		s.LastSeq = max(s.LastSeq, c.Entry.Seq)
+		if c.Entry.State == Queued {
+			s.Entries = append(s.Entries, *c.Entry)
+		} else {
+			s.insertSent(*c.Entry)
+		}
+	case EntrySent:
+		if i := slices.IndexFunc(s.Entries, func(e Entry) bool { return e.Seq == c.Seq }); i >= 0 {
+			e := s.Entries[i]
+			s.Entries = slices.Delete(s.Entries, i, i+1)
+			e.State, e.PacketID = Sent, c.PacketID
+			s.insertSent(e)
+		}
+	case EntryReleased:
+		if i := s.indexOfPacket(c.PacketID); i >= 0 {
+			s.Entries[i].State, s.Entries[i].Message, s.Entries[i].IDs = Released, nil, nil
+		}
+	case EntryDone:
+		if i := s.indexOfPacket(c.PacketID); i >= 0 {
+			s.Entries = slices.Delete(s.Entries, i, i+1)
+		}
+	case EntryDropped:
+		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return e.Seq == c.Seq })
+	}
+}
+
+// insertSent puts e behind the last entry that was sent and before the first that was not.
+func (s *Snapshot) insertSent(e Entry) {
+	i := len(s.Entries)
+	for i > 0 && s.Entries[i-1].State == Queued {
+		i--
+	}
+	s.Entries = slices.Insert(s.Entries, i, e)
+	s.LastPacketID = e.PacketID
+}
+
+func (s *Snapshot) indexOfPacket(id uint16) int {
+	return slices.IndexFunc(s.Entries, func(e Entry) bool { return e.PacketID == id && e.State != Queued })
+}

@@ -1,4 +1,3 @@
-// Package packets turns bytes into MQTT control packets and back, 3.1.1 and 5.0; pure.
 package packets
 
 // UserProperty is one name and value pair; their order is kept [MQTT-3.3.2-18].
@@ -6,6 +5,7 @@ type UserProperty struct{ Name, Value string }
 
 // PublishProperties are the properties of a PUBLISH or a will that travel with the message from
 // publisher to subscriber (MQTT 5.0, section 3.3.2.3). A message without any has none of them.
+// An empty ContentType or ResponseTopic means absent; CorrelationData that is empty but not nil is present.
 type PublishProperties struct {
 	PayloadFormat   byte // 1: UTF-8 text
 	ContentType     string

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"edge/broker"
+	"edge/broker/server"
 	"edge/historian"
 	"edge/historian/journal"
 	"edge/sparkplug"
@@ -56,9 +57,9 @@ type MetricFilter struct {
 type History interface {
 	Read(ctx context.Context, r historian.Range) (historian.Samples, error)
 	Buckets(ctx context.Context, r historian.Range, points int) ([]historian.Bucket, []historian.Gap, error)
-	Events(q historian.EventQuery) ([]journal.Event, error)
+	Events(ctx context.Context, q historian.EventQuery) ([]journal.Event, error)
 	Stats() historian.Stats
-	FindMetric(id string) (journal.SeriesKey, bool)
+	FindMetric(id string) (group, node, device, metric string, ok bool)
 }
 
 // Uplinks is what the page reads of all uplinks.
@@ -68,9 +69,10 @@ type Uplinks interface {
 	Outages(name string) (reports []uplink.Outage, ok bool)
 }
 
-// Broker is what the page reads of the broker.
+// Broker is what the page reads of server.Server.
 type Broker interface {
 	Stats() broker.Stats
+	Clients() []server.ClientInfo
 }
 
 // Commands takes what a person asks of the plant. An implementation records every call of Rebirth and Write,

@@ -1,0 +1,125 @@
+package ui
+
+import (
+	"net/http"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// healthz says that the program serves requests; readyz says that it does its work.
+func (u *UI) healthz(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+type readyJSON struct {
+	Ready   bool     `json:"ready"`
+	Reasons []string `json:"reasons"`
+}
+
+func (u *UI) readyz(w http.ResponseWriter, r *http.Request) {
+	reasons := u.notReady()
+	status := http.StatusOK
+	if len(reasons) > 0 {
+		status = http.StatusServiceUnavailable
+	}
+	answer(w, status, readyJSON{len(reasons) == 0, reasons})
+}
+
+func (u *UI) notReady() []string {
+	if u.opt.Ready == nil {
+		return []string{}
+	}
+	return append([]string{}, u.opt.Ready()...)
+}
+
+type statusJSON struct {
+	Version    string        `json:"version"`
+	Commit     string        `json:"commit"`
+	Go         string        `json:"go"`
+	Started    stamp         `json:"started"`
+	Ready      readyJSON     `json:"ready"`
+	Clock      clockJSON     `json:"clock"`
+	Disk       *diskJSON     `json:"disk"`
+	Durability string        `json:"durability"`
+	Demo       bool          `json:"demo"`
+	Commands   bool          `json:"commands"`
+	Broker     brokerJSON    `json:"broker"`
+	Historian  historianJSON `json:"historian"`
+	Uplinks    []uplinkJSON  `json:"uplinks"`
+	Streams    int           `json:"streams"`
+}
+
+type clockJSON struct {
+	Time stamp `json:"time"`
+}
+
+type diskJSON struct {
+	Path       string `json:"path"`
+	TotalBytes uint64 `json:"total_bytes"`
+	FreeBytes  uint64 `json:"free_bytes"` // to this process
+}
+
+type brokerJSON struct {
+	Clients       int               `json:"clients"`
+	Sessions      int               `json:"sessions"`
+	Subscriptions int               `json:"subscriptions"`
+	Retained      int               `json:"retained"`
+	ReceivedTotal uint64            `json:"received_total"`
+	SentTotal     uint64            `json:"sent_total"`
+	Dropped       map[string]uint64 `json:"dropped"`
+}
+
+type historianJSON struct {
+	Series         int     `json:"series"`
+	SamplesTotal   uint64  `json:"samples_total"`
+	Bytes          int64   `json:"bytes"`
+	BytesPerSample float64 `json:"bytes_per_sample"`
+}
+
+func (u *UI) status(w http.ResponseWriter, r *http.Request) {
+	reasons := u.notReady()
+	s := statusJSON{
+		Version: u.opt.Version, Commit: u.opt.Commit, Go: runtime.Version(),
+		Started: stamp(u.opt.Started), Ready: readyJSON{len(reasons) == 0, reasons},
+		Clock: clockJSON{stamp(u.opt.Now())}, Disk: diskOf(u.opt.DataDir), Durability: u.opt.Durability,
+		Demo: u.opt.Demo != nil, Commands: u.opt.Commands != nil,
+		Broker:  brokerJSON{Dropped: map[string]uint64{}},
+		Uplinks: u.uplinkList(), Streams: u.hub.len(),
+	}
+	if u.opt.Broker != nil {
+		b := u.opt.Broker.Stats()
+		s.Broker = brokerJSON{b.Clients, b.Sessions, b.Subscriptions, b.Retained, b.ReceivedTotal, b.SentTotal, orEmpty(b.Dropped)}
+	}
+	if u.opt.History != nil {
+		h := u.opt.History.Stats()
+		s.Historian = historianJSON{h.Series, h.SamplesTotal, h.Bytes, finite(h.BytesPerSample)}
+	}
+	answer(w, http.StatusOK, s)
+}
+
+func diskOf(dir string) *diskJSON {
+	var st unix.Statfs_t
+	if dir == "" || unix.Statfs(dir, &st) != nil {
+		return nil
+	}
+	return &diskJSON{dir, st.Blocks * uint64(st.Bsize), st.Bavail * uint64(st.Bsize)}
+}
+
+func orEmpty(m map[string]uint64) map[string]uint64 {
+	if m == nil {
+		return map[string]uint64{}
+	}
+	return m
+}
+
+func finite(f float64) float64 {
+	if f != f || f > 1e300 || f < -1e300 {
+		return 0
+	}
+	return f
+}
+
+// seconds rounds a duration to milliseconds, as a number of seconds.
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }

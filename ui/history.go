@@ -1,0 +1,199 @@
+package ui
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"edge/historian"
+	"edge/historian/journal"
+	"edge/sparkplug"
+)
+
+const (
+	maxPoints  = 4096   // buckets in one answer
+	maxSamples = 20_000 // samples in one answer
+)
+
+var (
+	errCursor = errors.New("not a cursor of this address")
+	errOrder  = errors.New("must be after from")
+)
+
+type bucketJSON struct {
+	T       stamp   `json:"t"`
+	Min     *number `json:"min"` // null where nothing arrived
+	Max     *number `json:"max"`
+	Mean    *number `json:"mean"` // carried in from before where nothing arrived; null when there is nothing to carry
+	Last    *number `json:"last"`
+	Count   int     `json:"count"`
+	Quality string  `json:"quality"`
+}
+
+type gapJSON struct {
+	From  stamp  `json:"from"`
+	To    stamp  `json:"to"` // null: it lasts
+	Cause string `json:"cause"`
+}
+
+type sampleJSON struct {
+	T stamp  `json:"t"`
+	V any    `json:"v"`
+	Q string `json:"q"`
+}
+
+type bucketsJSON struct {
+	ID      string       `json:"id"`
+	From    stamp        `json:"from"`
+	To      stamp        `json:"to"`
+	Buckets []bucketJSON `json:"buckets"`
+	Gaps    []gapJSON    `json:"gaps"`
+}
+
+type samplesJSON struct {
+	ID      string       `json:"id"`
+	From    stamp        `json:"from"`
+	To      stamp        `json:"to"`
+	Samples []sampleJSON `json:"samples"`
+	Gaps    []gapJSON    `json:"gaps"`
+	Next    stamp        `json:"next"` // ask again with from=next; null: complete
+}
+
+// history answers with buckets when points is given, else with samples.
+func (u *UI) history(w http.ResponseWriter, r *http.Request) {
+	if u.opt.History == nil {
+		failPart(w, "historian")
+		return
+	}
+	q, ok := u.historyQuery(w, r.URL.Query())
+	if !ok {
+		return
+	}
+	if q.points > 0 {
+		bs, gaps, err := u.opt.History.Buckets(r.Context(), q.Range, q.points)
+		if err != nil && !errors.Is(err, historian.ErrNoSeries) {
+			failStore(w, err)
+			return
+		}
+		answer(w, http.StatusOK, bucketsJSON{q.id, millis(q.From), millis(q.To), toBuckets(bs), toGaps(gaps)})
+		return
+	}
+	s, err := u.opt.History.Read(r.Context(), q.Range)
+	if err != nil && !errors.Is(err, historian.ErrNoSeries) {
+		failStore(w, err)
+		return
+	}
+	answer(w, http.StatusOK, samplesJSON{q.id, millis(q.From), millis(q.To), toSamples(s.Samples), toGaps(s.Gaps), millis(s.Next)})
+}
+
+type historyQuery struct {
+	historian.Range
+	id     string
+	points int
+}
+
+// historyQuery reads id or group, node, device and metric; from and to (default: the last hour); points; limit.
+func (u *UI) historyQuery(w http.ResponseWriter, q url.Values) (out historyQuery, ok bool) {
+	ref := sparkplug.MetricRef{Group: q.Get("group"), Node: q.Get("node"), Device: q.Get("device"), Name: q.Get("metric")}
+	if id := q.Get("id"); id != "" {
+		if ref, ok = u.findMetric(id); !ok {
+			fail(w, http.StatusNotFound, "unknown_metric", "no metric has this id", "see /api/v1/metrics")
+			return out, false
+		}
+	} else if ref.Group == "" || ref.Node == "" || ref.Name == "" {
+		fail(w, http.StatusBadRequest, "bad_parameter", "no metric named", "give id, or group, node, device and metric")
+		return out, false
+	}
+	from, to, ok := u.period(w, q, time.Hour)
+	if !ok {
+		return out, false
+	}
+	limit, err := parseCount(q.Get("limit"), 10_000, maxSamples)
+	if err != nil {
+		failParam(w, "limit", err)
+		return out, false
+	}
+	points, err := parseCount(q.Get("points"), 0, maxPoints)
+	if err != nil {
+		failParam(w, "points", err)
+		return out, false
+	}
+	out.Range = historian.Range{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name,
+		From: journal.Millis(from.UnixMilli()), To: journal.Millis(to.UnixMilli()), Limit: limit}
+	out.id, out.points = metricID(ref), points
+	return out, true
+}
+
+// period reads from and to; by default the last so long until now.
+func (u *UI) period(w http.ResponseWriter, q url.Values, last time.Duration) (from, to time.Time, ok bool) {
+	to, err := parseTime(q.Get("to"), u.opt.Now())
+	if err != nil {
+		failParam(w, "to", err)
+		return from, to, false
+	}
+	from, err = parseTime(q.Get("from"), to.Add(-last))
+	if err != nil {
+		failParam(w, "from", err)
+		return from, to, false
+	}
+	if !from.Before(to) {
+		failParam(w, "to", errOrder)
+		return from, to, false
+	}
+	return from, to, true
+}
+
+func toBuckets(bs []historian.Bucket) []bucketJSON {
+	out := make([]bucketJSON, 0, len(bs))
+	for _, b := range bs {
+		j := bucketJSON{T: millis(b.T), Count: b.Count, Quality: qualityWord(b.Quality)}
+		if b.Count > 0 {
+			j.Min, j.Max, j.Mean, j.Last = num(b.Min), num(b.Max), num(b.Mean), num(b.Last)
+		} else if b.Mean == b.Mean { // not NaN: carried in
+			j.Mean = num(b.Mean)
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+func num(f float64) *number { return (*number)(&f) }
+
+func toGaps(gs []historian.Gap) []gapJSON {
+	out := make([]gapJSON, 0, len(gs))
+	for _, g := range gs {
+		out = append(out, gapJSON{millis(g.From), millis(g.To), g.Cause})
+	}
+	return out
+}
+
+func toSamples(ss []journal.Sample) []sampleJSON {
+	out := make([]sampleJSON, 0, len(ss))
+	for _, s := range ss {
+		j := sampleJSON{millis(s.At), valueJSON(journalValue(s.Value)), qualityWord(s.Quality)}
+		if s.Value.Null {
+			j.Q = string(sparkplug.QualityNull)
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+// qualityWord is a recorded quality code as a word of the interface; a code of a device's own counts as uncertain.
+func qualityWord(q journal.Quality) string {
+	switch q {
+	case journal.Good:
+		return string(sparkplug.QualityGood)
+	case journal.Bad:
+		return string(sparkplug.QualityBad)
+	case journal.Stale:
+		return string(sparkplug.QualityStale)
+	}
+	return string(sparkplug.QualityUncertain)
+}
+
+// failStore answers for an error of the historian.
+func failStore(w http.ResponseWriter, err error) {
+	fail(w, http.StatusInternalServerError, "store", err.Error(), "see the log; edge check and edge support help")
+}

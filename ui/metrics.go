@@ -1,0 +1,166 @@
+package ui
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"edge/sparkplug"
+)
+
+// gauge and counter name one figure of a part's Stats. Labels are names from the configuration or constants in the code.
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("edge_"+name, help, labels, nil)
+}
+
+var (
+	descBuild = describe("build_info", "Constant 1; the labels tell the version.", "version", "commit")
+	descReady = describe("ready", "1 when the appliance does its work.")
+
+	descClients       = describe("broker_clients", "MQTT clients connected.")
+	descSessions      = describe("broker_sessions", "MQTT sessions, connected or not.")
+	descSubscriptions = describe("broker_subscriptions", "Subscriptions of all sessions.")
+	descRetained      = describe("broker_retained_messages", "Retained messages.")
+	descRetainedBytes = describe("broker_retained_bytes", "Bytes of retained messages.")
+	descReceived      = describe("broker_messages_received_total", "PUBLISH packets from clients.")
+	descSent          = describe("broker_messages_sent_total", "PUBLISH packets to clients.")
+	descDropped       = describe("broker_messages_dropped_total", "Messages not delivered.", "reason")
+
+	descNodes    = describe("sparkplug_nodes", "Edge nodes by state.", "state")
+	descSeqGaps  = describe("sparkplug_sequence_gaps_total", "Sequence gaps seen in the plant's messages.")
+	descRebirths = describe("sparkplug_rebirth_requests_total", "Rebirths asked of plant nodes.")
+	descReborn   = describe("sparkplug_rebirths_total", "Births that answered a rebirth request.")
+
+	descSeries     = describe("historian_series", "Series in the catalog.")
+	descSamples    = describe("historian_samples", "Samples kept.")
+	descHead       = describe("historian_head_samples", "Samples in memory, not yet in a block; the journal holds them.")
+	descBytes      = describe("historian_bytes", "Bytes of all files of the historian, the journal not counted.")
+	descDuplicates = describe("historian_duplicates_total", "Samples that were already there.")
+	descLate       = describe("historian_late_total", "Samples older than the head.")
+
+	descOwed       = describe("uplink_owed_samples", "Samples not yet delivered.", "uplink")
+	descOldest     = describe("uplink_oldest_seconds", "Age of the oldest sample that is owed; 0 when none is.", "uplink")
+	descRate       = describe("uplink_delivery_rate", "Samples delivered in a second, over the last 10 s.", "uplink")
+	descDelivered  = describe("uplink_delivered_samples_total", "Samples delivered.", "uplink")
+	descDuplicated = describe("uplink_duplicated_samples_total", "Samples sent again after a loss.", "uplink")
+	descGivenUp    = describe("uplink_dropped_samples_total", "Samples given up.", "uplink", "reason")
+	descUplinkUp   = describe("uplink_up", "1 when live values are flowing.", "uplink")
+
+	descStreams = describe("ui_streams", "Open pages.")
+)
+
+// prometheus serves the Prometheus text of every part's Stats, and of the Go runtime and the process.
+func (u *UI) prometheus() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(statsCollector{u}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// statsCollector reads the Stats at the moment of a scrape; there is no second set of counters.
+type statsCollector struct{ u *UI }
+
+// Describe sends nothing: which labels there are is known only at a scrape.
+func (c statsCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends every figure.
+func (c statsCollector) Collect(ch chan<- prometheus.Metric) {
+	s := sender(ch)
+	s.gauge(descBuild, 1, c.u.opt.Version, c.u.opt.Commit)
+	s.gauge(descReady, oneIf(len(c.u.notReady()) == 0))
+	s.gauge(descStreams, float64(c.u.hub.len()))
+	c.broker(s)
+	c.plant(s)
+	c.historian(s)
+	c.uplinks(s)
+}
+
+func (c statsCollector) broker(s sender) {
+	if c.u.opt.Broker == nil {
+		return
+	}
+	b := c.u.opt.Broker.Stats()
+	s.gauge(descClients, float64(b.Clients))
+	s.gauge(descSessions, float64(b.Sessions))
+	s.gauge(descSubscriptions, float64(b.Subscriptions))
+	s.gauge(descRetained, float64(b.Retained))
+	s.gauge(descRetainedBytes, float64(b.RetainedBytes))
+	s.counter(descReceived, b.ReceivedTotal)
+	s.counter(descSent, b.SentTotal)
+	for reason, n := range b.Dropped {
+		s.counter(descDropped, n, reason)
+	}
+}
+
+func (c statsCollector) plant(s sender) {
+	if c.u.opt.Plant == nil {
+		return
+	}
+	states := map[sparkplug.State]int{sparkplug.StateOnline: 0, sparkplug.StateOffline: 0, sparkplug.StateUnknown: 0}
+	var gaps, asked, done int
+	for _, n := range c.u.opt.Plant.Nodes() {
+		states[n.State]++
+		gaps += n.Gaps
+		asked += n.RebirthsAsked
+		done += n.RebirthsDone
+	}
+	for state, n := range states {
+		s.gauge(descNodes, float64(n), string(state))
+	}
+	s.counter(descSeqGaps, uint64(gaps))
+	s.counter(descRebirths, uint64(asked))
+	s.counter(descReborn, uint64(done))
+}
+
+func (c statsCollector) historian(s sender) {
+	if c.u.opt.History == nil {
+		return
+	}
+	h := c.u.opt.History.Stats()
+	s.gauge(descSeries, float64(h.Series))
+	s.gauge(descSamples, float64(h.SamplesTotal))
+	s.gauge(descHead, float64(h.Head))
+	s.gauge(descBytes, float64(h.Bytes))
+	s.counter(descDuplicates, h.Duplicates)
+	s.counter(descLate, h.Late)
+}
+
+func (c statsCollector) uplinks(s sender) {
+	if c.u.opt.Uplinks == nil {
+		return
+	}
+	for _, l := range c.u.opt.Uplinks.Status() {
+		var oldest time.Duration
+		if !l.Oldest.IsZero() {
+			oldest = max(0, c.u.opt.Now().Sub(l.Oldest))
+		}
+		s.gauge(descOwed, float64(l.Owed), l.Name)
+		s.gauge(descOldest, oldest.Seconds(), l.Name)
+		s.gauge(descRate, l.Rate, l.Name)
+		s.gauge(descUplinkUp, oneIf(l.State == "live" || l.State == "flushing"), l.Name)
+		s.counter(descDelivered, l.Delivered, l.Name)
+		s.counter(descDuplicated, l.Duplicated, l.Name)
+		for reason, n := range l.Drops {
+			s.counter(descGivenUp, n, l.Name, reason)
+		}
+	}
+}
+
+type sender chan<- prometheus.Metric
+
+func (s sender) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sender) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

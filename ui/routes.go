@@ -1,0 +1,64 @@
+package ui
+
+import (
+	"net/http"
+
+	"github.com/gorilla/mux"
+)
+
+// route is one line of the HTTP interface; web/openapi.yaml describes the same lines, and a test compares them.
+type route struct {
+	method, path string
+	serve        http.HandlerFunc
+}
+
+func (u *UI) routes() []route {
+	rs := []route{
+		{"GET", "/healthz", u.healthz},
+		{"GET", "/readyz", u.readyz},
+		{"GET", "/metrics", u.prometheus().ServeHTTP},
+		{"GET", "/api/v1/openapi.yaml", serveOpenAPI},
+		{"GET", "/api/v1/status", u.status},
+		{"GET", "/api/v1/nodes", u.nodes},
+		{"GET", "/api/v1/nodes/{group}/{node}", u.node},
+		{"POST", "/api/v1/nodes/{group}/{node}/rebirth", u.rebirth},
+		{"GET", "/api/v1/metrics", u.tags},
+		{"GET", "/api/v1/history", u.history},
+		{"GET", "/api/v1/events", u.events},
+		{"GET", "/api/v1/clients", u.clients},
+		{"GET", "/api/v1/uplinks", u.uplinks},
+		{"GET", "/api/v1/uplinks/{name}/outages", u.outages},
+		{"POST", "/api/v1/write", u.prepareWrite},
+		{"POST", "/api/v1/write/{token}", u.confirmWrite},
+		{"GET", "/api/v1/stream", u.stream},
+	}
+	if u.opt.Demo != nil {
+		rs = append(rs,
+			route{"GET", "/api/v1/demo", u.demo},
+			route{"GET", "/api/v1/demo/history", u.demoHistory},
+			route{"POST", "/api/v1/demo/{action}", u.demoDo})
+	}
+	return rs
+}
+
+func (u *UI) router() http.Handler {
+	m := mux.NewRouter()
+	for _, r := range u.routes() {
+		methods := []string{r.method}
+		if r.method == "GET" {
+			methods = append(methods, "HEAD")
+		}
+		m.HandleFunc(r.path, r.serve).Methods(methods...)
+	}
+	m.PathPrefix("/api/").HandlerFunc(noRoute)
+	m.PathPrefix("/").Handler(page()).Methods("GET", "HEAD")
+	m.NotFoundHandler = http.HandlerFunc(noRoute)
+	m.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusMethodNotAllowed, "method", "this address does not take "+r.Method, "see /api/v1/openapi.yaml")
+	})
+	return m
+}
+
+func noRoute(w http.ResponseWriter, r *http.Request) {
+	fail(w, http.StatusNotFound, "no_route", "there is nothing at this address", "see /api/v1/openapi.yaml")
+}

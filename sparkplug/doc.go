@@ -1,3 +1,18 @@
-// Package sparkplug holds topics, the payload codec, values, and the Host: the state of every
-// edge node and device from birth to death. Pure: values and a time in, values out.
+// Package sparkplug holds topics, the payload codec, values, and the Host: the state of every edge node and device
+// from birth to death.
+//
+//	bytes ─► Decode ─► Payload ─► Encode ─► bytes
+//
+//	message, session event, loss, tick ─► Host.Step ─► Output{Records, Changed, Nodes, Publish}
+//	                                          │
+//	                                          └─► Nodes, Metrics: copies for whoever shows them
+//
+// Pure: values and a time in, values out; no goroutine, socket, file or clock. The pipeline steps a Host under its
+// own lock, in the order in which the broker routed the messages, and carries the Output out.
+// A metric's current value is true only between its birth and its death: nothing is shown as good that a live node
+// did not say in its present session, and no death of an older session ends a newer one.
+//
+// Where to start reading: topic.go, payload.go, decode.go; then host_api.go, host.go, node.go.
+//
+// Sources: Sparkplug 3.0 (ISO/IEC 20237), chapters 4 to 6 and 10; assertions by their tck-id.
 package sparkplug

@@ -67,6 +67,7 @@ type MetricView struct {
 	Alias                     uint64
 	HasAlias                  bool
 	Type                      DataType
+	Field                     Field    // the member the peer's birth used, which a command uses too
 	Unit                      string   // the engUnit property
 	Low, High                 *float64 // the engLow and engHigh properties
 	Value                     Value

@@ -1,0 +1,72 @@
+package sparkplug
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"io"
+)
+
+// compressedUUID marks a payload whose body is another payload, compressed: a convention of the
+// Tahu programs, not of the specification.
+const compressedUUID = "SPBV1.0_COMPRESSED"
+
+// inflate replaces p by the payload in its body; seq, and the timestamp if the inner payload has none, stay those
+// of the outer one.
+func (p *Payload) inflate(l Limits) error {
+	body, err := inflateBody(p.Body, p.algorithm(), l.Inflated)
+	if err != nil {
+		return err
+	}
+	outer := *p
+	*p = Payload{}
+	d := decoder{p: p, l: l, metrics: l.Metrics, properties: 4 * l.Metrics}
+	if err := d.payload(body); err != nil {
+		return err
+	}
+	if p.UUID == compressedUUID {
+		return malformed("a compressed payload inside a compressed payload")
+	}
+	p.Compressed = true
+	p.Seq, p.HasSeq = outer.Seq, outer.HasSeq
+	if !p.HasTimestamp {
+		p.Timestamp, p.HasTimestamp = outer.Timestamp, outer.HasTimestamp
+	}
+	return nil
+}
+
+// algorithm returns the name in the metric "algorithm", DEFLATE without one.
+func (p *Payload) algorithm() string {
+	for i := range p.Metrics {
+		if m := &p.Metrics[i]; m.Name == "algorithm" && m.Field == FieldString {
+			return string(m.Value.Bytes)
+		}
+	}
+	return "DEFLATE"
+}
+
+func inflateBody(body []byte, algorithm string, limit int) ([]byte, error) {
+	var (
+		r   io.Reader
+		err error
+	)
+	switch algorithm {
+	case "GZIP":
+		r, err = gzip.NewReader(bytes.NewReader(body))
+	case "DEFLATE": // with zlib's header, as java.util.zip writes it
+		r, err = zlib.NewReader(bytes.NewReader(body))
+	default:
+		return nil, malformed("compression %.20q is unknown", algorithm)
+	}
+	if err != nil {
+		return nil, malformed("compressed body: %v", err)
+	}
+	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err != nil {
+		return nil, malformed("compressed body: %v", err)
+	}
+	if len(out) > limit {
+		return nil, overLimit("inflated bytes", limit)
+	}
+	return out, nil
+}

@@ -39,10 +39,7 @@ func Int64Value(t DataType, n int64) Value { return Value{Type: t, Num: uint64(n
 
 // BoolValue returns a Boolean.
 func BoolValue(b bool) Value {
-	if b {
-		return Value{Type: Boolean, Num: 1}
-	}
-	return Value{Type: Boolean}
+	return Value{Type: Boolean, Num: boolBits(b)}
 }
 
 // StringValue returns a String.

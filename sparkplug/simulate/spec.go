@@ -41,6 +41,8 @@ type NodeSpec struct {
 	Devices     []DeviceSpec
 	Protocol    Protocol // zero: Options.Protocol
 	Faults      []Fault  // besides Options.Faults
+
+	machine machine // what its signals share; its standstill is where the history has its gap
 }
 
 // DeviceSpec describes one device of a node.

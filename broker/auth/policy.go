@@ -1,0 +1,116 @@
+package auth
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"edge/broker/topic"
+)
+
+// Policy is who may do what. The zero value knows no user and lets nobody in but on anonymous listeners.
+type Policy struct {
+	usersFile, aclFile string
+
+	byName map[string]*user
+	byCert map[string]*user // by certificate subject
+	bound  []*user          // those with a client binding
+	rules  []rule           // in the order of the file
+
+	hashing *limiter // shared by all policies that Reload made of one
+}
+
+// Load reads users.yaml and acl.yaml. A missing file, or an empty path, holds nothing. The error joins every problem
+// found, each as "file:line: what is wrong"; then there is no policy.
+func Load(usersFile, aclFile string) (*Policy, error) {
+	return load(usersFile, aclFile, newLimiter())
+}
+
+// Reload reads the same files again. On error p stays good.
+func (p *Policy) Reload() (*Policy, error) { return load(p.usersFile, p.aclFile, p.hashing) }
+
+func load(usersFile, aclFile string, hashing *limiter) (*Policy, error) {
+	if hashing == nil {
+		hashing = newLimiter()
+	}
+	p := &Policy{usersFile: usersFile, aclFile: aclFile, hashing: hashing,
+		byName: make(map[string]*user), byCert: make(map[string]*user)}
+	users, usersErr := readUsers(usersFile)
+	rules, rulesErr := readRules(aclFile)
+	if err := errors.Join(ifThere(usersErr), ifThere(rulesErr)); err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		p.byName[u.Name] = u
+		if u.Cert != "" {
+			p.byCert[u.Cert] = u
+		}
+		if u.Client != "" {
+			p.bound = append(p.bound, u)
+		}
+	}
+	p.rules = rules
+	return p, nil
+}
+
+// ifThere is err unless it says that the file does not exist.
+func ifThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Identity is who a connection is, as Connect found out.
+type Identity struct {
+	User      string // empty if Anonymous
+	ClientID  string
+	Anonymous bool
+}
+
+// certificates is where the broker publishes the births it has seen, for everyone to read [tck-id-conformance-mqtt-aware-nbirth-mqtt-topic].
+const certificates topic.Filter = "$sparkplug/certificates/#"
+
+// MayPublish reports whether id may publish to name. Nobody may publish to a name that begins with $, and an anonymous
+// client to all others.
+func (p *Policy) MayPublish(id Identity, name topic.Name) bool {
+	if name.Reserved() {
+		return false
+	}
+	if id.Anonymous {
+		return true
+	}
+	for i := range p.rules {
+		r := &p.rules[i]
+		if !r.concerns(id) {
+			continue
+		}
+		for _, allowed := range r.publish {
+			if f, ok := allowed.expand(id); ok && topic.Match(f, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// MaySubscribe reports whether id may subscribe to f, which is the inner filter if the subscription is shared: whether
+// one rule allows every name that f selects. An anonymous client may subscribe to all but $ names, of which it
+// gets the birth certificates. A client is told what it may not see by a refused SUBSCRIBE, not by silence.
+func (p *Policy) MaySubscribe(id Identity, f topic.Filter) bool {
+	if id.Anonymous {
+		return !strings.HasPrefix(string(f), "$") || topic.Covers(certificates, f)
+	}
+	for i := range p.rules {
+		r := &p.rules[i]
+		if !r.concerns(id) {
+			continue
+		}
+		for _, allowed := range r.subscribe {
+			if wide, ok := allowed.expand(id); ok && topic.Covers(wide, f) {
+				return true
+			}
+		}
+	}
+	return false
+}

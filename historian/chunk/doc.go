@@ -1,0 +1,17 @@
+// Package chunk turns the samples of one group of series over one window into a block of bytes, and back.
+//
+//	[]journal.Sample ─► Encode ─► slots ─► columns ─► PFOR-128 ─► block ─► verified by decoding
+//	block ─► Parse (head checked) ─► Decode one series, All, From an index
+//
+// Samples that arrived in one message share a slot: its time stamp, its arrival time, its flags and its first journal
+// index are stored once. What a series adds is which slots it is in, its values, and its own time stamps where they differ.
+//
+// The package is pure: no goroutine, file or clock. A *Block belongs to one goroutine; it keeps a reference to its bytes.
+//
+// Every sample comes back bit by bit (NaN payloads, negative zero, null), or Encode returns an error: nothing is stored that
+// cannot be read back. Parse and what follows never panic and never allocate more than MaxSamples and MaxSeries allow,
+// whatever the bytes are.
+//
+// FORMAT.md in the folder above draws the bytes. Source of the residual coding: Zukowski et al., "Super-Scalar RAM-CPU
+// Cache Compression" (patched frame of reference), with blocks of 128.
+package chunk

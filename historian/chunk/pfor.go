@@ -1,0 +1,161 @@
+package chunk
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// pforBlock is how many values share a bit width.
+const pforBlock = 128
+
+// patched marks a width byte that is followed by exceptions.
+const patched = 0x80
+
+// appendPFOR appends v in blocks of 128: a width byte, the low bits of each value packed, and for the few values that
+// are wider their position (a byte) and high bits (a varint), counted by a byte that is there when width has patched set.
+func appendPFOR(dst []byte, v []uint64) []byte {
+	for len(v) > 0 {
+		n := min(len(v), pforBlock)
+		dst = appendPFORBlock(dst, v[:n])
+		v = v[n:]
+	}
+	return dst
+}
+
+func appendPFORBlock(dst []byte, v []uint64) []byte {
+	w, _, exceptions := bestWidth(v)
+	if exceptions == 0 {
+		return appendPacked(append(dst, byte(w)), v, w)
+	}
+	dst = append(dst, byte(w)|patched, byte(exceptions))
+	dst = appendPacked(dst, v, w)
+	for i, x := range v {
+		if bits.Len64(x) > w {
+			dst = append(dst, byte(i))
+			dst = binary.AppendUvarint(dst, x>>w)
+		}
+	}
+	return dst
+}
+
+// pforSize is the length that appendPFOR adds for v.
+func pforSize(v []uint64) int {
+	size := 0
+	for len(v) > 0 {
+		n := min(len(v), pforBlock)
+		_, s, _ := bestWidth(v[:n])
+		size += s
+		v = v[n:]
+	}
+	return size
+}
+
+// bestWidth finds the width in bits with the smallest block, its size in bytes and its number of exceptions.
+func bestWidth(v []uint64) (width, size, exceptions int) {
+	var hist [65]int
+	widest := 0
+	for _, x := range v {
+		l := bits.Len64(x)
+		hist[l]++
+		widest = max(widest, l)
+	}
+	width, size = widest, 1+(len(v)*widest+7)/8
+	for w := range widest {
+		if w > 0 && hist[w] == 0 {
+			continue // the next smaller length in use is never worse
+		}
+		s, n := 2+(len(v)*w+7)/8, 0
+		for l := w + 1; l <= widest; l++ {
+			s += hist[l] * (1 + (l-w+6)/7)
+			n += hist[l]
+		}
+		if s < size {
+			width, size, exceptions = w, s, n
+		}
+	}
+	return width, size, exceptions
+}
+
+// appendPacked appends the low w bits of each value, first value in the lowest bits.
+func appendPacked(dst []byte, v []uint64, w int) []byte {
+	if w == 0 {
+		return dst
+	}
+	mask := ^uint64(0) >> (64 - w)
+	var acc uint64
+	have := 0
+	for _, x := range v {
+		x &= mask
+		acc |= x << have
+		if have += w; have >= 64 {
+			dst = binary.LittleEndian.AppendUint64(dst, acc)
+			have -= 64
+			acc = x >> (w - have) // a shift by 64 gives 0
+		}
+	}
+	for ; have > 0; have -= 8 {
+		dst = append(dst, byte(acc))
+		acc >>= 8
+	}
+	return dst
+}
+
+// pfor fills dst with what appendPFOR wrote.
+func (r *reader) pfor(dst []uint64) {
+	for len(dst) > 0 && !r.bad {
+		n := min(len(dst), pforBlock)
+		r.pforBlock(dst[:n])
+		dst = dst[n:]
+	}
+}
+
+func (r *reader) pforBlock(dst []uint64) {
+	head := r.byte()
+	w, exceptions := int(head&^patched), 0
+	if head&patched != 0 {
+		exceptions = int(r.byte())
+	}
+	if w > 64 {
+		r.bad = true
+		return
+	}
+	unpack(dst, r.take((len(dst)*w+7)/8), w)
+	for range exceptions {
+		i, high := int(r.byte()), r.uvarint()
+		if i >= len(dst) || w == 64 {
+			r.bad = true
+			return
+		}
+		dst[i] |= high << w
+	}
+}
+
+// unpack reads len(dst) values of w bits. A short src (the reader is bad then) gives zeros.
+func unpack(dst []uint64, src []byte, w int) {
+	if w == 0 || len(src) < (len(dst)*w+7)/8 {
+		clear(dst)
+		return
+	}
+	mask := ^uint64(0) >> (64 - w)
+	for i := range dst {
+		bit := i * w
+		at, shift := bit>>3, bit&7
+		x := load64(src, at) >> shift
+		if shift+w > 64 {
+			x |= uint64(src[at+8]) << (64 - shift)
+		}
+		dst[i] = x & mask
+	}
+}
+
+// load64 reads 8 bytes from at, fewer at the end of src.
+func load64(src []byte, at int) uint64 {
+	if at+8 <= len(src) {
+		return binary.LittleEndian.Uint64(src[at:])
+	}
+	var x uint64
+	for i, b := range src[at:] {
+		x |= uint64(b) << (8 * i)
+	}
+	return x
+}

@@ -1,16 +1,16 @@
 package router
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"edge/broker"
 	"edge/broker/topic"
 )
-
-// Subscriber is what the Deliverer knows a subscribing session by; the router only compares it.
-type Subscriber interface {
-	ClientID() string
-}
 
 // Options are the router's limits and neighbours. The zero value is a router in memory without limits.
 type Options struct {
@@ -18,8 +18,8 @@ type Options struct {
 	RetainedBytes    int64             // bytes of topics and payloads retained; 0: no limit
 	Retained         []*broker.Message // what the store held at start
 	Store            Store             // nil: retained messages live in memory only
-	Gates            []broker.Gate
-	Taps             []broker.Tap
+	Gates            []broker.Gate     // asked in this order
+	Taps             []broker.Tap      // told in this order
 }
 
 // Store makes retained messages durable. It is called with the router's lock held and must not wait.
@@ -29,48 +29,216 @@ type Store interface {
 	SaveRetained(m *broker.Message) (broker.Index, error)
 }
 
-// Subscription is one entry of the tree.
-type Subscription struct {
-	Subscriber        Subscriber
-	Filter            topic.Filter
-	QoS               byte
-	NoLocal           bool
-	RetainAsPublished bool
-	ID                uint32
-}
-
 // Delivery is one message for one subscriber: overlapping subscriptions are merged into one
 // with the highest QoS and all their identifiers [MQTT-3.3.4-2] [MQTT-3.3.4-4].
 type Delivery struct {
 	To     Subscriber
-	QoS    byte // the lower of published and granted [MQTT-3.8.4-8]
-	Retain bool // the flag as it is to be sent [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-	IDs    []uint32
+	QoS    byte     // the lower of published and granted [MQTT-3.8.4-8] [v3 MQTT-3.8.4-6]
+	Retain bool     // the flag as it is to be sent [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+	IDs    []uint32 // subscription identifiers; not to be written to
 }
 
-// Deliverer carries a message to the sessions that it matched. It must not wait, and must not keep to.
+// Deliverer carries a message to the sessions that it matched, which may be none. It must not wait, and must not keep to.
 type Deliverer interface {
 	Deliver(m *broker.Message, to []Delivery) (broker.Index, error)
 }
 
+// ErrReserved is the error for a client's message on a topic that begins with $.
+var ErrReserved = errors.New("topics that begin with $ are the broker's own")
+
+// RefusedError says that a gate refused a message.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return "refused: " + e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
 // Router routes. It implements broker.Publisher.
 type Router struct {
 	opt       Options
-	deliverer Deliverer // for Publish; set before the first message
+	deliverer Deliverer // of Publish; set before the first message
+	routings  sync.Pool // *routing
 
-	mu sync.RWMutex
+	mu            sync.RWMutex
+	tree          topic.Tree[*member, options]
+	members       map[Subscriber]*member
+	groups        map[groupKey]*group
+	retained      topic.Names[*broker.Message]
+	retainedBytes int64
+
+	retainedFull    atomic.Uint64
+	retainedExpired atomic.Uint64
 }
 
 var _ broker.Publisher = (*Router)(nil)
 
-// New returns a router without subscriptions.
-func New(opt Options) *Router { return &Router{opt: opt} }
+// New returns a router with the retained messages of opt and no subscriptions.
+func New(opt Options) *Router {
+	r := &Router{opt: opt, members: make(map[Subscriber]*member), groups: make(map[groupKey]*group)}
+	r.routings.New = func() any { return newRouting() }
+	for _, m := range opt.Retained {
+		r.setRetained(m)
+	}
+	return r
+}
+
+// SetDeliverer sets who carries the messages of Publish. It is called once, before the first message.
+func (r *Router) SetDeliverer(d Deliverer) { r.deliverer = d }
+
+// AddTap adds a tap behind the others. It is called before the first message.
+func (r *Router) AddTap(t broker.Tap) { r.opt.Taps = append(r.opt.Taps, t) }
 
 // Publish routes a message of one of our own publishers.
 func (r *Router) Publish(m *broker.Message) (broker.Index, error) { return r.Route(m, r.deliverer) }
 
-// Route takes m through gates, taps and retained messages to the sessions that match it.
-func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) { return 0, nil }
+// Route takes m through gates, taps and retained messages to the sessions that match it. On an error no session
+// got it, but taps before the one that refused it have seen it.
+func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
+	if m.Topic.Reserved() && !strings.HasPrefix(m.From, "$") {
+		return 0, ErrReserved
+	}
+	for _, g := range r.opt.Gates {
+		passed, err := g.Pass(m)
+		if err != nil {
+			return 0, &RefusedError{err}
+		}
+		if passed == nil {
+			return d.Deliver(m, nil) // dropped, but whoever sent it is answered
+		}
+		m = passed
+	}
+	var needs broker.Index
+	for _, t := range r.opt.Taps {
+		index, err := t.Message(m)
+		if err != nil {
+			return 0, fmt.Errorf("tap %s: %w", m.Topic, err)
+		}
+		needs = max(needs, index)
+	}
+	rt := r.routings.Get().(*routing)
+	index, err := r.match(m, rt)
+	if err == nil {
+		needs = max(needs, index)
+		index, err = d.Deliver(m, rt.to)
+	}
+	rt.reset()
+	r.routings.Put(rt)
+	return max(needs, index), err
+}
 
-// Retained returns the retained messages, for a checkpoint.
-func (r *Router) Retained() []*broker.Message { return nil }
+// match retains m if it asks for that and collects who subscribed to it, both before or both after any Subscribe.
+func (r *Router) match(m *broker.Message, rt *routing) (needs broker.Index, err error) {
+	if m.Retain {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if needs, err = r.retain(m); err != nil {
+			return 0, err
+		}
+	} else {
+		r.mu.RLock()
+		defer r.mu.RUnlock()
+	}
+	rt.m = m
+	r.tree.Match(m.Topic, rt.add)
+	return needs, nil
+}
+
+// Session tells all taps of a client's coming or going. The caller orders it with the client's messages.
+func (r *Router) Session(e broker.SessionEvent) {
+	for _, t := range r.opt.Taps {
+		t.Session(e)
+	}
+}
+
+// Stats returns the router's share of the broker's counters.
+func (r *Router) Stats() broker.Stats {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return broker.Stats{
+		Subscriptions: r.subscriptions(),
+		Retained:      r.retained.Len(),
+		RetainedBytes: r.retainedBytes,
+		Dropped: map[string]uint64{
+			DropRetainedFull:    r.retainedFull.Load(),
+			DropRetainedExpired: r.retainedExpired.Load(),
+		},
+	}
+}
+
+// routing is the memory of one Route.
+type routing struct {
+	m       *broker.Message
+	to      []Delivery
+	several []int           // places in to of members with several subscriptions
+	places  map[*member]int // the same by member, once there are many
+	add     func(*member, options)
+}
+
+func newRouting() *routing {
+	rt := &routing{places: make(map[*member]int)}
+	rt.add = rt.match // one method value for its life: Match does not allocate
+	return rt
+}
+
+func (rt *routing) reset() {
+	clear(rt.to)
+	clear(rt.places)
+	rt.m, rt.to, rt.several = nil, rt.to[:0], rt.several[:0]
+}
+
+// match is called for each subscription that selects the message.
+func (rt *routing) match(who *member, o options) {
+	if who.group != nil {
+		if who, o = who.group.pick(); who == nil {
+			return
+		}
+		rt.append(who, o)
+		return
+	}
+	if o.noLocal && who.to.ClientID() == rt.m.From { // [MQTT-3.8.3-3]
+		return
+	}
+	if who.subscriptions > 1 {
+		if i := rt.find(who); i >= 0 {
+			rt.merge(&rt.to[i], o)
+			return
+		}
+		rt.several = append(rt.several, len(rt.to))
+		if len(rt.several) > linearSearch {
+			rt.places[who] = len(rt.to)
+		}
+	}
+	rt.append(who, o)
+}
+
+// linearSearch is how many members with several subscriptions are looked through one by one.
+const linearSearch = 32
+
+func (rt *routing) find(who *member) int {
+	for _, i := range rt.several[:min(len(rt.several), linearSearch)] {
+		if rt.to[i].To == who.to {
+			return i
+		}
+	}
+	if i, found := rt.places[who]; found {
+		return i
+	}
+	return -1
+}
+
+func (rt *routing) append(who *member, o options) {
+	rt.to = append(rt.to, Delivery{
+		To: who.to, QoS: min(rt.m.QoS, o.qos), Retain: rt.m.Retain && o.retainAsPublished, IDs: o.ids,
+	})
+}
+
+func (rt *routing) merge(d *Delivery, o options) {
+	d.QoS = max(d.QoS, min(rt.m.QoS, o.qos))
+	d.Retain = d.Retain || rt.m.Retain && o.retainAsPublished
+	if len(o.ids) > 0 {
+		d.IDs = append(d.IDs[:len(d.IDs):len(d.IDs)], o.ids...)
+	}
+}
+
+func expired(m *broker.Message, now time.Time) bool {
+	return !m.Expires.IsZero() && !now.Before(m.Expires)
+}

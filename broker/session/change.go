@@ -53,21 +53,21 @@ type ChangeKind uint8
 
 // The kinds of changes and the fields they set beside Kind and ClientID. The numbers are part of the journal.
 const (
-	Created      ChangeKind = iota + 1 // User, Protocol, Expiry, At: a new session, connected; any older one of this identifier is gone
-	Connected                          // User, Protocol, Expiry, At: the session is connected again
-	Disconnected                       // Expiry, At: the connection ended; expiry and will delay run from At
-	Ended                              // the session is gone with all it had
-	WillSet                            // Will
-	WillCleared                        // published or withdrawn
-	Subscribed                         // Subscription
-	Unsubscribed                       // Filter
-	Enqueued                           // Entry: Queued, or Sent with its packet identifier
-	EntrySent                          // Seq, PacketID: a queued entry was sent
-	EntryReleased                      // PacketID: PUBREC came, the message itself may be forgotten
-	EntryDone                          // PacketID: PUBACK, PUBCOMP or a refusal came
-	EntryDropped                       // Seq: a queued entry will not be sent (expired, too large)
-	Received                           // PacketID: a QoS 2 PUBLISH was taken over from the client
-	Completed                          // PacketID: its PUBREL came
+	Created       ChangeKind = iota + 1 // User, Protocol, Expiry, At: a new session, connected; any older one of this identifier is gone
+	Connected                           // User, Protocol, Expiry, At: the session is connected again
+	Disconnected                        // Expiry, At: the connection ended; expiry and will delay run from At
+	Ended                               // the session is gone with all it had
+	WillSet                             // Will
+	WillCleared                         // published or withdrawn
+	Subscribed                          // Subscription
+	Unsubscribed                        // Filter
+	Enqueued                            // Entry: Queued, or Sent with its packet identifier
+	EntrySent                           // Seq, PacketID: a queued entry was sent
+	EntryReleased                       // PacketID: PUBREC came, the message itself may be forgotten
+	EntryDone                           // PacketID: PUBACK, PUBCOMP or a refusal came
+	EntryDropped                        // Seq: a queued entry will not be sent (expired, too large)
+	Received                            // PacketID: a QoS 2 PUBLISH was taken over from the client
+	Completed                           // PacketID: its PUBREL came
 )
 
 // Change is one step of a session's durable state; exactly the fields of its Kind are set.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -29,6 +30,9 @@ func (s *Snapshot) Apply(c *Change) {
 		*s = Snapshot{ClientID: c.ClientID, User: c.User, Protocol: c.Protocol, Expiry: c.Expiry, Connected: true}
 	case Connected:
 		s.User, s.Protocol, s.Expiry, s.Connected, s.DisconnectedAt = c.User, c.Protocol, c.Expiry, true, time.Time{}
+		if c.Expiry == 0 { // from now on nothing of it is saved but the will
+			s.Subscriptions, s.Entries, s.Received, s.LastSeq, s.LastPacketID = nil, nil, nil, 0, 0
+		}
 	case Disconnected:
 		s.Expiry, s.Connected, s.DisconnectedAt = c.Expiry, false, c.At
 	case Ended:
@@ -55,7 +59,7 @@ func (s *Snapshot) Apply(c *Change) {
 }
 
 func (s *Snapshot) subscribe(sub Subscription) {
-	i, found := slices.BinarySearchFunc(s.Subscriptions, sub, func(a, b Subscription) int { return compareFilters(a.Filter, b.Filter) })
+	i, found := slices.BinarySearchFunc(s.Subscriptions, sub, func(a, b Subscription) int { return cmp.Compare(a.Filter, b.Filter) })
 	if found {
 		s.Subscriptions[i] = sub
 		return

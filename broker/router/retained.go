@@ -1,0 +1,134 @@
+package router
+
+import (
+	"slices"
+	"time"
+
+	"edge/broker"
+	"edge/broker/topic"
+)
+
+// The reasons for which a message is not retained.
+const (
+	DropRetainedFull    = "retained messages full" // it is delivered, but not kept for later subscribers
+	DropRetainedExpired = "retained message expired"
+)
+
+// retain stores m, or removes what its topic had if the payload is empty [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7].
+func (r *Router) retain(m *broker.Message) (needs broker.Index, err error) {
+	old, had := r.retained.Get(m.Topic)
+	if len(m.Payload) == 0 && !had {
+		return 0, nil
+	}
+	if len(m.Payload) > 0 && !r.fits(m, old) {
+		r.retainedFull.Add(1)
+		if !had {
+			return 0, nil
+		}
+		empty := *m // an old value must not stand where a newer one was published
+		empty.Payload = nil
+		m = &empty
+	}
+	if r.opt.Store != nil {
+		if needs, err = r.opt.Store.SaveRetained(m); err != nil {
+			return 0, err
+		}
+	}
+	r.setRetained(m)
+	return needs, nil
+}
+
+// fits tells whether m may be retained in the place of old, which may be nil.
+func (r *Router) fits(m, old *broker.Message) bool {
+	messages, bytes := r.retained.Len()+1, r.retainedBytes+size(m)
+	if old != nil {
+		messages, bytes = messages-1, bytes-size(old)
+	}
+	return (r.opt.RetainedMessages <= 0 || messages <= r.opt.RetainedMessages) &&
+		(r.opt.RetainedBytes <= 0 || bytes <= r.opt.RetainedBytes)
+}
+
+func (r *Router) setRetained(m *broker.Message) {
+	var old *broker.Message
+	if len(m.Payload) == 0 {
+		old, _ = r.retained.Delete(m.Topic)
+	} else {
+		old, _ = r.retained.Set(m.Topic, m)
+		r.retainedBytes += size(m)
+	}
+	if old != nil {
+		r.retainedBytes -= size(old)
+	}
+}
+
+func size(m *broker.Message) int64 { return int64(len(m.Topic) + len(m.Payload)) }
+
+// Retained returns the message retained on a topic, nil if there is none that is still alive at now.
+func (r *Router) Retained(name topic.Name, now time.Time) *broker.Message {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	m, _ := r.retained.Get(name)
+	if m == nil || expired(m, now) {
+		return nil
+	}
+	return m
+}
+
+// retainedRoots select every name there can be: # passes over names that begin with $, which only our own
+// publishers use [MQTT-4.7.2-1].
+var retainedRoots = [...]topic.Filter{"#", "$SYS/#", "$sparkplug/#"}
+
+// RetainedNames returns the topics selected by f that have a retained message, in order.
+func (r *Router) RetainedNames(f topic.Filter) []topic.Name {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var names []topic.Name
+	r.retained.Match(f, func(n topic.Name, _ *broker.Message) bool {
+		names = append(names, n)
+		return true
+	})
+	slices.Sort(names)
+	return names
+}
+
+// RetainedAll returns all retained messages in order of topic, for a checkpoint.
+func (r *Router) RetainedAll() []*broker.Message {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]*broker.Message, 0, r.retained.Len())
+	for _, root := range retainedRoots {
+		r.retained.Match(root, func(_ topic.Name, m *broker.Message) bool {
+			all = append(all, m)
+			return true
+		})
+	}
+	slices.SortFunc(all, byTopic)
+	return all
+}
+
+// Expire removes the retained messages whose expiry interval has passed at now [MQTT-3.3.2-5]. Until then
+// they are merely not sent.
+func (r *Router) Expire(now time.Time) {
+	var dead []*broker.Message
+	for _, m := range r.RetainedAll() {
+		if expired(m, now) {
+			dead = append(dead, m)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range dead {
+		if now, _ := r.retained.Get(m.Topic); now != m {
+			continue // a newer one came
+		}
+		empty := *m
+		empty.Payload = nil
+		if r.opt.Store != nil {
+			if _, err := r.opt.Store.SaveRetained(&empty); err != nil {
+				return // tried again at the next Expire
+			}
+		}
+		r.setRetained(&empty)
+		r.retainedExpired.Add(1)
+	}
+}

@@ -1,0 +1,154 @@
+package session
+
+import (
+	"time"
+
+	"edge/broker"
+)
+
+// Delivery is a message for this session as the router matched it.
+type Delivery struct {
+	Message *broker.Message
+	QoS     byte // 1 or 2
+	Retain  bool
+	IDs     []uint32 // kept by the session
+}
+
+// Deliver takes a QoS 1 or 2 message over [MQTT-4.5.0-1]: sends it if the window is open, nothing waits before
+// it and room says that the connection takes it; else queues it; else drops it and counts that.
+func (s *Session) Deliver(d Delivery, room bool, o *Output) {
+	cost := Cost(d.Message)
+	if reason := s.admit(cost); reason != "" {
+		s.drop(o, reason, 1)
+		return
+	}
+	s.bytes += cost
+	s.lastSeq++
+	e := entry{Entry: Entry{Seq: s.lastSeq, Message: d.Message, QoS: d.QoS, Retain: d.Retain, IDs: d.IDs}, cost: cost}
+	if room && s.queue.len() == 0 && s.resend == 0 && s.windowOpen() {
+		s.send(&e, o)
+	} else {
+		s.queue.push(e)
+	}
+	if s.saved && s.durable() {
+		saved := e.Entry
+		s.save(o, Change{Kind: Enqueued, Entry: &saved})
+	}
+}
+
+// admit returns the reason for which a message of that cost is not taken, or "".
+func (s *Session) admit(cost int64) string {
+	switch l := s.limits; {
+	case !s.connected && !s.durable():
+		return DropEnded
+	case l.QueueMessages > 0 && s.queue.len() >= l.QueueMessages:
+		return DropQueueFull
+	case l.QueueBytes > 0 && s.bytes+cost > l.QueueBytes && s.bytes > 0:
+		return DropQueueFull
+	case !l.Total.take(cost):
+		return DropAllFull
+	}
+	return ""
+}
+
+// windowOpen tells whether one more QoS 1 or 2 message may be sent [MQTT-4.9.0-2].
+func (s *Session) windowOpen() bool {
+	return s.connected && len(s.inflight) < s.quota
+}
+
+// send gives e an identifier and puts it into the window.
+func (s *Session) send(e *entry, o *Output) {
+	e.State, e.PacketID = Sent, s.ids.next(s.inflight)
+	s.inflight = append(s.inflight, *e)
+	o.Send = append(o.Send, e.packet(false))
+}
+
+func (e *entry) packet(dup bool) Send {
+	if e.State == Released {
+		return Send{Kind: Pubrel, PacketID: e.PacketID}
+	}
+	return Send{Kind: Publish, PacketID: e.PacketID, Message: e.Message, QoS: e.QoS, Retain: e.Retain, Dup: dup, IDs: e.IDs}
+}
+
+// Pump sends what waits and may go now: first what was sent on an earlier connection and not acknowledged,
+// in its first order [MQTT-4.6.0-1], then the queue. The caller gives maxBytes, the room that the connection
+// has, and calls again when there is more; at least one packet is sent if any may be.
+func (s *Session) Pump(maxBytes int64, now time.Time, o *Output) {
+	if !s.connected {
+		return
+	}
+	for s.resend > 0 && maxBytes > 0 {
+		i := len(s.inflight) - s.resend
+		if i >= s.quota {
+			return // the client's Receive Maximum is smaller than it was
+		}
+		e := &s.inflight[i]
+		s.resend--
+		o.Send = append(o.Send, e.packet(true))
+		maxBytes -= e.cost
+	}
+	for s.queue.len() > 0 && s.resend == 0 && s.windowOpen() && maxBytes > 0 {
+		e := s.queue.pop()
+		if !e.Message.Expires.IsZero() && !now.Before(e.Message.Expires) {
+			s.release(e.cost)
+			s.saveState(o, Change{Kind: EntryDropped, Seq: e.Seq})
+			s.drop(o, DropExpired, 1)
+			continue
+		}
+		s.send(&e, o)
+		s.saveState(o, Change{Kind: EntrySent, Seq: e.Seq, PacketID: e.PacketID})
+		maxBytes -= e.cost
+	}
+}
+
+// Waiting tells whether a Pump could send something if the connection had room.
+func (s *Session) Waiting() bool {
+	if !s.connected {
+		return false
+	}
+	if s.resend > 0 {
+		return len(s.inflight)-s.resend < s.quota
+	}
+	return s.queue.len() > 0 && s.windowOpen()
+}
+
+// WindowOpen tells whether a QoS 1 or 2 message that comes now would be sent at once, the connection's room aside.
+func (s *Session) WindowOpen() bool {
+	return s.resend == 0 && s.queue.len() == 0 && s.windowOpen()
+}
+
+func (s *Session) release(cost int64) {
+	s.bytes -= cost
+	s.limits.Total.give(cost)
+}
+
+// deque is a queue of entries in one slice; what was popped is let go of and its place used again.
+type deque struct {
+	items []entry
+	head  int
+}
+
+func (d *deque) len() int        { return len(d.items) - d.head }
+func (d *deque) at(i int) *entry { return &d.items[d.head+i] }
+
+func (d *deque) push(e entry) {
+	if d.head > 32 && d.head > len(d.items)/2 {
+		n := copy(d.items, d.items[d.head:])
+		clear(d.items[n:])
+		d.items, d.head = d.items[:n], 0
+	}
+	d.items = append(d.items, e)
+}
+
+func (d *deque) pop() entry {
+	e := d.items[d.head]
+	d.items[d.head] = entry{}
+	d.head++
+	if d.head == len(d.items) {
+		d.items, d.head = d.items[:0], 0
+		if cap(d.items) > 1024 {
+			d.items = nil
+		}
+	}
+	return e
+}

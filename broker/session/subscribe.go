@@ -1,0 +1,51 @@
+package session
+
+import (
+	"maps"
+	"slices"
+
+	"edge/broker/topic"
+)
+
+// Subscribe adds sub or puts it in the place of the one with the same filter [MQTT-3.8.4-3]; isNew tells which.
+func (s *Session) Subscribe(sub Subscription, o *Output) (isNew bool) {
+	_, had := s.subscriptions[sub.Filter]
+	s.setSubscription(sub)
+	s.saveState(o, Change{Kind: Subscribed, Subscription: &sub})
+	return !had
+}
+
+// Unsubscribe removes the subscription with exactly this filter [MQTT-3.10.4-1]; false if there is none.
+func (s *Session) Unsubscribe(f topic.Filter, o *Output) bool {
+	if _, had := s.subscriptions[f]; !had {
+		return false
+	}
+	delete(s.subscriptions, f)
+	s.saveState(o, Change{Kind: Unsubscribed, Filter: f})
+	return true
+}
+
+// Subscription returns the subscription with exactly this filter.
+func (s *Session) Subscription(f topic.Filter) (sub Subscription, ok bool) {
+	sub, ok = s.subscriptions[f]
+	return sub, ok
+}
+
+// Subscriptions returns all subscriptions in order of filter.
+func (s *Session) Subscriptions() []Subscription {
+	subs := make([]Subscription, 0, len(s.subscriptions))
+	for _, f := range slices.Sorted(maps.Keys(s.subscriptions)) {
+		subs = append(subs, s.subscriptions[f])
+	}
+	return subs
+}
+
+// SubscriptionCount returns how many there are.
+func (s *Session) SubscriptionCount() int { return len(s.subscriptions) }
+
+func (s *Session) setSubscription(sub Subscription) {
+	if s.subscriptions == nil {
+		s.subscriptions = make(map[topic.Filter]Subscription)
+	}
+	s.subscriptions[sub.Filter] = sub
+}

@@ -59,8 +59,8 @@ func constant(v float64) curve { return func(Moment) float64 { return v } }
 func wobble(base curve, amplitude float64) curve {
 	return func(m Moment) float64 {
 		slow := noise(m.Seed, m.At, 11*time.Minute)
-		fast := noise(m.Seed+1, m.At, 7*time.Second)
-		return base(m) + amplitude*(0.7*slow+0.3*fast)
+		fast := noise(m.Seed+1, m.At, 4*time.Second)
+		return base(m) + amplitude*(0.6*slow+0.4*fast)
 	}
 }
 

@@ -119,6 +119,7 @@ func (n *node) nodeLoop(ctx context.Context) {
 		if n.view().Births > births {
 			pause = n.opt.BackoffMin
 		}
+		n.update(func(st *Status) { st.LastError = err.Error() })
 		n.enter(Retrying, err.Error())
 		n.sleep(ctx, n.pauseAfter(err, pause))
 		pause = min(2*pause, backoffMax)

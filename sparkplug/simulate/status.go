@@ -21,6 +21,7 @@ type Status struct {
 	Faults      []Fault
 	State       State
 	Reason      string // why it is in that state; empty when there is nothing to say
+	LastError   string // why the last connection failed or ended; empty before
 	BdSeq       int    // of the current or last session; -1 before the first
 	Seq         int    // of the last message with one; -1 before the first
 	Births      int    // NBIRTHs sent

@@ -1,0 +1,219 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+)
+
+// errDamaged says that an entry is not as the encoder writes it. A commit with the right checksum never has it.
+var errDamaged = errors.New("damaged entry")
+
+// entry is the outer part of an entry: enough to skip it.
+type entry struct {
+	kind  Kind
+	count uint64 // indices that it takes
+	at    Millis
+	body  []byte // lies in the commit's payload
+}
+
+// nextEntry splits the first entry off b. It does not look into the body.
+func nextEntry(b []byte, base Millis) (e entry, rest []byte, err error) {
+	d := decoder{b: b}
+	e.kind, e.count = Kind(d.byte()), 1
+	if e.kind == KindSamples || e.kind == kindSkip {
+		e.count = d.uvarint()
+	}
+	e.at = base + Millis(d.varint())
+	e.body = d.take(d.uvarint())
+	if d.bad || e.count == 0 || e.kind == KindSamples && e.count > uint64(len(e.body)) {
+		return entry{}, nil, errDamaged // a sample takes at least one byte
+	}
+	return e, d.b, nil
+}
+
+// record decodes an entry that begins at first, for a reader that wants what is at or above from.
+func (e entry) record(first, from Index) (Record, error) {
+	rec := Record{Index: first, At: e.at, Kind: e.kind}
+	// The record is its reader's, and the payload is shared: text is copied out, all of it at once.
+	d := decoder{b: e.body}
+	switch e.kind {
+	case KindSamples:
+		skip := uint64(0)
+		if from > first {
+			skip, rec.Index = uint64(from-first), from
+		}
+		rec.Samples = d.samples(e.at, first, e.count, skip)
+	case KindSchema:
+		rec.Schema = d.schema()
+	case KindEvent:
+		rec.Event = d.event(first)
+	case KindState:
+		rec.Owner, rec.Key = d.text(), d.text()
+		rec.Data = d.rest()
+	default:
+		rec.Data = d.rest()
+	}
+	if d.bad || len(d.b) > 0 {
+		return Record{}, errDamaged
+	}
+	return rec, nil
+}
+
+// decoder reads from b; after anything wrong, bad is set and all it reads is zero.
+type decoder struct {
+	b      []byte
+	bad    bool
+	copied bool // b is our own copy, so values may lie in it
+}
+
+func (d *decoder) samples(at Millis, first Index, count, skip uint64) []Sample {
+	prev := Sample{At: at, Received: at}
+	out := make([]Sample, 0, min(count-skip, 1<<16)) // beyond it the count is believed as samples come
+	for i := range count {
+		s := d.sample(&prev)
+		if d.bad {
+			return nil
+		}
+		s.Index = first + Index(i)
+		if i >= skip {
+			out = append(out, s)
+		}
+		prev = s
+	}
+	return out
+}
+
+func (d *decoder) sample(prev *Sample) (s Sample) {
+	flags := d.byte()
+	s.Series = prev.Series + 1
+	if flags&flagNextSeries == 0 {
+		s.Series = SeriesID(int64(prev.Series) + d.varint())
+	}
+	s.Value.Type = prev.Value.Type
+	if flags&flagNewType != 0 {
+		s.Value.Type = DataType(d.byte())
+	}
+	s.At, s.Received, s.Quality = prev.At, prev.Received, Good
+	if flags&flagSameAt == 0 {
+		s.At += Millis(d.varint())
+	}
+	if flags&flagSameReceived == 0 {
+		s.Received += Millis(d.varint())
+	}
+	if flags&flagNotGood != 0 {
+		s.Quality = Quality(d.uvarint())
+	}
+	s.Historical = flags&flagHistorical != 0
+	s.Birth = flags&flagBirth != 0
+	if flags&flagNull != 0 {
+		s.Value.Null = true
+		return s
+	}
+	d.value(&s.Value)
+	return s
+}
+
+func (d *decoder) value(v *Value) {
+	switch v.Type {
+	case 1, 2, 3, 4, 13:
+		v.Num = uint64(d.varint())
+	case 5, 6, 7, 8, 11:
+		v.Num = d.uvarint()
+	case 9:
+		if p := d.take(4); p != nil {
+			v.Num = uint64(binary.LittleEndian.Uint32(p))
+		}
+	case 10:
+		if p := d.take(8); p != nil {
+			v.Num = binary.LittleEndian.Uint64(p)
+		}
+	default:
+		v.Bytes = d.bytes()
+	}
+}
+
+func (d *decoder) schema() *Schema {
+	s := &Schema{Series: SeriesID(d.uvarint())}
+	s.Key.Type = DataType(d.byte())
+	s.Key.Group, s.Key.Node, s.Key.Device, s.Key.Metric = d.text(), d.text(), d.text(), d.text()
+	return s
+}
+
+func (d *decoder) event(i Index) *Event {
+	e := &Event{Index: i, Kind: EventKind(d.byte()), At: Millis(d.varint()), Until: Millis(d.varint())}
+	e.Group, e.Node, e.Device, e.Reason, e.User = d.text(), d.text(), d.text(), d.text(), d.text()
+	e.BdSeq = int16(d.varint())
+	e.Count = d.uvarint()
+	e.Payload = d.rest()
+	return e
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.bad = true
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// take returns the next n bytes where they lie, nil when there are fewer.
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) || n > math.MaxInt32 {
+		d.bad, d.b = true, nil
+		return nil
+	}
+	p := d.b[:n:n]
+	d.b = d.b[n:]
+	return p
+}
+
+// bytes returns a length and that many bytes; nil for none.
+func (d *decoder) bytes() []byte {
+	n := d.uvarint()
+	if n == 0 {
+		return nil
+	}
+	d.own()
+	return d.take(n)
+}
+
+func (d *decoder) text() string { return string(d.take(d.uvarint())) }
+
+// rest returns all that is left; nil for nothing.
+func (d *decoder) rest() []byte {
+	if len(d.b) == 0 {
+		return nil
+	}
+	d.own()
+	return d.take(uint64(len(d.b)))
+}
+
+// own makes the rest of the body the record's own, so that its reader shares nothing with others.
+func (d *decoder) own() {
+	if !d.copied {
+		d.b, d.copied = append([]byte(nil), d.b...), true
+	}
+}

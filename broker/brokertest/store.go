@@ -1,0 +1,105 @@
+package brokertest
+
+import (
+	"sync"
+
+	"edge/broker"
+	"edge/broker/session"
+)
+
+// Store stands in for the durable store of sessions and retained messages: it numbers records, fails on demand, and
+// makes them durable when the test says so. The zero value commits each record at once.
+type Store struct {
+	mu        sync.Mutex // guards what follows
+	last      broker.Index
+	durable   broker.Index
+	held      bool
+	failure   error
+	failAfter int
+	changes   []session.Change
+	retained  []*broker.Message
+	listeners []func(broker.Index)
+}
+
+// Fail makes every record from now on fail with err; nil ends that.
+func (s *Store) Fail(err error) { s.FailAfter(0, err) }
+
+// FailAfter lets n more records through and fails those that follow with err.
+func (s *Store) FailAfter(n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failAfter, s.failure = n, err
+}
+
+// Hold stops committing until Commit: records are taken and not durable.
+func (s *Store) Hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = true
+}
+
+// Commit makes all records so far durable and tells the listeners.
+func (s *Store) Commit() {
+	s.mu.Lock()
+	s.durable = s.last
+	upTo, listeners := s.durable, s.listeners
+	s.mu.Unlock()
+	for _, f := range listeners {
+		f(upTo)
+	}
+}
+
+// SaveSession records changes.
+func (s *Store) SaveSession(changes []session.Change) (broker.Index, error) {
+	return s.save(func() { s.changes = append(s.changes, changes...) })
+}
+
+// SaveRetained records a retained message.
+func (s *Store) SaveRetained(m *broker.Message) (broker.Index, error) {
+	return s.save(func() { s.retained = append(s.retained, m) })
+}
+
+func (s *Store) save(record func()) (broker.Index, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil {
+		if s.failAfter == 0 {
+			return 0, s.failure
+		}
+		s.failAfter--
+	}
+	record()
+	s.last++
+	if !s.held {
+		s.durable = s.last
+	}
+	return s.last, nil
+}
+
+// Durable returns up to which record everything is durable.
+func (s *Store) Durable() broker.Index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable
+}
+
+// OnDurable has f called by each Commit.
+func (s *Store) OnDurable(f func(broker.Index)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = append(s.listeners, f)
+}
+
+// Changes returns the session changes recorded so far.
+func (s *Store) Changes() []session.Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]session.Change(nil), s.changes...)
+}
+
+// Retained returns the retained messages recorded so far, one that was removed with an empty payload.
+func (s *Store) Retained() []*broker.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*broker.Message(nil), s.retained...)
+}

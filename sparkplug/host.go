@@ -1,6 +1,10 @@
 package sparkplug
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Options are a Host's settings. The zero value works.
 type Options struct {
@@ -9,73 +13,253 @@ type Options struct {
 	LastState      int64         // ms; the newest STATE timestamp ever published, kept by the caller across restarts
 	ReorderTimeout time.Duration // how long a missing sequence number is waited for; default 5 s, negative: not at all
 	ReorderHeld    int           // messages held per node meanwhile; default 256
-	ReorderBytes   int           // their bytes per node; default 4 MiB
+	ReorderBytes   int           // their bytes per node; default 4 MiB; all nodes together hold at most 16 times as much
 
 	NoRebirths      bool          // never ask nodes for births
 	RebirthDebounce time.Duration // least time between two requests to one node; default 5 s
 	RebirthsPerSec  int           // to all nodes together; default 20
+	WillWait        time.Duration // how long after a lost connection an NDEATH is waited for; default 5 s
 
 	MaxNodes      int           // default 2,000
 	MaxDevices    int           // of one node; default 1,000
 	MaxMetrics    int           // of one node with its devices; default 50,000
+	MaxClients    int           // connected MQTT clients that are remembered; default 10,000
 	MaxValueBytes int           // of all live values that are text, bytes or structures; default 256 MiB
 	Limits        Limits        // of a payload
 	FutureStamp   time.Duration // a time stamp further ahead of our clock is flagged; default 1 min
 }
 
+func (o Options) withDefaults() Options {
+	duration := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	number := func(n *int, value int) {
+		if *n <= 0 {
+			*n = value
+		}
+	}
+	duration(&o.ReorderTimeout, 5*time.Second)
+	duration(&o.RebirthDebounce, 5*time.Second)
+	duration(&o.WillWait, 5*time.Second)
+	duration(&o.FutureStamp, time.Minute)
+	number(&o.ReorderHeld, 256)
+	number(&o.ReorderBytes, 4<<20)
+	number(&o.RebirthsPerSec, 20)
+	number(&o.MaxNodes, 2000)
+	number(&o.MaxDevices, 1000)
+	number(&o.MaxMetrics, 50_000)
+	number(&o.MaxClients, 10_000)
+	number(&o.MaxValueBytes, 256<<20)
+	return o
+}
+
 // Host is a Sparkplug host application without its MQTT client: the state of every edge node and device it hears of.
 // Not safe for concurrent use.
-type Host struct{ o Options }
+type Host struct {
+	o       Options
+	nodes   map[NodeRef]*node
+	sorted  []*node // by group and node
+	clients map[string]ClientView
+	waiting map[*node]struct{} // nodes with a deadline
+	asks    bucket             // rebirth requests that may go out now
+	state   ownState
+	stats   Stats
+	scratch Payload // of the message being worked on
+
+	turn       uint64 // counts Step calls, so that a node or metric is reported once per step
+	valueBytes int
+	heldBytes  int // of all nodes
+}
+
+// Stats are counters since the host was made.
+type Stats struct {
+	Nodes, Metrics, Clients int // now
+	Messages                uint64
+	Undecodable             uint64 // payloads that are none, or exceed a limit
+	BadTopics               uint64 // topics in the namespace, but not of its form
+	LateDeaths              uint64 // NDEATHs of an older session, ignored
+	UnknownMetrics          uint64 // values dropped because no birth names their metric or device
+	HeldDropped             uint64 // messages dropped because no birth came, or one came in between
+	Refused                 uint64 // nodes, devices and metrics beyond the limits
+	Gaps                    uint64
+	RebirthsAsked           uint64
+	StateDefences           uint64 // own STATE offline seen while running, answered
+	StateDuels              uint64 // seen more often than answered: another host uses our id
+}
 
 // NewHost returns a Host that has heard nothing.
-func NewHost(o Options) *Host { return &Host{o: o} }
-
-// Step takes one message, session event, loss or tick, and returns what is to be done about it. The output shares
-// no memory with the host, but its values share the message's payload.
-func (h *Host) Step(in Input, now time.Time) Output { return Output{} }
-
-// NextTick returns when Step wants to be called without input at the latest; zero: it is waiting for nothing.
-func (h *Host) NextTick() time.Time { return time.Time{} }
-
-// RequestRebirth asks a node for its births on behalf of an operator. The debounce and the global cap hold here too:
-// the request may go out at a later tick. ok is false for an unknown node.
-func (h *Host) RequestRebirth(n NodeRef, reason string, now time.Time) (out Output, ok bool) {
-	return Output{}, false
+func NewHost(o Options) *Host {
+	o = o.withDefaults()
+	return &Host{
+		o:       o,
+		nodes:   map[NodeRef]*node{},
+		clients: map[string]ClientView{},
+		waiting: map[*node]struct{}{},
+		asks:    bucket{perSecond: o.RebirthsPerSec},
+		state:   newOwnState(o),
+	}
 }
 
-// StateBirth returns the online STATE of every host id, and from then on defends it: see Step. Each birth of a
-// session takes the same time as the session's will, so a caller with a will passes StateWill's now.
-func (h *Host) StateBirth(now time.Time) []Publish { return nil }
-
-// StateDeath returns the offline STATE of every host id, and ends their defence.
-func (h *Host) StateDeath(now time.Time) []Publish { return nil }
-
-// StateTimestamp returns the newest STATE timestamp used, for Options.LastState after a restart.
-func (h *Host) StateTimestamp() int64 { return 0 }
-
-// Seed restores one birth from before a restart: its node is StateUnknown and its metrics are stale until an
-// NBIRTH arrives. A node's NBIRTH comes before its DBIRTHs. It returns an error for what is no birth.
-func (h *Host) Seed(topic string, payload []byte, received time.Time) error { return nil }
-
-// Nodes returns every node, sorted by group and node.
-func (h *Host) Nodes() []NodeView { return nil }
-
-// Node returns one node.
-func (h *Host) Node(group, node string) (NodeView, bool) { return NodeView{}, false }
-
-// Metric returns one metric.
-func (h *Host) Metric(ref MetricRef) (MetricView, bool) { return MetricView{}, false }
-
-// MetricFilter selects metrics; an empty field selects all.
-type MetricFilter struct {
-	Group, Node string
-	Device      *string // pointer to "": metrics of the node itself
-	Contains    string  // in the metric's name, case folded
-	Quality     Quality
+// Step takes one message, session event, loss or tick, and returns what is to be done about it. What is overdue by
+// the clock comes first. The output's samples and events share the message's payload, which must not change.
+func (h *Host) Step(in Input, now time.Time) Output {
+	s := h.begin(now)
+	s.expire()
+	switch {
+	case in.Message != nil:
+		s.message(in.Message)
+	case in.Session != nil:
+		s.session(in.Session)
+	case in.Lost:
+		s.lost()
+	}
+	if cap(h.scratch.Metrics) > 4096 { // a birth's; data is small
+		h.scratch.Metrics = nil
+	}
+	return s.out
 }
 
-// Metrics returns at most limit (0 or more than 1,000: 1,000) metrics after the given one (nil: from the first), sorted by group, node, device
-// and name, and whether there are more.
-func (h *Host) Metrics(f MetricFilter, after *MetricRef, limit int) (page []MetricView, more bool) {
-	return nil, false
+// step is the work of one Step: the output as it grows.
+type step struct {
+	h       *Host
+	now     time.Time
+	out     Output
+	samples []Sample // backing of the output's samples; never grown beyond its capacity, so pointers stay valid
+	silent  bool     // Seed: nothing is reported
+}
+
+func (h *Host) begin(now time.Time) *step {
+	h.turn++
+	return &step{h: h, now: now}
+}
+
+// message sends one message to the function for its type.
+func (s *step) message(m *Message) {
+	s.h.stats.Messages++
+	t, err := ParseTopic(m.Topic)
+	if err != nil {
+		if err != ErrForeign {
+			s.h.stats.BadTopics++
+		}
+		return
+	}
+	switch t.Type {
+	case STATE:
+		s.stateSeen(t.Host, m.Payload)
+		return
+	case NCMD, DCMD: // of other hosts, or our own coming back
+		return
+	}
+	p := &s.h.scratch
+	if err := p.Decode(m.Payload, s.h.o.Limits); err != nil {
+		s.undecodable(t, err)
+		return
+	}
+	if t.Type == NDEATH {
+		s.nodeDeath(t, p)
+		return
+	}
+	n := s.node(t.NodeRef())
+	if n == nil {
+		return
+	}
+	s.judge(n, m, p)
+	if t.Type == NBIRTH {
+		s.nodeBirth(n, m, p)
+		return
+	}
+	s.inOrder(n, t, m, p)
+}
+
+// undecodable keeps a garbled payload from passing silently: the births are asked for again.
+func (s *step) undecodable(t Topic, err error) {
+	s.h.stats.Undecodable++
+	if t.Type == NDEATH {
+		return
+	}
+	if n := s.node(t.NodeRef()); n != nil {
+		s.warn(n, t.Type.String()+" cannot be decoded: "+err.Error())
+		s.wantRebirth(n, t.Type.String()+" cannot be decoded")
+	}
+}
+
+// node returns a node, made if it is new; nil when there is no room.
+func (s *step) node(ref NodeRef) *node {
+	h := s.h
+	if n := h.nodes[ref]; n != nil {
+		return n
+	}
+	if len(h.nodes) >= h.o.MaxNodes {
+		h.stats.Refused++
+		return nil
+	}
+	n := newNode(NodeRef{strings.Clone(ref.Group), strings.Clone(ref.Node)}, s.now)
+	at, _ := slices.BinarySearchFunc(h.sorted, n.ref, func(n *node, ref NodeRef) int { return compareNodes(n.ref, ref) })
+	h.sorted = slices.Insert(h.sorted, at, n)
+	h.nodes[n.ref] = n
+	for _, k := range [2]int{at - 1, at + 1} {
+		if k >= 0 && k < len(h.sorted) && strings.EqualFold(h.sorted[k].ref.Node, n.ref.Node) && strings.EqualFold(h.sorted[k].ref.Group, n.ref.Group) {
+			s.warn(n, "another edge node's name differs only in case [tck-id-case-sensitivity-sparkplug-ids]")
+		}
+	}
+	s.touch(n)
+	return n
+}
+
+func compareNodes(a, b NodeRef) int {
+	if c := strings.Compare(a.Group, b.Group); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Node, b.Node)
+}
+
+// touch reports that a node's view changed.
+func (s *step) touch(n *node) {
+	if !s.silent && n.touched != s.h.turn {
+		n.touched = s.h.turn
+		s.out.Nodes = append(s.out.Nodes, n.ref)
+	}
+}
+
+// changed reports that a metric's view changed.
+func (s *step) changed(m *metric) {
+	if !s.silent && m.touched != s.h.turn {
+		m.touched = s.h.turn
+		s.out.Changed = append(s.out.Changed, m.ref())
+	}
+}
+
+func (s *step) event(e Event) {
+	if !s.silent {
+		s.out.Records = append(s.out.Records, Record{Event: &e})
+	}
+}
+
+// record appends a sample; more is how many may still follow.
+func (s *step) record(x Sample, more int) {
+	if s.silent {
+		return
+	}
+	if len(s.samples) == cap(s.samples) {
+		s.samples = make([]Sample, 0, max(more, 1))
+		s.out.Records = slices.Grow(s.out.Records, more)
+	}
+	s.samples = append(s.samples, x)
+	s.out.Records = append(s.out.Records, Record{Sample: &s.samples[len(s.samples)-1]})
+}
+
+// lost makes every node unknown and its metrics stale: the host's own connection is gone. The rule is normative but
+// has no id in the specification's chapter 5.
+func (s *step) lost() {
+	for _, n := range s.h.sorted {
+		if n.state == StateOnline {
+			s.down(n, StateUnknown, "connection to the MQTT server lost")
+		}
+		s.dropHeld(n)
+		n.want, n.gone = "", time.Time{}
+		s.schedule(n)
+	}
+	clear(s.h.clients)
 }

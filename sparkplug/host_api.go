@@ -15,7 +15,7 @@ type Session struct {
 	ClientID, Address string
 	TLS               bool
 	Connected         bool
-	Reason            string // why it ended, for an operator
+	Reason            string // why it ended, for an operator; ReasonClean and ReasonWithWill are told apart from the rest
 }
 
 // Input is one step's input: exactly one of the pointers is set, or none for a tick.
@@ -71,7 +71,7 @@ type Publish struct {
 type Output struct {
 	Records []Record    // samples and events in the order they are true
 	Changed []MetricRef // metrics whose view changed in this step
-	Nodes   []NodeRef   // nodes whose own view changed (state, devices, counters)
+	Nodes   []NodeRef   // nodes whose own view changed (state, devices, counters); Seq and ClockSkew alone do not count
 	Publish []Publish
 }
 

@@ -75,7 +75,7 @@ func parseText(t DataType, s string) (Value, error) {
 	case DateTime:
 		if at, err := time.Parse(time.RFC3339Nano, s); err == nil {
 			if at.UnixMilli() < 0 {
-				return Value{}, fmt.Errorf("DateTime before 1970")
+				return Value{}, fmt.Errorf("%s before 1970", t)
 			}
 			return Value{Type: t, Num: Millis(at)}, nil
 		}
@@ -87,7 +87,7 @@ func parseText(t DataType, s string) (Value, error) {
 		}
 		return Value{}, fmt.Errorf("%s wants a number", t)
 	case Boolean:
-		return Value{}, fmt.Errorf("Boolean wants true or false")
+		return Value{}, fmt.Errorf("%s wants true or false", t)
 	}
 	return parseNumber(t, s)
 }
@@ -110,7 +110,7 @@ func parseNumber(t DataType, s string) (Value, error) {
 	case t == DateTime:
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
-			return Value{}, fmt.Errorf("DateTime wants RFC 3339 or ms since 1970: %.40q", s)
+			return Value{}, fmt.Errorf("%s wants RFC 3339 or ms since 1970: %.40q", t, s)
 		}
 		return Value{Type: t, Num: n}, nil
 	case t < Int8 || t > UInt64:

@@ -1,5 +1,7 @@
 package sparkplug
 
+import "math"
+
 // DataType is a Sparkplug datatype code (specification 3.0, section 6.4.16).
 type DataType uint8
 
@@ -50,4 +52,22 @@ type Value struct {
 	Null  bool
 	Num   uint64
 	Bytes []byte
+}
+
+// Float64 returns the value as a number; ok is false for null, text, bytes and structures.
+func (v Value) Float64() (f float64, ok bool) {
+	if v.Null {
+		return 0, false
+	}
+	switch v.Type {
+	case Int8, Int16, Int32, Int64, DateTime:
+		return float64(int64(v.Num)), true
+	case UInt8, UInt16, UInt32, UInt64, Boolean:
+		return float64(v.Num), true
+	case Float:
+		return float64(math.Float32frombits(uint32(v.Num))), true
+	case Double:
+		return math.Float64frombits(v.Num), true
+	}
+	return 0, false
 }

@@ -1,0 +1,173 @@
+package sparkplug
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// nodeBirth begins a session, or renews it: the same bdSeq while online is a rebirth. It needs no order, it resets it.
+// Devices stay offline until their own births.
+func (s *step) nodeBirth(n *node, m *Message, p *Payload) {
+	bdSeq, at := BdSeqOf(p), s.stamp(p)
+	early := n.state != StateOnline
+	if !early && bdSeq != n.bdSeq {
+		s.flushHeld(n)
+		s.die(n, cmp.Or(n.ended, "no death was seen")+", a new session began")
+	}
+	s.bind(n, m.ClientID)
+	s.judgeBirth(n, p, bdSeq)
+	n.state, n.since, n.reason = StateOnline, at, ""
+	n.bdSeq, n.seq = bdSeq, int(p.Seq&255)
+	n.next = uint8(p.Seq) + 1
+	n.lastBirth, n.doubt, n.gone, n.ended, n.goodbye = at, time.Time{}, time.Time{}, "", false
+	clear(n.aliases)
+	for _, d := range n.devices {
+		s.deviceDown(d, StateOffline, at, "its node was born again; no DBIRTH since")
+	}
+	s.event(Event{Kind: NodeBorn, At: at, Group: n.ref.Group, Node: n.ref.Node, BdSeq: bdSeq, Payload: m.Payload})
+	s.born(n.own, p, at)
+	s.rebirthDone(n)
+	s.touch(n)
+	s.afterBirth(n, early)
+}
+
+// judgeBirth notes what an NBIRTH lacks.
+func (s *step) judgeBirth(n *node, p *Payload, bdSeq int) {
+	if bdSeq < 0 {
+		s.warn(n, "NBIRTH without bdSeq [tck-id-topics-nbirth-bdseq-included]")
+	}
+	if !p.HasSeq || p.Seq != 0 {
+		s.warn(n, "NBIRTH whose seq is not 0 [tck-id-topics-nbirth-seq-num]")
+	}
+	for i := range p.Metrics {
+		if m := &p.Metrics[i]; m.Name == NameRebirth {
+			if m.HasAlias {
+				s.warn(n, "Node Control/Rebirth has an alias [tck-id-operational-behavior-data-commands-rebirth-name-aliases]")
+			}
+			return
+		}
+	}
+	s.warn(n, "NBIRTH without Node Control/Rebirth [tck-id-topics-nbirth-rebirth-metric]")
+}
+
+// deviceBirth makes a device online, or renews its metrics; both are normal within a session.
+func (s *step) deviceBirth(n *node, name string, payload []byte, p *Payload) {
+	d := s.device(n, name)
+	if d == nil {
+		return
+	}
+	at := s.stamp(p)
+	for _, m := range d.metrics {
+		if n.aliases[m.alias] == m {
+			delete(n.aliases, m.alias)
+		}
+	}
+	s.event(Event{Kind: DeviceBorn, At: at, Group: n.ref.Group, Node: n.ref.Node, Device: d.name, BdSeq: -1, Payload: payload})
+	s.born(d, p, at)
+	s.touch(n)
+}
+
+// born replaces a device's metrics by those of a birth, and applies their values in the payload's order.
+func (s *step) born(d *device, p *Payload, at time.Time) {
+	d.state, d.since, d.reason = StateOnline, at, ""
+	keep := make(map[string]*metric, len(p.Metrics))
+	named := make([]*metric, len(p.Metrics))
+	folded := make(map[string]struct{}, len(p.Metrics))
+	for i := range p.Metrics {
+		if pm := &p.Metrics[i]; s.declarable(d, pm) {
+			m := s.declare(d, keep, pm)
+			if named[i] = m; m == nil {
+				continue
+			}
+			if f := strings.ToLower(pm.Name); len(folded) < len(keep) {
+				if _, twice := folded[f]; twice {
+					s.warn(d.node, "metric names differ only in case [tck-id-case-sensitivity-metric-names]")
+				}
+				folded[f] = struct{}{}
+			}
+		}
+	}
+	s.replaceMetrics(d, keep)
+	for i, m := range named {
+		if m != nil {
+			s.apply(m, &p.Metrics[i], p, true, len(named)-i)
+		}
+	}
+}
+
+// declarable tells whether a birth's metric becomes a metric of ours: bdSeq belongs to the session, and a template's
+// definition has no value.
+func (s *step) declarable(d *device, pm *Metric) bool {
+	n := d.node
+	switch {
+	case pm.Name == NameBdSeq && d == n.own:
+		if pm.HasAlias {
+			s.warn(n, "bdSeq has an alias; its deaths may not be recognised")
+		}
+		return false
+	case pm.Name == "":
+		s.warn(n, "a birth's metric has no name [tck-id-payloads-alias-birth-requirement]")
+		return false
+	case !pm.Type.OfMetric():
+		s.warn(n, fmt.Sprintf("metric %.80q has no valid datatype in its birth [tck-id-payloads-metric-datatype-req]", pm.Name))
+		return false
+	case pm.Type == Template && isDefinition(pm.Value.Bytes):
+		if d != n.own {
+			s.warn(n, "a template definition outside NBIRTH [tck-id-payloads-template-definition-nbirth-only]")
+		}
+		return false
+	}
+	if !pm.HasTimestamp {
+		s.warn(n, "metrics without a timestamp [tck-id-payloads-name-birth-data-requirement]")
+	}
+	return true
+}
+
+// isDefinition finds is_definition = true in the bytes of a template.
+func isDefinition(b []byte) bool {
+	definition := false
+	err := fields(b, nil, func(num protowire.Number, typ protowire.Type, v uint64, _ []byte) (bool, error) {
+		if num == 5 && typ == protowire.VarintType {
+			definition = v != 0
+		}
+		return true, nil
+	})
+	return err == nil && definition
+}
+
+// declare enters one metric of a birth into keep and the alias map; nil when there is no room.
+func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
+	n := d.node
+	if keep[pm.Name] != nil {
+		s.warn(n, fmt.Sprintf("metric %.80q is twice in its birth", pm.Name))
+	}
+	m := keep[pm.Name]
+	if m == nil {
+		if n.metrics-len(d.metrics)+len(keep) >= s.h.o.MaxMetrics {
+			s.h.stats.Refused++
+			s.warn(n, "more metrics than the limit; the rest is not shown or recorded")
+			return nil
+		}
+		if m = d.metrics[pm.Name]; m == nil {
+			m = &metric{device: d, name: pm.Name}
+		}
+		keep[m.name] = m
+	}
+	m.typ, m.field, m.transient = pm.Type, pm.Field, pm.Transient
+	m.unit, m.low, m.high = "", nil, nil
+	m.received = time.Time{} // a value of an older session is not this one's
+	if m.hasAlias && n.aliases[m.alias] == m {
+		delete(n.aliases, m.alias)
+	}
+	if m.alias, m.hasAlias = pm.Alias, pm.HasAlias; m.hasAlias {
+		if other := n.aliases[m.alias]; other != nil && other != m {
+			s.warn(n, fmt.Sprintf("alias %d stands for two metrics [tck-id-payloads-alias-uniqueness]", m.alias))
+		}
+		n.aliases[m.alias] = m
+	}
+	return m
+}

@@ -1,0 +1,159 @@
+package sparkplug
+
+import (
+	"fmt"
+	"time"
+)
+
+// data applies an NDATA or DDATA.
+func (s *step) data(n *node, t Topic, p *Payload) {
+	d := n.own
+	if t.Type == DDATA {
+		d = n.devices[t.Device]
+		if d == nil || d.state != StateOnline {
+			s.h.stats.UnknownMetrics += uint64(len(p.Metrics))
+			s.wantRebirth(n, fmt.Sprintf("DDATA of device %.80q, which has no birth", t.Device))
+			return
+		}
+	}
+	for i := range p.Metrics {
+		pm := &p.Metrics[i]
+		if pm.Name == NameBdSeq && !pm.HasAlias && d == n.own {
+			continue
+		}
+		m := s.resolve(d, pm)
+		if m == nil {
+			s.h.stats.UnknownMetrics++
+			s.wantRebirth(n, unknownMetric(t, pm))
+			continue
+		}
+		s.apply(m, pm, p, false, len(p.Metrics)-i)
+	}
+}
+
+// resolve finds the metric that a DATA's metric means: by alias over the whole node, else by name in its device.
+func (s *step) resolve(d *device, pm *Metric) *metric {
+	if !pm.HasAlias {
+		m := d.metrics[pm.Name]
+		if m != nil && m.hasAlias {
+			s.warn(d.node, "data names a metric that has an alias [tck-id-payloads-alias-data-cmd-requirement]")
+		}
+		return m
+	}
+	if pm.Name != "" {
+		s.warn(d.node, "data carries name and alias together [tck-id-payloads-alias-data-cmd-requirement]")
+	}
+	if m := d.node.aliases[pm.Alias]; m != nil && m.device == d {
+		return m
+	}
+	if pm.Name == "" {
+		return nil
+	}
+	return d.metrics[pm.Name]
+}
+
+func unknownMetric(t Topic, pm *Metric) string {
+	if pm.Name == "" {
+		return fmt.Sprintf("alias %d in %s is not in the birth", pm.Alias, t.Type)
+	}
+	return fmt.Sprintf("metric %.80q in %s is not in the birth", pm.Name, t.Type)
+}
+
+// apply takes one metric of a birth or of data: the live value, unless it is historical, and a sample, unless it is
+// transient.
+func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
+	n := m.device.node
+	v, err := pm.As(m.typ)
+	if err != nil {
+		s.warn(n, fmt.Sprintf("metric %.80q: %v", m.name, err))
+		return
+	}
+	if !birth {
+		s.judgeData(n, m, pm)
+	}
+	at, code := s.stampOf(n, pm, p), s.properties(n, m, pm)
+	if !pm.Historical {
+		s.set(m, v)
+		m.at, m.received, m.code = at, s.now, code
+		m.missing = birth && pm.Missing
+		s.changed(m)
+	}
+	if pm.Transient || m.transient || birth && pm.Missing || m.name == NameRebirth {
+		return
+	}
+	ref := m.ref()
+	s.record(Sample{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name, At: at, Received: s.now,
+		Value: v, Quality: code, Historical: pm.Historical, Birth: birth}, more)
+}
+
+// judgeData notes what is wrong with a metric in DATA.
+func (s *step) judgeData(n *node, m *metric, pm *Metric) {
+	switch {
+	case pm.Type != Unknown && pm.Type != m.typ:
+		s.warn(n, fmt.Sprintf("metric %.80q has another datatype than in its birth", m.name))
+	case pm.Missing:
+		s.warn(n, fmt.Sprintf("metric %.80q has neither a value nor is_null; taken as null", m.name))
+	case !pm.HasTimestamp:
+		s.warn(n, "metrics without a timestamp [tck-id-payloads-name-birth-data-requirement]")
+	}
+}
+
+// stampOf returns a metric's own timestamp, else the payload's, else the arrival.
+func (s *step) stampOf(n *node, pm *Metric, p *Payload) time.Time {
+	if !pm.HasTimestamp || pm.Timestamp > maxDate {
+		return s.stamp(p)
+	}
+	at := time.UnixMilli(int64(pm.Timestamp))
+	if at.Sub(s.now) > s.h.o.FutureStamp {
+		s.warn(n, "time stamps from the future: the node's clock is ahead")
+	}
+	return at
+}
+
+// properties takes what the host uses of a metric's properties and returns the quality code; without one it is good.
+func (s *step) properties(n *node, m *metric, pm *Metric) uint16 {
+	code := uint16(QualityCodeGood)
+	for i := range pm.Properties {
+		v := pm.Properties[i].Value
+		switch pm.Properties[i].Key {
+		case propertyQuality:
+			c, ok := qualityCode(v)
+			if !ok {
+				s.warn(n, "a Quality property that is not Int32 0, 192 or 500 [tck-id-payloads-propertyset-quality-value-value]")
+			}
+			code = c
+		case "engUnit":
+			m.unit = unitText(v)
+		case "engLow":
+			m.low = number(v)
+		case "engHigh":
+			m.high = number(v)
+		}
+	}
+	return code
+}
+
+// qualityCode returns the code of a Quality property; a code beyond the specification's three is kept, ok false.
+// [tck-id-payloads-propertyset-quality-value-type]
+func qualityCode(v Value) (code uint16, ok bool) {
+	if v.Null || v.Type < Int8 || v.Type > UInt64 || v.Num > 65535 {
+		return QualityCodeGood, false
+	}
+	code = uint16(v.Num)
+	known := code == QualityCodeBad || code == QualityCodeGood || code == QualityCodeStale
+	return code, known && v.Type == Int32
+}
+
+func unitText(v Value) string {
+	if v.Null || v.Type != String && v.Type != Text {
+		return ""
+	}
+	return string(v.Bytes[:min(len(v.Bytes), 64)])
+}
+
+func number(v Value) *float64 {
+	if f, ok := v.Float64(); ok {
+		return &f
+	}
+	return nil
+}

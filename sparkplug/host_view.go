@@ -1,0 +1,231 @@
+package sparkplug
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Nodes returns every node, sorted by group and node.
+func (h *Host) Nodes() []NodeView {
+	out := make([]NodeView, len(h.sorted))
+	for i, n := range h.sorted {
+		out[i] = n.view()
+	}
+	return out
+}
+
+// Node returns one node.
+func (h *Host) Node(group, node string) (NodeView, bool) {
+	n := h.nodes[NodeRef{group, node}]
+	if n == nil {
+		return NodeView{}, false
+	}
+	return n.view(), true
+}
+
+// Stats returns the host's counters.
+func (h *Host) Stats() Stats {
+	st := h.stats
+	st.Nodes, st.Clients = len(h.nodes), len(h.clients)
+	for _, n := range h.sorted {
+		st.Metrics += n.metrics
+	}
+	return st
+}
+
+// all returns the node's own device and the others, sorted by name.
+func (n *node) all() []*device {
+	out := make([]*device, 0, len(n.devices)+1)
+	out = append(out, n.own)
+	for _, d := range n.devices {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b *device) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+func (n *node) view() NodeView {
+	v := NodeView{Group: n.ref.Group, Node: n.ref.Node, State: n.state, Since: n.since, Reason: n.reason,
+		BdSeq: n.bdSeq, Seq: n.seq, LastBirth: n.lastBirth, LastDeath: n.lastDeath, DeathReason: n.died,
+		Metrics: len(n.own.metrics), RebirthsAsked: n.asked, RebirthsDone: n.answered, Gaps: n.gaps,
+		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew}
+	for _, d := range n.all()[1:] {
+		v.Devices = append(v.Devices, DeviceView{Device: d.name, State: d.state, Since: d.since, Reason: d.reason, Metrics: len(d.metrics)})
+	}
+	return v
+}
+
+// Metric returns one metric.
+func (h *Host) Metric(ref MetricRef) (MetricView, bool) {
+	n := h.nodes[NodeRef{ref.Group, ref.Node}]
+	if n == nil {
+		return MetricView{}, false
+	}
+	d := n.own
+	if ref.Device != "" {
+		if d = n.devices[ref.Device]; d == nil {
+			return MetricView{}, false
+		}
+	}
+	m := d.metrics[ref.Name]
+	if m == nil {
+		return MetricView{}, false
+	}
+	return m.view(), true
+}
+
+func (m *metric) view() MetricView {
+	ref := m.ref()
+	v := MetricView{Group: ref.Group, Node: ref.Node, Device: ref.Device, Name: ref.Name, Alias: m.alias, HasAlias: m.hasAlias,
+		Type: m.typ, Field: m.field, Unit: m.unit, Low: m.low, High: m.high, Value: m.value, At: m.at, Received: m.received,
+		Transient: m.transient}
+	v.Value.Bytes = bytes.Clone(m.value.Bytes)
+	v.Quality, v.Cause = m.quality()
+	return v
+}
+
+// quality tells what a reader may believe, and why not. A dead bearer outweighs everything the value says itself.
+func (m *metric) quality() (Quality, string) {
+	d := m.device
+	switch {
+	case d.state != StateOnline:
+		return QualityStale, d.reason
+	case m.received.IsZero():
+		return QualityNever, "no live value in its birth"
+	case m.missing:
+		return QualityNever, "in the birth without a value"
+	case m.tooLarge:
+		return QualityUncertain, "value too large to be kept"
+	case m.value.Null:
+		return QualityNull, "the device says null"
+	case m.code == QualityCodeBad:
+		return QualityBad, "the Quality property says bad"
+	case m.code == QualityCodeStale:
+		return QualityStale, "the Quality property says stale"
+	case m.code != QualityCodeGood:
+		return QualityUncertain, "the Quality property has an unknown code"
+	case m.received.Before(d.node.doubt):
+		return QualityUncertain, "a message of its node was lost; no rebirth since"
+	}
+	return QualityGood, ""
+}
+
+// MetricFilter selects metrics; an empty field selects all.
+type MetricFilter struct {
+	Group, Node string
+	Device      *string // pointer to "": metrics of the node itself
+	Contains    string  // in the metric's name, in any case
+	Quality     Quality
+}
+
+// metricsLimit is the most metrics on one page.
+const metricsLimit = 1000
+
+// Metrics returns at most limit metrics after the given one (nil: from the first), sorted by group, node, device and
+// name, and whether there are more. A limit of 0 or above 1,000 is 1,000.
+func (h *Host) Metrics(f MetricFilter, after *MetricRef, limit int) (page []MetricView, more bool) {
+	if limit <= 0 || limit > metricsLimit {
+		limit = metricsLimit
+	}
+	f.Contains = strings.ToLower(f.Contains)
+	for _, n := range h.from(after) {
+		if f.Group != "" && f.Group != n.ref.Group || f.Node != "" && f.Node != n.ref.Node {
+			continue
+		}
+		for _, d := range n.all() {
+			if f.Device != nil && *f.Device != d.name {
+				continue
+			}
+			for _, m := range d.after(after) {
+				if !f.matches(m) {
+					continue
+				}
+				if len(page) == limit {
+					return page, true
+				}
+				page = append(page, m.view())
+			}
+		}
+	}
+	return page, false
+}
+
+// from returns the nodes from the given metric's on.
+func (h *Host) from(after *MetricRef) []*node {
+	if after == nil {
+		return h.sorted
+	}
+	i, _ := slices.BinarySearchFunc(h.sorted, NodeRef{after.Group, after.Node}, func(n *node, ref NodeRef) int { return compareNodes(n.ref, ref) })
+	return h.sorted[i:]
+}
+
+// after returns the device's metrics behind the given one.
+func (d *device) after(ref *MetricRef) []*metric {
+	if ref == nil || (NodeRef{ref.Group, ref.Node}) != d.node.ref || d.name > ref.Device {
+		return d.sorted
+	}
+	if d.name < ref.Device {
+		return nil
+	}
+	i, found := slices.BinarySearchFunc(d.sorted, ref.Name, func(m *metric, name string) int { return strings.Compare(m.name, name) })
+	if found {
+		i++
+	}
+	return d.sorted[i:]
+}
+
+func (f *MetricFilter) matches(m *metric) bool {
+	if f.Contains != "" && !strings.Contains(strings.ToLower(m.name), f.Contains) {
+		return false
+	}
+	if f.Quality == "" {
+		return true
+	}
+	q, _ := m.quality()
+	return q == f.Quality
+}
+
+// Seed restores one birth from before a restart, from its topic or its certificate's topic: the node is StateUnknown
+// and its metrics are stale until an NBIRTH arrives. A node's NBIRTH comes before its DBIRTHs. A node that was heard
+// already is left as it is. It returns an error for what is no birth.
+func (h *Host) Seed(topic string, payload []byte, received time.Time) error {
+	if certified, ok := CertifiedTopic(topic); ok {
+		topic = certified
+	}
+	t, err := ParseTopic(topic)
+	if err != nil {
+		return err
+	}
+	if t.Type != NBIRTH && t.Type != DBIRTH {
+		return topicError(topic, "not a birth")
+	}
+	p, err := Decode(payload, h.o.Limits)
+	if err != nil {
+		return err
+	}
+	s := h.begin(received)
+	s.silent = true
+	n := s.node(t.NodeRef())
+	if n == nil || n.state != StateUnknown {
+		return nil
+	}
+	s.seed(n, t, p)
+	return nil
+}
+
+// seed enters a birth without believing it.
+func (s *step) seed(n *node, t Topic, p *Payload) {
+	const reason = "not heard of since the start"
+	d := n.own
+	if t.Type == DBIRTH {
+		if d = s.device(n, t.Device); d == nil {
+			return
+		}
+	} else {
+		n.bdSeq, n.lastBirth, n.since, n.reason = BdSeqOf(p), s.stamp(p), s.now, reason
+	}
+	s.born(d, p, s.stamp(p))
+	d.state, d.since, d.reason = StateUnknown, s.now, reason
+}

@@ -1,0 +1,214 @@
+package sparkplug
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"time"
+)
+
+// node is what the host knows of one edge node.
+type node struct {
+	ref    NodeRef
+	state  State
+	since  time.Time
+	reason string
+
+	bdSeq     int   // of the session, -1 none
+	seq       int   // last processed, -1 none
+	next      uint8 // expected sequence number, while online
+	lastBirth time.Time
+	lastDeath time.Time
+	died      string // reason of the last death
+	skew      time.Duration
+
+	own     *device // the node's own metrics
+	devices map[string]*device
+	aliases map[uint64]*metric // of the present birth, node and devices together
+	metrics int                // of all devices
+
+	held      []held // waiting for a missing sequence number or a birth, in order of arrival
+	heldBytes int
+	reorder   time.Time // when waiting ends; zero: nothing held
+	doubt     time.Time // since when values may be behind, because a gap was not filled
+
+	want     string    // why a rebirth is wanted; empty: it is not
+	wantAt   time.Time // when it may be asked
+	askedAt  time.Time // last request
+	awaiting bool      // asked, and no NBIRTH since
+	asked    int
+	answered int
+	gaps     int
+
+	client    ClientView
+	connected bool      // as far as session events tell
+	ended     string    // why the client's connection ended; empty: it did not, since the birth
+	goodbye   bool      // the last NDEATH came while the client was connected
+	gone      time.Time // when a node whose client is gone counts as dead without NDEATH; zero: its client is there
+
+	warnings []string
+	touched  uint64
+}
+
+// device is a device, or the node itself as the bearer of its own metrics.
+type device struct {
+	node    *node
+	name    string // empty for the node itself
+	state   State
+	since   time.Time
+	reason  string
+	metrics map[string]*metric
+	sorted  []*metric // by name
+}
+
+// metric is the current value of one metric.
+type metric struct {
+	device    *device
+	name      string
+	alias     uint64
+	hasAlias  bool
+	transient bool
+	missing   bool // in the birth without a value
+	tooLarge  bool // the value is not kept for want of room
+	typ       DataType
+	field     Field
+	code      uint16 // Quality property
+	unit      string
+	low, high *float64
+	value     Value // Bytes owned by the metric
+	at        time.Time
+	received  time.Time
+	touched   uint64
+}
+
+func newNode(ref NodeRef, now time.Time) *node {
+	n := &node{ref: ref, state: StateUnknown, since: now, reason: "heard without a birth", bdSeq: -1, seq: -1,
+		devices: map[string]*device{}, aliases: map[uint64]*metric{}}
+	n.own = newDevice(n, "", now)
+	return n
+}
+
+func newDevice(n *node, name string, now time.Time) *device {
+	return &device{node: n, name: name, state: StateUnknown, since: now, reason: "heard without a birth", metrics: map[string]*metric{}}
+}
+
+func (m *metric) ref() MetricRef {
+	n := m.device.node.ref
+	return MetricRef{Group: n.Group, Node: n.Node, Device: m.device.name, Name: m.name}
+}
+
+// device returns a device, made if it is new. When a node has too many, the offline one that is so for longest
+// makes room; nil when all are online.
+func (s *step) device(n *node, name string) *device {
+	if d := n.devices[name]; d != nil {
+		return d
+	}
+	if len(n.devices) >= s.h.o.MaxDevices && !s.evictDevice(n) {
+		s.h.stats.Refused++
+		s.warn(n, "more devices than the limit; the rest is not shown or recorded")
+		return nil
+	}
+	for other := range n.devices {
+		if strings.EqualFold(other, name) {
+			s.warn(n, "two devices' names differ only in case [tck-id-case-sensitivity-sparkplug-ids]")
+		}
+	}
+	d := newDevice(n, strings.Clone(name), s.now)
+	n.devices[d.name] = d
+	s.touch(n)
+	return d
+}
+
+func (s *step) evictDevice(n *node) bool {
+	var oldest *device
+	for _, d := range n.devices {
+		if d.state != StateOnline && (oldest == nil || d.since.Before(oldest.since) || d.since.Equal(oldest.since) && d.name < oldest.name) {
+			oldest = d
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	s.replaceMetrics(oldest, map[string]*metric{})
+	delete(n.devices, oldest.name)
+	return true
+}
+
+// replaceMetrics makes keep the metrics of a device; the others go, with their aliases.
+func (s *step) replaceMetrics(d *device, keep map[string]*metric) {
+	n := d.node
+	for name, m := range d.metrics {
+		if keep[name] != m {
+			s.h.valueBytes -= len(m.value.Bytes)
+			if n.aliases[m.alias] == m {
+				delete(n.aliases, m.alias)
+			}
+			s.changed(m)
+		}
+	}
+	n.metrics += len(keep) - len(d.metrics)
+	d.metrics = keep
+	d.sorted = d.sorted[:0]
+	for _, m := range keep {
+		d.sorted = append(d.sorted, m)
+	}
+	slices.SortFunc(d.sorted, func(a, b *metric) int { return strings.Compare(a.name, b.name) })
+	clear(d.sorted[len(d.sorted):cap(d.sorted)])
+}
+
+// set makes v the live value. Bytes are copied: a value must not pin the payload it came in.
+func (s *step) set(m *metric, v Value) {
+	b := m.value.Bytes
+	s.h.valueBytes -= len(b)
+	m.tooLarge = s.h.valueBytes+len(v.Bytes) > s.h.o.MaxValueBytes
+	switch {
+	case m.tooLarge:
+		v.Null, v.Bytes = true, nil
+	case len(v.Bytes) == 0:
+		v.Bytes = nil
+	case cap(b) >= len(v.Bytes) && cap(b) <= 2*len(v.Bytes):
+		v.Bytes = append(b[:0], v.Bytes...)
+	default:
+		v.Bytes = bytes.Clone(v.Bytes)
+	}
+	s.h.valueBytes += len(v.Bytes)
+	m.value = v
+}
+
+// warn notes what a node does against the specification, each text once, the newest 16.
+func (s *step) warn(n *node, text string) {
+	if slices.Contains(n.warnings, text) {
+		return
+	}
+	if len(n.warnings) == 16 {
+		n.warnings = append(n.warnings[:0:0], n.warnings[1:]...)
+	}
+	n.warnings = append(n.warnings, text)
+	s.touch(n)
+}
+
+// judge notes what is wrong with a message as a whole.
+func (s *step) judge(n *node, m *Message, p *Payload) {
+	for _, text := range p.Problems {
+		s.warn(n, text)
+	}
+	if m.Retain {
+		s.warn(n, "births or data are published retained [tck-id-topics-nbirth-mqtt]")
+	}
+	if !p.HasTimestamp || p.Timestamp > maxDate {
+		s.warn(n, "payloads without a timestamp [tck-id-topics-nbirth-timestamp]")
+		return
+	}
+	n.skew = time.UnixMilli(int64(p.Timestamp)).Sub(s.now).Round(time.Millisecond)
+	if n.skew > s.h.o.FutureStamp {
+		s.warn(n, "time stamps from the future: the node's clock is ahead")
+	}
+}
+
+// stamp returns a payload's timestamp, the arrival's if it has none.
+func (s *step) stamp(p *Payload) time.Time {
+	if p.HasTimestamp && p.Timestamp <= maxDate {
+		return time.UnixMilli(int64(p.Timestamp))
+	}
+	return s.now
+}

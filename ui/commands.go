@@ -42,10 +42,10 @@ func (u *UI) rebirth(w http.ResponseWriter, r *http.Request) {
 }
 
 type preparedJSON struct {
-	Token   string     `json:"token"`
-	Expires stamp      `json:"expires"`
-	Metric  metricJSON `json:"metric"` // as it is now
-	Value   any        `json:"value"`  // as it will be sent
+	Token   string          `json:"token"`
+	Expires stamp           `json:"expires"`
+	Metric  metricJSON      `json:"metric"` // as it is now
+	Value   sparkplug.Value `json:"value"`  // as it will be sent
 }
 
 // prepareWrite checks a write and answers with a token that carries it out once within 30 s.
@@ -69,7 +69,7 @@ func (u *UI) prepareWrite(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusTooManyRequests, "too_many", "too many writes wait for their confirmation", "confirm or wait 30 s")
 		return
 	}
-	answer(w, http.StatusOK, preparedJSON{token, stamp(expires), metricToJSON(now), valueJSON(write.Value)})
+	answer(w, http.StatusOK, preparedJSON{token, stamp(expires), metricToJSON(now), write.Value})
 }
 
 func (u *UI) checkWrite(w http.ResponseWriter, r *http.Request, id string, value json.RawMessage, reason string) (out Write, now sparkplug.MetricView, ok bool) {
@@ -90,7 +90,7 @@ func (u *UI) checkWrite(w http.ResponseWriter, r *http.Request, id string, value
 	}
 	v, err := parseValue(now.Type, value)
 	if err != nil {
-		fail(w, http.StatusBadRequest, "bad_value", "value: "+err.Error(), "give a value of the metric's datatype "+datatypeName(now.Type))
+		fail(w, http.StatusBadRequest, "bad_value", "value: "+err.Error(), "give a value of the metric's datatype "+now.Type.String())
 		return out, now, false
 	}
 	out = Write{Ref: ref, Value: v, Reason: reason, By: asker(r)}

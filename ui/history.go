@@ -38,9 +38,9 @@ type gapJSON struct {
 }
 
 type sampleJSON struct {
-	T stamp  `json:"t"`
-	V any    `json:"v"`
-	Q string `json:"q"`
+	T stamp           `json:"t"`
+	V sparkplug.Value `json:"v"`
+	Q string          `json:"q"`
 }
 
 type bucketsJSON struct {
@@ -171,7 +171,7 @@ func toGaps(gs []historian.Gap) []gapJSON {
 func toSamples(ss []journal.Sample) []sampleJSON {
 	out := make([]sampleJSON, 0, len(ss))
 	for _, s := range ss {
-		j := sampleJSON{millis(s.At), valueJSON(journalValue(s.Value)), qualityWord(s.Quality)}
+		j := sampleJSON{millis(s.At), journalValue(s.Value), qualityWord(s.Quality)}
 		if s.Value.Null {
 			j.Q = string(sparkplug.QualityNull)
 		}

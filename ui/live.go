@@ -184,12 +184,12 @@ type changeJSON struct {
 }
 
 type changedMetricJSON struct {
-	ID       string `json:"id"`
-	Value    any    `json:"value"`
-	Quality  string `json:"quality"`
-	Time     stamp  `json:"time"`
-	Received stamp  `json:"received"`
-	Cause    string `json:"cause"`
+	ID       string          `json:"id"`
+	Value    sparkplug.Value `json:"value"`
+	Quality  string          `json:"quality"`
+	Time     stamp           `json:"time"`
+	Received stamp           `json:"received"`
+	Cause    string          `json:"cause"`
 }
 
 // changes puts what has gathered: states before values, so that nobody sees a new value of a dead node.
@@ -229,7 +229,7 @@ func (c *streamWriter) putMetrics(metrics map[sparkplug.MetricRef]struct{}) {
 	out := changeJSON{Generation: c.generation}
 	for ref := range metrics {
 		if m, ok := c.u.opt.Plant.Metric(ref); ok {
-			out.Metrics = append(out.Metrics, changedMetricJSON{metricID(ref), valueJSON(m.Value), string(m.Quality), stamp(m.At), stamp(m.Received), m.Cause})
+			out.Metrics = append(out.Metrics, changedMetricJSON{metricID(ref), m.Value, string(m.Quality), stamp(m.At), stamp(m.Received), m.Cause})
 		}
 	}
 	if len(out.Metrics) > 0 {

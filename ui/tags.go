@@ -77,7 +77,7 @@ func metricsJSON(ms []sparkplug.MetricView) []metricJSON {
 func metricToJSON(m sparkplug.MetricView) metricJSON {
 	out := metricJSON{
 		ID: metricID(refOf(m)), Group: m.Group, Node: m.Node, Device: m.Device, Name: m.Name,
-		Datatype: datatypeName(m.Type), Unit: m.Unit, Low: (*number)(m.Low), High: (*number)(m.High), Value: valueJSON(m.Value),
+		Datatype: m.Type.String(), Unit: m.Unit, Low: (*number)(m.Low), High: (*number)(m.High), Value: m.Value,
 		Quality: string(m.Quality), Time: stamp(m.At), Received: stamp(m.Received), Cause: m.Cause,
 	}
 	if m.HasAlias {

@@ -1,0 +1,42 @@
+// Requests to the HTTP interface. A refusal becomes a Refused with the server's own words.
+
+import type { Buckets, Event, Outage, Sample, Gap, Metric } from "./types";
+
+export class Refused extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly hint: string,
+  ) {
+    super(message);
+  }
+}
+
+async function ask<T>(path: string, init?: RequestInit): Promise<T> {
+  const answer = await fetch(path, { credentials: "same-origin", ...init });
+  const body: unknown = await answer.json().catch(() => null);
+  if (answer.ok) return body as T;
+  const error = (body as { error?: { code: string; message: string; hint: string } } | null)?.error;
+  throw new Refused(error?.code ?? "http", error?.message ?? `the appliance answered ${answer.status}`, error?.hint ?? "");
+}
+
+const post = (path: string, body: object): Promise<unknown> =>
+  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+const part = encodeURIComponent;
+
+export const getMetrics = (limit: number): Promise<{ metrics: Metric[]; next: string | null }> => ask(`/api/v1/metrics?limit=${limit}`);
+
+export const getEvents = (query: string): Promise<{ events: Event[]; next: string | null }> => ask(`/api/v1/events?${query}`);
+
+export const getOutages = (uplink: string): Promise<Outage[]> => ask(`/api/v1/uplinks/${part(uplink)}/outages`);
+
+export const getTrend = (source: "edge" | "scada", id: string, from: number, to: number, points: number): Promise<Buckets> =>
+  ask(`/api/v1/${source === "edge" ? "history" : "demo/history"}?id=${part(id)}&from=${Math.round(from)}&to=${Math.round(to)}&points=${points}`);
+
+export const getSamples = (id: string, from: number, to: number): Promise<{ samples: Sample[]; gaps: Gap[]; next: string | null }> =>
+  ask(`/api/v1/history?id=${part(id)}&from=${Math.round(from)}&to=${Math.round(to)}&limit=500`);
+
+export const postRebirth = (group: string, node: string): Promise<unknown> => post(`/api/v1/nodes/${part(group)}/${part(node)}/rebirth`, {});
+
+export const postDemo = (action: string, node?: string): Promise<unknown> => post(`/api/v1/demo/${action}`, node === undefined ? {} : { node });

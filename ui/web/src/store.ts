@@ -1,0 +1,136 @@
+// What the page knows, as signals. Only stream.ts writes the live part; views read it and set what they want to see.
+
+import { batch, computed, effect, signal, type Signal } from "@preact/signals";
+import type { Change, Demo, Event, Live, Metric, Node, Snapshot, Uplink } from "./types";
+
+// Live part.
+export const nodes = signal<Node[]>([]);
+export const uplinks = signal<Uplink[]>([]);
+export const demo = signal<Demo | null>(null);
+export const events = signal<Event[]>([]); // newest first
+export const version = signal("");
+export const demoMode = signal(false);
+export const commandsAllowed = signal(false);
+export const loaded = signal(false); // the first snapshot is here
+
+// One metric: what does not change within a generation, and a signal for what does.
+export interface Cell {
+  metric: Metric;
+  live: Signal<Live>;
+}
+export const cells = new Map<string, Cell>();
+export const metricList = signal<Metric[]>([]); // of the present snapshot, in the server's order
+
+// Age of the data. A page that shows numbers from a stream that has stopped is worse than an empty page.
+export const now = signal(Date.now());
+export const lastHeard = signal(0); // this browser's clock
+export const paused = signal(false);
+export const silence = computed(() => (lastHeard.value === 0 ? 0 : Math.max(0, (now.value - lastHeard.value) / 1000)));
+export type Freshness = "starting" | "live" | "late" | "dead" | "paused";
+export const freshness = computed<Freshness>(() => {
+  if (paused.value) return "paused";
+  if (lastHeard.value === 0) return "starting";
+  return silence.value >= 10 ? "dead" : silence.value >= 3 ? "late" : "live";
+});
+export const canCommand = computed(() => commandsAllowed.value && (freshness.value === "live" || freshness.value === "late"));
+export const canSwitch = computed(() => freshness.value === "live" || freshness.value === "late"); // the demo's switches
+
+// The appliance's clock less this browser's, so that ages are right on a panel whose clock is wrong.
+export const clockOffset = signal(0);
+export const serverNow = computed(() => now.value + clockOffset.value);
+
+// What the views want to see.
+export const openKeys = signal<ReadonlySet<string>>(new Set());
+export const filter = signal("");
+export const selected = signal<string | null>(null); // metric id
+export const message = signal(""); // spoken by the live region, shown below the header
+
+export type View = { name: "overview" | "tags" | "uplinks" | "events" } | { name: "node"; group: string; node: string };
+
+function viewOf(hash: string): View {
+  const p = hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  if (p[0] === "node" && p[1] && p[2]) return { name: "node", group: p[1], node: p[2] };
+  if (p[0] === "tags" || p[0] === "uplinks" || p[0] === "events") return { name: p[0] };
+  return { name: "overview" };
+}
+export const view = signal<View>(viewOf(location.hash));
+addEventListener("hashchange", () => (view.value = viewOf(location.hash)));
+
+// What the stream is to carry: node states always; metrics of nodes that are open in the tree, and the selected one.
+export const wanted = computed(() => {
+  const q = new URLSearchParams();
+  if (selected.value) q.set("ids", selected.value);
+  if (view.value.name === "tags") {
+    const list = filter.value.trim() ? ["*"] : [...openKeys.value].filter((k) => k.startsWith("n:")).map((k) => k.slice(2));
+    if (list.length > 0) q.set("nodes", list.sort().join(","));
+  }
+  return q.toString();
+});
+
+const maxEvents = 1000;
+
+export function applySnapshot(s: Snapshot): void {
+  batch(() => {
+    loaded.value = true;
+    nodes.value = s.nodes;
+    uplinks.value = s.uplinks;
+    version.value = s.version;
+    demoMode.value = s.demo;
+    commandsAllowed.value = s.commands;
+    const ids = new Set(s.metrics.map((m) => m.id));
+    for (const id of cells.keys()) if (!ids.has(id)) cells.delete(id);
+    for (const m of s.metrics) {
+      const cell = cells.get(m.id);
+      if (cell) {
+        cell.metric = m;
+        cell.live.value = m;
+      } else {
+        cells.set(m.id, { metric: m, live: signal<Live>(m) });
+      }
+    }
+    metricList.value = s.metrics;
+  });
+}
+
+export function applyChanges(changes: Change[]): void {
+  batch(() => {
+    for (const c of changes) {
+      const cell = cells.get(c.id);
+      if (cell) cell.live.value = c;
+    }
+  });
+}
+
+export function applyNode(n: Node): void {
+  const list = nodes.value;
+  const i = list.findIndex((o) => o.group === n.group && o.node === n.node);
+  if (i >= 0) {
+    nodes.value = list.with(i, n);
+    return;
+  }
+  nodes.value = [...list, n].sort((a, b) => order(a.group, b.group) || order(a.node, b.node));
+}
+
+// As the server sorts: by bytes, near enough by code units.
+const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+export function addEvents(more: Event[]): void {
+  const seen = new Set(events.value.map(eventKey));
+  const fresh = more.filter((e) => !seen.has(eventKey(e)));
+  if (fresh.length > 0) events.value = [...fresh, ...events.value].sort(newestFirst).slice(0, maxEvents);
+}
+
+export const eventKey = (e: Event): string => `${e.id}|${e.kind}|${e.time}|${e.group}/${e.node}/${e.device}`;
+
+function newestFirst(a: Event, b: Event): number {
+  if (a.time !== b.time) return (a.time ?? "") < (b.time ?? "") ? 1 : -1;
+  return Number(b.id) - Number(a.id);
+}
+
+// Once a second, and not in a hidden tab, which browsers slow down anyway.
+setInterval(() => (now.value = Date.now()), 1000);
+
+// CSS greys the page out by this attribute.
+effect(() => {
+  document.documentElement.dataset.fresh = freshness.value;
+});

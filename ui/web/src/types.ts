@@ -1,0 +1,171 @@
+// The JSON of the HTTP interface, as web/openapi.yaml describes it. Times are RFC 3339 in UTC, null for never.
+
+export type Time = string | null;
+export type NodeState = "online" | "offline" | "unknown";
+export type Quality = "good" | "uncertain" | "stale" | "bad" | "null" | "never";
+export type Value = null | boolean | number | string | object;
+
+export interface Device {
+  device: string;
+  state: NodeState;
+  reason: string;
+  since: Time;
+  metrics: number;
+}
+
+export interface Node {
+  group: string;
+  node: string;
+  state: NodeState;
+  reason: string;
+  since: Time;
+  bd_seq: number | null;
+  seq: number | null;
+  last_birth: Time;
+  last_death: { time: Time; reason: string } | null;
+  metrics: number;
+  devices: Device[];
+  rebirths: { asked: number; answered: number };
+  gaps: number;
+  client: { id: string; address: string; tls: boolean } | null;
+  warnings: string[];
+  clock_skew_ms: number;
+}
+
+export interface Live {
+  value: Value;
+  quality: Quality;
+  time: Time;
+  received: Time;
+  cause: string;
+}
+
+export interface Metric extends Live {
+  id: string;
+  group: string;
+  node: string;
+  device: string;
+  name: string;
+  alias: number | null;
+  datatype: string;
+  unit: string;
+  low: number | string | null;
+  high: number | string | null;
+}
+
+export type Change = Live & { id: string };
+
+export interface Event {
+  id: string;
+  kind: string;
+  time: Time;
+  until: Time;
+  group: string;
+  node: string;
+  device: string;
+  reason: string;
+  user: string;
+  bd_seq: number | null;
+  count: number;
+}
+
+export interface UplinkNode {
+  group: string;
+  node: string;
+  state: string;
+  reason: string;
+  since: Time;
+  bd_seq: number | null;
+  cursor: number;
+  owed: number;
+}
+
+export interface Uplink {
+  name: string;
+  state: string;
+  reason: string;
+  since: Time;
+  server: string;
+  owed: number;
+  oldest: Time;
+  rate: number;
+  eta: number | null;
+  drops: Record<string, number>;
+  delivered: number;
+  duplicated: number;
+  nodes: UplinkNode[];
+}
+
+export interface Outage {
+  id: number;
+  from: Time;
+  to: Time;
+  restored: Time;
+  cause: string;
+  server: string;
+  owed: number;
+  delivered: number;
+  duplicated: number;
+  waived: number;
+  gaps: { group: string; node: string; from: Time; to: Time; count: number; reason: string }[];
+  nodes: { group: string; node: string; owed: number; delivered: number; deaths: { from: Time; to: Time }[] }[];
+}
+
+// A float that is NaN or infinite travels as a string.
+export type Num = number | string | null;
+
+export interface Bucket {
+  t: string;
+  min: Num;
+  max: Num;
+  mean: Num;
+  last: Num;
+  count: number;
+  quality: Quality;
+}
+
+export interface Gap {
+  from: string;
+  to: Time;
+  cause: string;
+}
+
+export interface Buckets {
+  id: string;
+  from: string;
+  to: string;
+  buckets: Bucket[];
+  gaps: Gap[];
+}
+
+export interface Sample {
+  t: string;
+  v: Value;
+  q: Quality;
+}
+
+export interface Demo {
+  scada: {
+    host: string;
+    server: string;
+    connected: boolean;
+    since: Time;
+    messages: number;
+    samples: number;
+    backfill: number;
+    nodes: Node[];
+  };
+  cut: boolean;
+  killed: string[];
+}
+
+export interface Snapshot {
+  generation: number;
+  time: string;
+  version: string;
+  demo: boolean;
+  commands: boolean;
+  nodes: Node[];
+  metrics: Metric[];
+  uplinks: Uplink[];
+}

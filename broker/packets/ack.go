@@ -27,7 +27,7 @@ func decodeAck(r *reader, t Type) (a Ack) {
 		case propReasonString:
 			a.ReasonString = p.string()
 		case propUser:
-			a.User = append(a.User, p.user())
+			a.User = p.user(a.User)
 		}
 	}
 	r.close(&p)

@@ -30,7 +30,7 @@ func decodeAuth(r *reader) *Auth {
 		case propReasonString:
 			a.ReasonString = p.string()
 		case propUser:
-			a.User = append(a.User, p.user())
+			a.User = p.user(a.User)
 		}
 	}
 	if a.Method == "" && p.err == nil {

@@ -93,7 +93,7 @@ func (c *Connack) decodeProperties(r *reader) {
 		case propReasonString:
 			c.ReasonString = p.string()
 		case propUser:
-			c.User = append(c.User, p.user())
+			c.User = p.user(c.User)
 		case propWildcardAvailable:
 			c.NoWildcards = !p.bool()
 		case propSubscriptionIDAvailable:

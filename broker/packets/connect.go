@@ -139,7 +139,7 @@ func (c *Connect) decodeProperties(r *reader) {
 		case propAuthData:
 			c.AuthData = p.binary()
 		case propUser:
-			c.User = append(c.User, p.user())
+			c.User = p.user(c.User)
 		}
 	}
 	if c.AuthData != nil && c.AuthMethod == "" {

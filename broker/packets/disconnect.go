@@ -33,7 +33,7 @@ func decodeDisconnect(r *reader) *Disconnect {
 		case propServerReference:
 			d.ServerReference = p.string()
 		case propUser:
-			d.User = append(d.User, p.user())
+			d.User = p.user(d.User)
 		}
 	}
 	r.close(&p)

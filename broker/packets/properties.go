@@ -1,5 +1,7 @@
 package packets
 
+import "slices"
+
 // property is the identifier of a 5.0 property (section 2.2.2.2).
 type property byte
 
@@ -157,10 +159,25 @@ func (p *propertyReader) authMethod() string {
 	return s
 }
 
-// user reads a pair of strings [MQTT-1.5.7-1].
-func (p *propertyReader) user() UserProperty {
+// user reads a pair of strings [MQTT-1.5.7-1] and appends it to list, which gets room for all pairs that follow: so
+// the cost of many stays proportional to their bytes.
+func (p *propertyReader) user(list []UserProperty) []UserProperty {
+	if len(list) == cap(list) {
+		list = slices.Grow(list, 1+pairsAhead(p.b))
+	}
 	name := p.string()
-	return UserProperty{Name: name, Value: p.string()}
+	return append(list, UserProperty{Name: name, Value: p.string()})
+}
+
+// pairsAhead counts the user properties that follow the pair at the start of b without another property in between.
+func pairsAhead(b []byte) (n int) {
+	for {
+		b = skipString(skipString(b))
+		if len(b) == 0 || property(b[0]) != propUser {
+			return n
+		}
+		n, b = n+1, b[1:]
+	}
 }
 
 // message reads a property that travels with a message into *m, making it when the first one comes.
@@ -178,7 +195,7 @@ func (p *propertyReader) message(id property, m **PublishProperties) {
 	case propCorrelationData:
 		(*m).CorrelationData = p.binary()
 	case propUser:
-		(*m).User = append((*m).User, p.user())
+		(*m).User = p.user((*m).User)
 	}
 }
 

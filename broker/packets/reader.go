@@ -28,7 +28,7 @@ func newReader(v Version, frame []byte) (reader, error) {
 		return reader{}, &Error{MalformedPacket, "2.1.2", "AUTH does not exist in 3.1.1"}
 	}
 	_, used := varint(frame[1:])
-	return reader{v: v, b: frame[1+used:]}, nil
+	return reader{v: v, b: frame[1+used:], section: "2.1.4"}, nil
 }
 
 func (r *reader) fail(code ReasonCode, detail string) {
@@ -114,6 +114,23 @@ func (r *reader) string() string {
 		return ""
 	}
 	return string(b)
+}
+
+// skipString returns what follows the length-prefixed field at the start of b, nothing if b ends within it.
+func skipString(b []byte) []byte {
+	if len(b) < 2 {
+		return nil
+	}
+	return b[min(len(b), 2+int(binary.BigEndian.Uint16(b))):]
+}
+
+// count returns how many entries of a string and extra bytes fill the rest, to make room for them at once.
+func (r *reader) count(extra int) (n int) {
+	for b := r.b; len(b) > 0; n++ {
+		b = skipString(b)
+		b = b[min(len(b), extra):]
+	}
+	return n
 }
 
 // topicName returns a string that is a topic name: at least one character, no wildcard

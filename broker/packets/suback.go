@@ -36,7 +36,7 @@ func decodeReason(r *reader, t Type) (reason string, user []UserProperty) {
 		case propReasonString:
 			reason = p.string()
 		case propUser:
-			user = append(user, p.user())
+			user = p.user(user)
 		}
 	}
 	r.close(&p)

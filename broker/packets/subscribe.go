@@ -32,7 +32,7 @@ func decodeSubscribe(r *reader) *Subscribe {
 			case propSubscriptionID:
 				s.SubscriptionID = p.subscriptionID()
 			case propUser:
-				s.User = append(s.User, p.user())
+				s.User = p.user(s.User)
 			}
 		}
 		r.close(&p)
@@ -41,6 +41,7 @@ func decodeSubscribe(r *reader) *Subscribe {
 	if !r.more() {
 		r.fail(ProtocolError, "SUBSCRIBE without a topic filter")
 	}
+	s.Filters = make([]Subscription, 0, r.count(1))
 	for r.more() {
 		s.Filters = append(s.Filters, decodeSubscription(r))
 	}

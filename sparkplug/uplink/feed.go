@@ -1,0 +1,180 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"edge/historian/journal"
+	"edge/sparkplug"
+)
+
+// maxNodes bounds the plant nodes of one uplink; samples of further ones are not carried.
+const maxNodes = 2000
+
+// A series is what a SeriesID stands for; node is nil for what is never carried.
+type series struct {
+	node         *node
+	device, name string
+}
+
+// lookup returns what a series is, nil while that is unknown. Any goroutine.
+func (u *Uplink) lookup(id journal.SeriesID) *series {
+	if i, ok := u.series.Load(id); ok {
+		return i.(*series)
+	}
+	key, ok := u.d.Series(id)
+	if !ok {
+		return nil
+	}
+	i := &series{device: key.Device, name: key.Metric}
+	if key.Device != "" || key.Metric != sparkplug.NameBdSeq { // bdSeq belongs to a session, and upstream has its own
+		i.node = u.ensure(sparkplug.NodeRef{Group: key.Group, Node: key.Node})
+	}
+	u.series.Store(id, i)
+	return i
+}
+
+// feedLoop follows the journal's tail: it counts what is owed and keeps every node's model. It never waits for a proxy.
+func (u *Uplink) feedLoop(ctx context.Context) error {
+	kinds := []journal.Kind{journal.KindSamples, journal.KindEvent}
+	r := u.d.Journal.NewReader(u.fed()+1, kinds...)
+	for {
+		rec, err := r.Next(ctx)
+		var gone *journal.RecycledError
+		switch {
+		case errors.As(err, &gone):
+			u.recount(ctx, u.fed()+1, gone.Oldest)
+			u.feeds.Store(uint64(gone.Oldest) - 1)
+			r = u.d.Journal.NewReader(gone.Oldest, kinds...)
+			continue
+		case errors.Is(err, journal.ErrClosed):
+			<-ctx.Done()
+			return nil
+		case err != nil:
+			return err
+		}
+		touched := u.feed(&rec)
+		u.feeds.Store(uint64(r.Pos()) - 1)
+		for _, n := range touched {
+			n.poke()
+		}
+	}
+}
+
+// fed is the index up to which the feed has handed everything to its node.
+func (u *Uplink) fed() journal.Index { return journal.Index(u.feeds.Load()) }
+
+// feed takes one record and returns the nodes that have something new.
+func (u *Uplink) feed(rec *journal.Record) (touched []*node) {
+	if rec.Event != nil {
+		if n := u.feedEvent(rec.Event); n != nil {
+			touched = append(touched, n)
+		}
+		return touched
+	}
+	var locked *node
+	for k := range rec.Samples {
+		s := &rec.Samples[k]
+		i := u.lookup(s.Series)
+		if i == nil || i.node == nil {
+			continue
+		}
+		if i.node != locked {
+			if locked != nil {
+				locked.mu.Unlock()
+			}
+			locked = i.node
+			locked.mu.Lock()
+			if !slices.Contains(touched, locked) {
+				touched = append(touched, locked)
+			}
+		}
+		locked.addSample(i, s)
+	}
+	if locked != nil {
+		locked.mu.Unlock()
+	}
+	return touched
+}
+
+func (u *Uplink) feedEvent(e *journal.Event) *node {
+	switch e.Kind {
+	case journal.NodeBirth, journal.NodeDeath, journal.DeviceBirth, journal.DeviceDeath:
+	default:
+		return nil
+	}
+	ref := sparkplug.NodeRef{Group: e.Group, Node: e.Node}
+	n := u.ensure(ref)
+	if n == nil {
+		return nil
+	}
+	var p *sparkplug.Payload
+	if e.Kind == journal.NodeBirth || e.Kind == journal.DeviceBirth {
+		var err error
+		if p, err = sparkplug.Decode(e.Payload, sparkplug.Limits{}); err != nil {
+			return nil // the host would not have recorded it; the node stays as it was
+		}
+	}
+	n.event(e, p, e.Index > u.boot)
+	at := time.UnixMilli(int64(e.At))
+	u.bookMu.Lock()
+	switch e.Kind {
+	case journal.NodeBirth:
+		u.book.reborn(ref, at)
+	case journal.NodeDeath:
+		u.book.died(ref, at)
+	}
+	u.bookMu.Unlock()
+	return n
+}
+
+// event takes a birth or a death of the plant. fresh: since the appliance started.
+func (n *node) event(e *journal.Event, p *sparkplug.Payload, fresh bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	it := item{from: e.Index, to: e.Index, device: e.Device, reason: e.Reason}
+	it.sample.At = e.At
+	switch e.Kind {
+	case journal.NodeBirth:
+		it.kind = itemNodeBirth
+		n.model.nodeBirth(p, fresh, n.owed > 0)
+	case journal.NodeDeath:
+		it.kind = itemNodeDeath
+		n.model.nodeDeath(n.u.o.Clock(), e.Reason)
+	case journal.DeviceBirth:
+		it.kind = itemDeviceBirth
+		n.model.deviceBirth(e.Device, p, n.owed > 0)
+	case journal.DeviceDeath:
+		it.kind = itemDeviceDeath
+		n.model.deviceDeath(e.Device)
+	}
+	if n.attached {
+		n.push(it)
+	}
+}
+
+// recount counts, from the historian, what is owed between from and to, which the journal no longer holds.
+func (u *Uplink) recount(ctx context.Context, from, to journal.Index) {
+	if u.d.Backlog == nil {
+		return
+	}
+	for _, n := range u.all() {
+		for at := from; at < to; {
+			got, next, err := u.d.Backlog.Backlog(ctx, n.ref.Group, n.ref.Node, at, to, 4096)
+			if err != nil || next <= at {
+				u.o.Log.Warn("read backlog", "group", n.ref.Group, "node", n.ref.Node, "err", err)
+				break
+			}
+			n.mu.Lock()
+			for k := range got {
+				if i := u.lookup(got[k].Series); i != nil && i.node == n {
+					n.addSample(i, &got[k])
+				}
+			}
+			n.mu.Unlock()
+			at = next
+		}
+	}
+}

@@ -1,0 +1,394 @@
+package uplink
+
+import (
+	"context"
+	"time"
+
+	"edge/historian/journal"
+	"edge/sparkplug"
+)
+
+// liveShare is how many messages the live lane may send before the history lane, if it waits, sends one batch.
+const liveShare = 64
+
+// A batch is the metrics of one NDATA or DDATA.
+type batch struct {
+	device  string
+	metrics []sparkplug.Metric
+	bytes   int
+}
+
+// batches groups metrics by device and keeps the order within each: a payload of live values is chronological.
+// [tck-id-operational-behavior-data-publish-nbirth-order]
+type batches struct {
+	metrics, bytes int // limits of one payload
+	list           []*batch
+	total          int
+}
+
+func (b *batches) add(device string, m sparkplug.Metric) {
+	size := metricSize(&m)
+	b.total++
+	for k := len(b.list) - 1; k >= 0; k-- {
+		if o := b.list[k]; o.device == device {
+			if len(o.metrics) < b.metrics && o.bytes+size <= b.bytes {
+				o.metrics = append(o.metrics, m)
+				o.bytes += size
+				return
+			}
+			break
+		}
+	}
+	b.list = append(b.list, &batch{device, []sparkplug.Metric{m}, size})
+}
+
+// metricSize is an upper estimate of a metric's bytes in a payload.
+func metricSize(m *sparkplug.Metric) int {
+	size := 40 + len(m.Name) + len(m.Value.Bytes)
+	if m.Properties != nil {
+		size += 40
+	}
+	return size
+}
+
+func (s *session) newBatches() batches {
+	most := s.u.o.HistoryBytes
+	if s.l.maxPacket > 0 {
+		most = min(most, s.l.maxPacket-300)
+	}
+	return batches{metrics: s.u.o.HistoryMetrics, bytes: max(most, 1)}
+}
+
+// fits tells whether the server would take a payload with this metric alone.
+func (s *session) fits(m *sparkplug.Metric) bool {
+	return s.l.maxPacket <= 0 || metricSize(m)+300+len(s.n.ref.Group)+len(s.n.ref.Node) <= s.l.maxPacket
+}
+
+func (s *session) send(b *batches) error {
+	for _, o := range b.list {
+		t := sparkplug.NDATA
+		if o.device != "" {
+			t = sparkplug.DDATA
+		}
+		if err := s.publish(t, o.device, &sparkplug.Payload{Metrics: o.metrics}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendLive sends what waits in the tail, in journal order. It returns an ending when the plant node died, or came
+// back to a session that was for its history only.
+func (s *session) sendLive() (*ending, error) {
+	b := s.newBatches()
+	runs := s.runs[:0]
+	from := s.pos + 1
+	flush := func() error {
+		if s.pos >= from {
+			runs = append(runs, span{from, s.pos, s.inRun})
+		}
+		from, s.inRun = s.pos+1, 0
+		if err := s.send(&b); err != nil {
+			return err
+		}
+		for _, r := range runs {
+			s.barrier.covers(r)
+			s.sent.add(span{From: r.From, To: r.To})
+		}
+		b, runs = s.newBatches(), runs[:0]
+		return nil
+	}
+	hole := func(it *item) {
+		if it.from > from {
+			runs = append(runs, span{from, it.from - 1, s.inRun})
+		}
+		s.pos, from, s.inRun = it.to, it.to+1, 0
+	}
+	s.inRun = 0
+	start := s.barrier.msgs()
+	for len(s.tail) > 0 && s.barrier.room(s.u.o.BarrierMessages) && s.barrier.msgs()+len(b.list)-start < liveShare {
+		it := &s.tail[0]
+		switch it.kind {
+		case itemSkip:
+			hole(it)
+		case itemSample:
+			m := dataMetric(it.metric.m.Name, valueOf(it.sample.Value), it.sample.At, it.sample.Quality, false)
+			switch {
+			case s.declared[it.device][m.Name] != m.Value.Type || !s.fits(&m):
+				hole(it)
+			case len(s.sent)+len(runs) > memorySpans:
+				b.add(it.device, m)
+				s.barrier.open.again++
+				hole(it)
+			default:
+				b.add(it.device, m)
+				s.pos = it.to
+				s.inRun++
+				if !s.flushing {
+					s.barrier.open.reached = it.sample.Received
+				}
+			}
+		default:
+			if err := flush(); err != nil {
+				return nil, err
+			}
+			s.pos = max(s.pos, it.to)
+			if e, err := s.lifeCycle(it); e != nil || err != nil {
+				return e, err
+			}
+		}
+		s.tail = s.tail[1:]
+		if b.total >= s.u.o.HistoryMetrics {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err := flush()
+	s.runs = runs[:0]
+	if err == nil && len(s.tail) == 0 {
+		s.tail = nil
+		err = s.sendNewest()
+		s.coverQuiet()
+	}
+	return nil, err
+}
+
+// lifeCycle carries a birth or a death of the plant upstream.
+func (s *session) lifeCycle(it *item) (*ending, error) {
+	switch it.kind {
+	case itemNodeBirth:
+		if s.postmortem {
+			return &ending{kind: endReborn, reason: "the node is back"}, nil
+		}
+		return nil, s.births()
+	case itemNodeDeath:
+		if s.postmortem {
+			return nil, nil
+		}
+		return &ending{kind: endDeath, reason: "the node died in the plant: " + it.reason}, nil
+	case itemDeviceBirth:
+		delete(s.ghosts, it.device)
+		return nil, s.deviceBirth(it.device)
+	case itemDeviceDeath:
+		return nil, s.deviceDeath(it.device, time.UnixMilli(int64(it.sample.At)))
+	}
+	return nil, nil
+}
+
+// sendNewest sends the newest value of each metric whose waiting samples were passed to the history lane: the screen
+// is never late. They go out again as history, and count as duplicates.
+func (s *session) sendNewest() error {
+	if len(s.lagging) == 0 {
+		return nil
+	}
+	b := s.newBatches()
+	s.n.mu.Lock()
+	for m, l := range s.lagging {
+		if set := s.n.model.set(l.device); set == nil || set.byName[m.m.Name] != m || s.declared[l.device][m.m.Name] != m.m.Type {
+			continue
+		}
+		b.add(l.device, dataMetric(m.m.Name, m.m.Value, journal.Millis(m.m.Timestamp), m.quality, false))
+	}
+	s.n.mu.Unlock()
+	s.lagging = nil
+	s.barrier.open.again += uint64(b.total)
+	return s.send(&b)
+}
+
+// coverQuiet moves on over what belongs to other nodes.
+func (s *session) coverQuiet() {
+	if s.takenAt <= s.pos {
+		return
+	}
+	quiet := span{From: s.pos + 1, To: s.takenAt}
+	s.sent.add(quiet)
+	s.n.mu.Lock()
+	s.n.done.add(quiet)
+	s.n.mu.Unlock()
+	s.pos = s.takenAt
+}
+
+// historyDue tells whether the history lane has something to send, and when it may.
+func (s *session) historyDue(now time.Time) (due bool, wait time.Duration) {
+	_, _, s.flushing = s.sent.gap(s.pos)
+	if !s.flushing {
+		return false, 0
+	}
+	return true, max(s.u.samples.wait(now), s.u.bits.wait(now), s.retryAt.Sub(now))
+}
+
+// sendHistory sends the oldest owed samples: by name, with their own time stamps, is_historical on every metric.
+// [tck-id-operational-behavior-data-publish-nbirth-values]
+func (s *session) sendHistory(ctx context.Context) error {
+	from, _, ok := s.sent.gap(s.pos)
+	if !ok {
+		return nil
+	}
+	upto := s.pos
+	if from <= s.restored {
+		upto = s.restored // a batch is of one side of the cut
+	}
+	got, to, err := s.n.readHistory(ctx, from, upto, s.sent, s.u.o.HistoryMetrics)
+	if err != nil {
+		s.u.o.Log.Warn("read history", "group", s.n.ref.Group, "node", s.n.ref.Node, "err", err)
+		s.retryAt = time.Now().Add(time.Second)
+	}
+	if to < from {
+		return nil
+	}
+	if err := s.declare(got); err != nil {
+		return err
+	}
+	b := s.newBatches()
+	waived := s.convert(got, &b)
+	now := time.Now()
+	s.u.samples.take(now, len(got))
+	for _, o := range b.list {
+		s.u.bits.take(now, 8*o.bytes)
+	}
+	if err := s.send(&b); err != nil {
+		return err
+	}
+	s.history = s.history || len(got) > 0
+	g := &s.barrier.open
+	g.given = append(g.given, waived...)
+	g.waived += uint64(len(waived))
+	if from <= s.restored {
+		g.outage += uint64(len(got) - len(waived))
+		g.owaived += uint64(len(waived))
+	}
+	if len(got) > 0 {
+		g.reached = got[len(got)-1].Received
+	}
+	for _, gap := range s.sent.gaps(from, to) {
+		for len(got) > 0 && got[0].Index <= gap.To {
+			gap.N++
+			got = got[1:]
+		}
+		s.barrier.covers(gap)
+	}
+	s.sent.add(span{From: from, To: to})
+	if g.msgs == 0 { // nothing was written: there is nothing to prove
+		s.n.confirm(g, s.u.o.Clock())
+		s.u.confirmed(s.n.ref, g)
+		s.barrier.open = group{}
+	}
+	return nil
+}
+
+// declare sees to it that the births of this session name every metric of a batch: what only the backlog knows is
+// born as null with Quality 500, and so is a device that is dead in the plant.
+func (s *session) declare(got []owedSample) error {
+	node, devices := false, map[string]bool{}
+	s.n.mu.Lock()
+	for _, o := range got {
+		if s.declared[o.device][o.name] != 0 {
+			continue
+		}
+		set := s.n.model.ensure(o.device)
+		if set == nil || !set.declares(o.name) && !set.addFormer(o.name, sparkplug.DataType(o.Value.Type)) {
+			continue // convert gives it up
+		}
+		if o.device == "" {
+			node = true
+			continue
+		}
+		devices[o.device] = true
+		if !set.born {
+			s.ghosts[o.device] = true
+		}
+	}
+	s.n.mu.Unlock()
+	if node {
+		return s.births()
+	}
+	for d := range devices {
+		if err := s.deviceBirth(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// convert makes metrics of samples. It returns what cannot be sent: the datatype changed and the value does not fit the
+// new one, or it is larger than the server's packets.
+func (s *session) convert(got []owedSample, b *batches) (waived []Gap) {
+	for _, o := range got {
+		m := dataMetric(o.name, valueOf(o.Value), o.At, o.Quality, true)
+		reason, fits := "", false
+		if typ := s.declared[o.device][o.name]; typ == 0 {
+			reason = reasonSchema
+		} else if m.Value, fits = widen(m.Value, typ); !fits {
+			reason = reasonType
+		} else if !s.fits(&m) {
+			reason = reasonSize
+		}
+		if reason == "" {
+			b.add(o.device, m)
+			continue
+		}
+		at := time.UnixMilli(int64(o.At))
+		waived = append(waived, Gap{Group: s.n.ref.Group, Node: s.n.ref.Node, From: at, To: at, Count: 1, Reason: reason})
+	}
+	return waived
+}
+
+// confirm takes the PINGRESPs that have come.
+func (s *session) confirm() {
+	for _, g := range s.barrier.taken(s.l.ping.pongs.Load()) {
+		s.n.confirm(&g, s.u.o.Clock())
+		s.u.confirmed(s.n.ref, &g)
+		s.u.duplicate(g.again)
+	}
+	s.settled()
+}
+
+// settled looks whether something is finished: the outage's share of this node, or the whole backlog.
+func (s *session) settled() {
+	n := s.n
+	n.mu.Lock()
+	_, _, outage := n.done.gap(s.restored)
+	_, _, all := n.done.gap(s.pos)
+	rest := uint64(0)
+	if !all && s.pos >= n.fed && n.owed > 0 { // counted, but nowhere to be read
+		rest, n.owed = n.owed, 0
+	}
+	n.mu.Unlock()
+	if rest > 0 {
+		s.u.giveUp(Gap{Group: n.ref.Group, Node: n.ref.Node, Count: rest, Reason: reasonRecycled})
+		s.u.waived(n.ref, rest)
+	}
+	if !outage {
+		s.u.drained(n.ref)
+	}
+	s.caughtUp = !all
+}
+
+// finish ends a flush: ghosts die again, and metrics that only the backlog knew leave the births.
+func (s *session) finish() error {
+	n := s.n
+	n.mu.Lock()
+	n.model.node.former = nil
+	for _, d := range n.model.devices {
+		d.former = nil
+	}
+	n.mu.Unlock()
+	for d := range s.ghosts {
+		if err := s.deviceDeath(d, s.u.o.Clock()); err != nil {
+			return err
+		}
+	}
+	if again := s.extra || s.history && s.u.o.FlushMode == "closing_rebirth"; again {
+		s.extra, s.history = false, false
+		s.askRebirth()
+	}
+	return nil
+}
+
+// askRebirth has births sent again, at the earliest birthDebounce after the last ones.
+func (s *session) askRebirth() {
+	if s.rebirthAt.IsZero() {
+		s.rebirthAt = s.bornAt.Add(birthDebounce)
+	}
+}

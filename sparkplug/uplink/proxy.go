@@ -1,0 +1,416 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"edge/sparkplug"
+
+	"github.com/eclipse/paho.golang/paho"
+)
+
+// An ending is why a session ended, other than by a lost connection.
+type ending struct {
+	kind   endKind
+	reason string
+}
+
+type endKind uint8
+
+const (
+	endStopped    endKind = iota + 1 // the uplink stops
+	endDeath                         // the node died in the plant
+	endReborn                        // a postmortem session whose node is back
+	endPostmortem                    // a postmortem session that is done
+	endHost                          // the primary host is offline
+	endMove                          // to another server
+	endForeign                       // another client publishes as this node
+)
+
+// takeoverPause is how long a node stays away after another client published its births.
+const takeoverPause = time.Minute
+
+// proxyLoop is the life of one node's proxy: wait until there is something to carry and somewhere to carry it, hold a
+// session, and again.
+func (n *node) proxyLoop(ctx context.Context) {
+	backoff := n.u.o.BackoffMin
+	for ctx.Err() == nil {
+		server, postmortem, ok := n.wanted()
+		if !ok {
+			n.pause(ctx, time.Second)
+			continue
+		}
+		if !n.hold(ctx, n.u.entry(), Connecting, "in the line of connecting nodes", "connecting") {
+			continue
+		}
+		if server, postmortem, ok = n.wanted(); !ok {
+			continue
+		}
+		began := time.Now()
+		e, err := n.session(ctx, server, postmortem)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			if time.Since(began) > n.u.o.BackoffMax {
+				backoff = n.u.o.BackoffMin
+			}
+			n.u.failed(server)
+			n.u.lost(n.ref, err.Error(), server)
+			n.hold(ctx, backoff, Down, err.Error(), "trying again")
+			backoff = min(2*backoff, n.u.o.BackoffMax)
+		case e.kind == endForeign:
+			n.u.lost(n.ref, e.reason, server)
+			n.hold(ctx, takeoverPause, Down, e.reason, "trying again")
+		default:
+			backoff = n.u.o.BackoffMin
+			n.set(Idle, e.reason)
+		}
+	}
+}
+
+// wanted tells whether the node should have a session now, on which server, and sets the reason if not.
+func (n *node) wanted() (server int, postmortem, ok bool) {
+	n.mu.Lock()
+	born, owed, died, death := n.model.born, n.owed, n.model.diedAt, n.model.death
+	n.mu.Unlock()
+	now := n.u.o.Clock()
+	if !born {
+		if died.IsZero() {
+			died, death = n.u.started, "no birth since the appliance started"
+		}
+		after := n.u.o.PostmortemAfter
+		if owed == 0 || after < 0 || now.Sub(died) < after || n.u.fed() < n.u.boot {
+			reason := "the node is not alive in the plant: " + death
+			if owed > 0 && after > 0 {
+				reason += fmt.Sprintf("; its %d owed samples follow at %s", owed, died.Add(after).Format(time.TimeOnly))
+			}
+			n.set(Idle, reason)
+			if owed == 0 {
+				n.u.excuse(n.ref)
+			}
+			return 0, false, false
+		}
+		postmortem = true
+	}
+	server, ok, reason := n.u.pick(now)
+	if !ok {
+		n.set(WaitState, reason)
+		n.u.lost(n.ref, reason, server)
+	}
+	return server, postmortem, ok
+}
+
+// pause waits until something changed, or d. Meanwhile the queue's bounds are kept.
+func (n *node) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-n.wake:
+	case <-t.C:
+	}
+	n.trim(ctx, nil)
+}
+
+// hold waits for d, less if the link comes up; it returns false when ctx ended or the node died meanwhile.
+func (n *node) hold(ctx context.Context, d time.Duration, state State, reason, then string) bool {
+	until := time.Now().Add(d)
+	kicks := n.u.kicks.Load()
+	for {
+		left := time.Until(until)
+		if ctx.Err() != nil {
+			return false
+		}
+		if left <= 0 || n.u.kicks.Load() != kicks {
+			return true
+		}
+		n.set(state, fmt.Sprintf("%s; %s in %d s", reason, then, int(left/time.Second)+1))
+		n.pause(ctx, min(left, time.Second))
+	}
+}
+
+// entry reserves a place in the line of CONNECTs, with jitter.
+func (u *Uplink) entry() time.Duration {
+	d := u.connects.reserve(time.Now())
+	if u.o.Jitter > 0 {
+		d += rand.N(u.o.Jitter)
+	}
+	return d
+}
+
+// session connects and carries until the session ends. An error is a lost or failed connection.
+func (n *node) session(ctx context.Context, server int, postmortem bool) (ending, error) {
+	u := n.u
+	n.set(Connecting, "connecting to "+u.o.Servers[server].redacted())
+	bdSeq, data := n.nextBdSeq()
+	if err := u.d.State.PutSync(ctx, n.key("bdseq"), data); err != nil {
+		return ending{}, fmt.Errorf("keep bdSeq before CONNECT: %w", err)
+	}
+	n.mu.Lock()
+	n.bdSeq = int(bdSeq)
+	n.mu.Unlock()
+	s := &session{n: n, u: u, server: server, bdSeq: bdSeq, postmortem: postmortem, ghosts: map[string]bool{},
+		commands: make(chan inbound, maxInbound)}
+	will := sparkplug.NodeDeath(n.ref, bdSeq, u.o.Clock())
+	l, err := u.o.Servers[server].connect(ctx, &u.o, u.clientID(n.ref),
+		&paho.WillMessage{Topic: will.Topic, Payload: will.Payload, QoS: 1}, n.poke, s.receive)
+	if err != nil {
+		return ending{}, err
+	}
+	s.l = l
+	defer l.close()
+	if err := s.subscribe(ctx); err != nil {
+		return ending{}, err
+	}
+	if e, ok := s.awaitHost(ctx); !ok {
+		l.disconnect(0) // nothing was born, so nothing has to die
+		return e, nil
+	}
+	n.set(Birthing, "publishing births")
+	e, err := s.carry(ctx)
+	return e, err
+}
+
+// subscribe comes before the births, QoS 1: commands, STATE, and other people's births under our name.
+// [tck-id-message-flow-edge-node-ncmd-subscribe] [tck-id-message-flow-device-dcmd-subscribe] [tck-id-message-flow-phid-sub]
+func (s *session) subscribe(ctx context.Context) error {
+	base := sparkplug.Namespace + "/" + s.n.ref.Group
+	subs := []paho.SubscribeOptions{
+		{Topic: base + "/NCMD/" + s.n.ref.Node, QoS: 1},
+		{Topic: base + "/DCMD/" + s.n.ref.Node + "/#", QoS: 1},
+	}
+	if s.u.o.PrimaryHost != "" {
+		subs = append(subs, paho.SubscribeOptions{Topic: sparkplug.StateTopic(s.u.o.PrimaryHost), QoS: 1})
+	}
+	if _, err := s.l.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: subs}); err != nil {
+		return fmt.Errorf("subscribe to the commands of %s/%s: %s; check the access rules", s.n.ref.Group, s.n.ref.Node, plainError(err))
+	}
+	guard := paho.SubscribeOptions{Topic: base + "/NBIRTH/" + s.n.ref.Node, QoS: 0, NoLocal: true}
+	if _, err := s.l.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{guard}}); err != nil {
+		s.u.o.Log.Debug("no takeover guard", "group", s.n.ref.Group, "node", s.n.ref.Node, "err", err)
+	}
+	return nil
+}
+
+// receive takes a message from upstream. It is called by paho's goroutine and never waits: what finds no room is
+// dropped, as commands are not queued.
+func (s *session) receive(p *paho.Publish) {
+	in := inbound{topic: p.Topic, payload: p.Payload, retained: p.Retain, repeated: p.Duplicate(), at: s.u.o.Clock()}
+	select {
+	case s.commands <- in:
+	default:
+		s.u.inboundDropped.Add(1)
+	}
+	s.n.poke()
+}
+
+// awaitHost waits until the primary host is online on this server. [tck-id-message-flow-edge-node-birth-publish-phid-wait]
+func (s *session) awaitHost(ctx context.Context) (ending, bool) {
+	deadline := time.Now().Add(s.u.o.StateWait)
+	for {
+		s.readInbound(ctx)
+		if s.u.hostOnline(s.server) {
+			return ending{}, true
+		}
+		if ctx.Err() != nil {
+			return ending{endStopped, "the uplink stops"}, false
+		}
+		if time.Now().After(deadline) {
+			return ending{endHost, "the primary host " + s.u.o.PrimaryHost + " is not online on this server"}, false
+		}
+		s.n.set(WaitState, "connected; waiting for STATE of the primary host "+s.u.o.PrimaryHost)
+		s.n.pause(ctx, time.Second)
+	}
+}
+
+// carry publishes the births and then what happens, until an ending.
+func (s *session) carry(ctx context.Context) (ending, error) {
+	s.l.conn.cork()
+	err := s.begin()
+	defer s.end()
+	if e := s.l.conn.uncork(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return ending{}, err
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		e, wait, err := s.turn(ctx)
+		if err != nil {
+			return ending{}, err
+		}
+		if e != nil {
+			s.n.set(Dying, e.reason)
+			s.farewell()
+			s.after(*e)
+			return *e, nil
+		}
+		if wait <= 0 {
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-s.n.wake:
+		case <-s.l.done():
+		case <-timer.C:
+		}
+	}
+}
+
+// turn does what can be done now. It returns how long nothing else is due.
+func (s *session) turn(ctx context.Context) (*ending, time.Duration, error) {
+	select {
+	case <-s.l.done():
+		s.confirm()
+		return nil, 0, s.l.cause()
+	default:
+	}
+	s.confirm()
+	if e := s.readInbound(ctx); e != nil {
+		return e, 0, nil
+	}
+	if e := s.mustEnd(ctx); e != nil {
+		return e, 0, nil
+	}
+	s.n.trim(ctx, s)
+	s.l.conn.cork()
+	e, busy, err := s.write(ctx)
+	if flushed := s.l.conn.uncork(); err == nil && flushed != nil {
+		err = fmt.Errorf("write to the server: %s", plainError(flushed))
+	}
+	if e != nil || err != nil {
+		return e, 0, err
+	}
+	s.show()
+	if busy {
+		return nil, 0, nil
+	}
+	wait, err := s.wait(time.Now())
+	return nil, wait, err
+}
+
+// write sends births, live values, history and the barrier, as far as there is room. busy: there is more.
+func (s *session) write(ctx context.Context) (e *ending, busy bool, err error) {
+	now := time.Now()
+	most := s.u.o.BarrierMessages
+	if !s.rebirthAt.IsZero() && !now.Before(s.rebirthAt) {
+		if err := s.births(); err != nil {
+			return nil, false, err
+		}
+	}
+	if len(s.tail) == 0 {
+		at := s.u.fed()
+		items, lagging := s.n.take()
+		s.tail, s.takenAt = items, at
+		for m, l := range lagging {
+			if s.lagging == nil {
+				s.lagging = map[*metric]lag{}
+			}
+			s.lagging[m] = l
+		}
+	}
+	if s.barrier.room(most) {
+		if e, err := s.sendLive(); e != nil || err != nil {
+			return e, false, err
+		}
+	}
+	due, wait := s.historyDue(now)
+	if due && wait <= 0 && s.barrier.room(most) {
+		if err := s.sendHistory(ctx); err != nil {
+			return nil, false, err
+		}
+		busy = s.barrier.room(most)
+	}
+	if !due && s.caughtUp && s.barrier.unconfirmed() == 0 {
+		if err := s.finish(); err != nil {
+			return nil, false, err
+		}
+		if s.postmortem {
+			return &ending{endPostmortem, "the dead node's history is delivered"}, false, nil
+		}
+	}
+	if s.barrier.due(time.Now(), most, s.u.o.BarrierEvery) {
+		if err := s.l.conn.ping(); err != nil {
+			return nil, false, err
+		}
+		s.barrier.pinged(time.Now())
+	}
+	return nil, busy || len(s.tail) > 0 && s.barrier.room(most), nil
+}
+
+// mustEnd looks for reasons to end the session in order.
+func (s *session) mustEnd(ctx context.Context) *ending {
+	switch {
+	case ctx.Err() != nil:
+		return &ending{endStopped, "the uplink stops"}
+	case s.u.hostOffline(s.server):
+		return &ending{endHost, "the primary host " + s.u.o.PrimaryHost + " went offline"}
+	case s.u.moved(s.server):
+		return &ending{endMove, "moving to the next server"}
+	}
+	return nil
+}
+
+// after does what an ending asks for besides.
+func (s *session) after(e ending) {
+	switch e.kind {
+	case endHost:
+		s.u.lost(s.n.ref, e.reason, s.server)
+		if s.u.o.HostRewind > 0 {
+			samples := s.n.rewind(s.u.o.Clock().Add(-s.u.o.HostRewind))
+			s.u.rewound(s.n.ref, samples)
+		}
+	case endMove, endForeign:
+		s.u.lost(s.n.ref, e.reason, s.server)
+	}
+}
+
+// wait returns when the next thing is due. It is an error when the server owes an answer for too long.
+func (s *session) wait(now time.Time) (time.Duration, error) {
+	next := s.barrier.last.Add(s.l.keepAlive / 2)
+	sooner := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	if w := s.barrier.waiting; len(w) > 0 {
+		dead := w[0].at.Add(s.l.keepAlive)
+		if !now.Before(dead) {
+			return 0, fmt.Errorf("%s has not answered for %s", s.u.o.Servers[s.server].redacted(), s.l.keepAlive)
+		}
+		next = dead
+	} else if s.barrier.msgs() > 0 {
+		sooner(s.barrier.open.at.Add(s.u.o.BarrierEvery))
+	} else if !now.Before(next) {
+		if err := s.l.conn.ping(); err != nil {
+			return 0, err
+		}
+		s.barrier.pinged(now)
+		return s.l.keepAlive / 2, nil
+	}
+	if due, wait := s.historyDue(now); due && s.barrier.room(s.u.o.BarrierMessages) {
+		sooner(now.Add(wait))
+	}
+	if !s.rebirthAt.IsZero() {
+		sooner(s.rebirthAt)
+	}
+	return max(next.Sub(now), time.Millisecond), nil
+}
+
+// show puts the session's state on the status.
+func (s *session) show() {
+	_, _, history := s.sent.gap(s.pos)
+	switch {
+	case s.postmortem:
+		s.n.set(Flushing, "the node is dead in the plant; sending the history that it owes, everything marked stale")
+	case history:
+		s.n.set(Flushing, "live, and sending history")
+	default:
+		s.n.set(Live, "live")
+	}
+}

@@ -5,124 +5,147 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"edge/broker"
+	"edge/broker/auth"
 	"edge/broker/router"
 	"edge/broker/session"
+	"edge/broker/topic"
 )
 
-// Store makes sessions durable. SaveSession must not wait: it appends to the journal and returns the index
-// that makes all of changes durable, which are one record: after a crash either all are there or none.
-type Store interface {
-	SaveSession(changes []session.Change) (broker.Index, error)
-}
-
-// Durable tells how far the journal is durable. OnDurable's function is called after each commit, from one
-// goroutine at a time; it does not wait.
-type Durable interface {
-	Durable() broker.Index
-	OnDurable(func(broker.Index))
-}
-
-// Limits bound what clients may take. The zero value of each field means the default; -1 means none.
-type Limits struct {
-	Clients               int           // connections at once; default 1000
-	PacketBytes           int           // largest packet taken; default 1 MiB
-	ConnectPacketBytes    int           // largest CONNECT; default 64 KiB
-	ConnectTimeout        time.Duration // from accept to a good CONNECT, TLS included; default 5 s
-	PacketTimeout         time.Duration // for a packet that has begun; default 20 s
-	WriteTimeout          time.Duration // for one write; a consumer slower than that is closed; default 10 s
-	KeepAliveMax          time.Duration // default 300 s
-	KeepAliveStrict       bool          // 3.1.1: a keep alive of 0 or above the limit is refused with 0x02
-	Inflight              int           // QoS 1 and 2 messages sent and not acknowledged, each way; default 100
-	ReceiveMaximum        int           // QoS 1 and 2 messages taken and not acknowledged; default 1000
-	QueueMessages         int           // per session; default 10000
-	QueueBytes            int64         // per session; default 16 MiB
-	TotalQueueBytes       int64         // all sessions together; default 256 MiB
-	OutBytes              int           // per connection, waiting to be written; default 1 MiB
-	SessionExpiryMax      time.Duration // default 24 h
-	Sessions              int           // connected or not; default 10 times Clients
-	Subscriptions         int           // per session; default 200
-	TopicLevels           int           // default 16
-	TopicAlias            int           // default 64
-	AcceptsPerSecond      int           // default 200
-	ConnectionsPerAddress int           // loopback is not counted; default 100
-}
-
-// Options are what a Server is made of.
-type Options struct {
-	Router   *router.Router
-	Auth     Auth               // nil: everyone may do everything
-	Store    Store              // nil: sessions live in memory only
-	Durable  Durable            // nil: acknowledged at once
-	Sessions []session.Snapshot // what the store held at start
-	Taps     []broker.Tap       // get the session events; the same as the router's
-	Limits   Limits
-	Log      *slog.Logger     // nil: discard
-	Now      func() time.Time // nil: time.Now
-}
-
-// Server is an MQTT broker's face to the network.
-type Server struct {
-	opt Options
-}
-
-// Listener is one place that clients connect to.
-type Listener struct {
-	net.Listener
-	Name      string // for logs and the page
-	Anonymous bool   // whether CONNECT without a user name may be let in
-}
-
-// ErrClosed is returned by Serve and ServeConn after Shutdown.
+// ErrClosed is returned by Serve after Shutdown.
 var ErrClosed = errors.New("server is shut down")
 
-// New returns a server that has taken over opt.Sessions. Wills of sessions that were connected when
-// the program died are published here, before anyone can connect.
-func New(opt Options) *Server { return &Server{opt: opt} }
+// Server is the broker's face to the network.
+type Server struct {
+	// Set by New, never changed.
+	opt           Options
+	limits        Limits
+	sessionLimits session.Limits
+	router        *router.Router
+	log           *slog.Logger
+	now           func() time.Time
+	stop          chan struct{} // closed by Shutdown: ticks and accepting end
+	quit          chan struct{} // closed by Shutdown once every will is out: connections may go
+	ticked        chan struct{} // closed when tickLoop has ended
+	nudge         chan struct{} // a session may be due earlier than tickLoop thinks
 
-// Serve accepts connections until ctx ends or Shutdown is called (then nil) or the listener fails.
-func (s *Server) Serve(ctx context.Context, l Listener) error { return nil }
+	auth     atomic.Pointer[Auth]
+	ordinals atomic.Uint64
+	durable  atomic.Uint64 // journal index
+	saved    atomic.Uint64 // the highest journal index any session's Save needed
+	counters counters
 
-// ServeConn serves one connection that came through l and returns when it has ended.
-func (s *Server) ServeConn(ctx context.Context, c net.Conn, l Listener) {}
+	mu        sync.Mutex
+	clients   map[string]*client
+	conns     map[*conn]struct{} // accepted and not ended
+	loggedIn  int
+	addresses map[netip.Addr]int
+	listeners map[net.Listener]struct{}
+	closed    bool
+	serving   sync.WaitGroup // one per connection and per Serve
+	reading   sync.WaitGroup // one per connection whose will may still have to be published
 
-// Shutdown stops accepting, disconnects every client with 0x8B, publishes the wills of those that were
-// connected, waits until everything is written or ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error { return nil }
+	waitMu  sync.Mutex
+	waiting []*conn // have acknowledgements that wait for the journal
+}
 
-// Stats returns the broker's counters, the router's included.
-func (s *Server) Stats() broker.Stats { return broker.Stats{} }
+// New returns a server that has taken over opt.Sessions. The wills of sessions that were connected when the program
+// died, and are due, are published here, before anyone can connect. It starts tickLoop; Shutdown ends it.
+func New(opt Options) *Server {
+	s := &Server{
+		opt: opt, limits: opt.Limits.withDefaults(), router: opt.Router, log: opt.Log, now: opt.Now,
+		stop: make(chan struct{}), quit: make(chan struct{}), ticked: make(chan struct{}), nudge: make(chan struct{}, 1),
+		clients: make(map[string]*client), conns: make(map[*conn]struct{}),
+		addresses: make(map[netip.Addr]int), listeners: make(map[net.Listener]struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.sessionLimits = session.Limits{
+		Inflight: s.limits.Inflight, QueueMessages: s.limits.QueueMessages, QueueBytes: s.limits.QueueBytes,
+		Total: &session.Budget{MaxBytes: s.limits.TotalQueueBytes},
+	}
+	s.SetAuth(opt.Auth)
+	s.watchJournal()
+	s.router.SetDeliverer(s)
+	s.restore(opt.Sessions)
+	s.startTicks()
+	return s
+}
 
-// Clients returns every session, connected or not, in order of client identifier.
-func (s *Server) Clients() []ClientInfo { return nil }
+// never is an index that does not become durable.
+const never = ^broker.Index(0)
 
-// Disconnect ends the connection of clientID, its will is published; false if it has none.
-func (s *Server) Disconnect(clientID string, reason broker.Reason) bool { return false }
+// watchJournal follows what is durable; without a Durable everything is.
+func (s *Server) watchJournal() {
+	if s.opt.Durable == nil {
+		s.durable.Store(uint64(never) - 1)
+		return
+	}
+	s.durable.Store(uint64(s.opt.Durable.Durable()))
+	s.opt.Durable.OnDurable(s.onDurable)
+}
 
-// SetAuth replaces the rules: new connections and every message from now on.
-func (s *Server) SetAuth(a Auth) {}
+// restore makes clients of snapshots: subscriptions first, so that the wills that are due find all subscribers.
+func (s *Server) restore(snaps []session.Snapshot) {
+	now := s.now()
+	for i := range snaps {
+		c := s.newClient(snaps[i].ClientID)
+		c.session = session.Restore(&snaps[i], &s.sessionLimits, now)
+		c.identity = auth.Identity{User: c.session.User(), ClientID: c.id, Anonymous: c.session.User() == ""}
+		s.clients[c.id] = c
+		for _, sub := range c.session.Subscriptions() {
+			s.router.Subscribe(c.routerSubscription(sub, c.session.Protocol()))
+		}
+	}
+	s.tick(now)
+}
 
-// Snapshots returns the durable state of every session that is to be kept, for a checkpoint.
-func (s *Server) Snapshots() []session.Snapshot { return nil }
+// SetAuth replaces the rules (nil: everyone may do everything): for new connections, for every message from now on,
+// and for the subscriptions that clients have, which end if they are not allowed any more.
+func (s *Server) SetAuth(a Auth) {
+	if a == nil {
+		a = allowAll{}
+	}
+	s.auth.Store(&a)
+	for _, c := range s.allClients() {
+		c.recheckSubscriptions(a)
+	}
+}
 
-// ClientInfo is one session as the page shows it.
-type ClientInfo struct {
-	ClientID      string
-	User          string
-	Addr          string // host:port, empty when not connected
-	Listener      string
-	TLS           bool
-	Cert          string // subject of the client certificate
-	Protocol      byte   // 4 or 5
-	Connected     bool
-	Since         time.Time // of the connection, or of its end
-	KeepAlive     time.Duration
-	SessionExpiry time.Duration // session.Never, 0: ends with the connection
-	Subscriptions int
-	Inflight      int
-	Queued        int
-	QueuedBytes   int64
-	Dropped       uint64 // messages not delivered to it, since it was created or the program started
+func (s *Server) rules() Auth { return *s.auth.Load() }
+
+// allowAll is the Auth of a server without one.
+type allowAll struct{}
+
+func (allowAll) Connect(_ context.Context, r auth.ConnectRequest) (auth.Identity, error) {
+	return auth.Identity{User: r.Username, ClientID: r.ClientID, Anonymous: r.Username == ""}, nil
+}
+func (allowAll) MayPublish(auth.Identity, topic.Name) bool     { return true }
+func (allowAll) MaySubscribe(auth.Identity, topic.Filter) bool { return true }
+
+// Deliver carries a message of one of our own publishers to the sessions that it matched.
+func (s *Server) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
+	d := delivering{server: s, now: m.Received}
+	index, err := d.Deliver(m, to)
+	d.turn.flush()
+	return index, err
+}
+
+func (s *Server) allClients() []*client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*client, 0, len(s.clients))
+	for _, c := range s.clients {
+		all = append(all, c)
+	}
+	return all
 }

@@ -128,3 +128,12 @@ func (s *Session) publishWill(now time.Time, o *Output) {
 	s.will = nil
 	s.save(o, Change{Kind: WillCleared})
 }
+
+// PublishWill publishes the will of a session that is still connected, because the broker is about to end; one with
+// a delay is kept if keepDelayed says that the session's store will bring it back.
+func (s *Session) PublishWill(keepDelayed bool, now time.Time, o *Output) {
+	if s.will == nil || keepDelayed && s.durable() && s.will.Delay > 0 {
+		return
+	}
+	s.publishWill(now, o)
+}

@@ -15,12 +15,13 @@ type Delivery struct {
 }
 
 // Deliver takes a QoS 1 or 2 message over [MQTT-4.5.0-1]: sends it if the window is open, nothing waits before
-// it and room says that the connection takes it; else queues it; else drops it and counts that.
-func (s *Session) Deliver(d Delivery, room bool, o *Output) {
+// it and room says that the connection takes it; else queues it; else drops it, counts that and returns 0. Else it
+// returns the Seq of the entry.
+func (s *Session) Deliver(d Delivery, room bool, o *Output) (seq uint64) {
 	cost := Cost(d.Message)
 	if reason := s.admit(cost); reason != "" {
 		s.drop(o, reason, 1)
-		return
+		return 0
 	}
 	s.bytes += cost
 	s.lastSeq++
@@ -31,8 +32,20 @@ func (s *Session) Deliver(d Delivery, room bool, o *Output) {
 		s.queue.push(e)
 	}
 	if s.saved && s.durable() {
-		saved := e.Entry
+		saved := e.Entry // a copy of its own: the journal keeps it
 		s.save(o, Change{Kind: Enqueued, Entry: &saved})
+	}
+	return e.Seq
+}
+
+// TakeBack undoes the last Deliver, which returned seq: its Save failed.
+func (s *Session) TakeBack(seq uint64) {
+	if n := len(s.inflight); n > 0 && s.inflight[n-1].Seq == seq {
+		s.release(s.inflight[n-1].cost)
+		s.inflight = s.inflight[:n-1]
+	} else if n := s.queue.len(); n > 0 && s.queue.at(n-1).Seq == seq {
+		s.release(s.queue.at(n - 1).cost)
+		s.queue.items = s.queue.items[:len(s.queue.items)-1]
 	}
 }
 

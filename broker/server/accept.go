@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// Serve accepts connections until ctx ends or Shutdown is called (then it returns nil), or the listener fails. It closes
+// the listener; the connections it accepted live on until Shutdown.
+func (s *Server) Serve(ctx context.Context, l Listener) error {
+	if !s.addListener(l) {
+		return ErrClosed
+	}
+	defer s.removeListener(l)
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	pace := pacer{perSecond: s.limits.AcceptsPerSecond, now: s.now}
+	for {
+		if !pace.wait(ctx, s.stop) {
+			return nil
+		}
+		c, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil || s.isClosed() {
+				return nil
+			}
+			if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() || isResource(err) {
+				s.log.Warn("accept", "part", "broker", "listener", l.Name, "err", err)
+				pace.pause(ctx, s.stop, 100*time.Millisecond) // descriptors may come back
+				continue
+			}
+			return err
+		}
+		s.startConn(ctx, c, l)
+	}
+}
+
+// startConn serves c on a goroutine of its own, which Shutdown waits for.
+func (s *Server) startConn(ctx context.Context, nc net.Conn, l Listener) {
+	c, ok := s.admit(nc, l)
+	if !ok {
+		nc.Close()
+		return
+	}
+	go c.serve(context.WithoutCancel(ctx))
+}
+
+// ServeConn serves one connection that came through l and returns when it has ended.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn, l Listener) {
+	c, ok := s.admit(nc, l)
+	if !ok {
+		nc.Close()
+		return
+	}
+	c.serve(ctx)
+}
+
+// strangers is how many connections that have not logged in are held beside Limits.Clients.
+const strangers = 2048
+
+// admit counts a connection in, unless there are too many.
+func (s *Server) admit(nc net.Conn, l Listener) (*conn, bool) {
+	addr := remoteAddr(nc)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, false
+	case s.limits.Clients > 0 && len(s.conns)-s.loggedIn >= strangers:
+		s.counters.refused(RefuseStrangers)
+		return nil, false
+	case s.limits.ConnectionsPerAddress > 0 && s.addresses[addr] >= s.limits.ConnectionsPerAddress:
+		s.counters.refused(RefuseAddress)
+		return nil, false
+	}
+	if addr.IsValid() {
+		s.addresses[addr]++
+	}
+	c := newConn(s, nc, l, addr)
+	s.conns[c] = struct{}{}
+	s.serving.Add(1)
+	s.reading.Add(1)
+	return c, true
+}
+
+// dismiss counts a connection out.
+func (s *Server) dismiss(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	if c.client != nil {
+		s.loggedIn--
+	}
+	if c.addr.IsValid() {
+		if s.addresses[c.addr]--; s.addresses[c.addr] == 0 {
+			delete(s.addresses, c.addr)
+		}
+	}
+	s.mu.Unlock()
+	s.serving.Done()
+}
+
+// remoteAddr returns the address to count, the zero Addr for loopback and for what has none.
+func remoteAddr(nc net.Conn) netip.Addr {
+	ap, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	if err != nil || ap.Addr().Unmap().IsLoopback() {
+		return netip.Addr{}
+	}
+	addr := ap.Addr().Unmap().WithZone("")
+	if addr.Is6() { // one subscriber's network
+		if p, err := addr.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}
+
+func (s *Server) addListener(l Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.listeners[l.Listener] = struct{}{}
+	s.serving.Add(1)
+	return true
+}
+
+func (s *Server) removeListener(l Listener) {
+	l.Close()
+	s.mu.Lock()
+	delete(s.listeners, l.Listener)
+	s.mu.Unlock()
+	s.serving.Done()
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// pacer lets perSecond accepts through each second, as many at once; what comes faster waits in the kernel's queue.
+type pacer struct {
+	perSecond int
+	now       func() time.Time
+	left      float64
+	last      time.Time
+}
+
+// wait returns false when the listener is to end.
+func (p *pacer) wait(ctx context.Context, stop <-chan struct{}) bool {
+	if p.perSecond <= 0 {
+		return true
+	}
+	for {
+		now := p.now()
+		if p.last.IsZero() {
+			p.left = float64(p.perSecond)
+		} else {
+			p.left = min(p.left+now.Sub(p.last).Seconds()*float64(p.perSecond), float64(p.perSecond))
+		}
+		p.last = now
+		if p.left >= 1 {
+			p.left--
+			return true
+		}
+		if !p.pause(ctx, stop, time.Second/time.Duration(p.perSecond)+time.Millisecond) {
+			return false
+		}
+	}
+}
+
+func (p *pacer) pause(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-stop:
+		return false
+	}
+}
+
+// isResource tells errors of accept that pass when connections end.
+func isResource(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ECONNABORTED)
+}

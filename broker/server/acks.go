@@ -1,0 +1,157 @@
+package server
+
+import (
+	"slices"
+
+	"edge/broker"
+	"edge/broker/packets"
+	"edge/broker/session"
+)
+
+// ack answers a packet of the client once index is durable, and behind the answers before it.
+func (c *conn) ack(a ack) {
+	o := &c.out
+	o.mu.Lock()
+	if len(o.acks) == 0 && c.server.isDurable(a.index) {
+		c.appendAckLocked(&a)
+		c.unlockAndMark(&c.deliver.turn)
+		return
+	}
+	o.acks = append(o.acks, a)
+	o.mu.Unlock()
+	c.await(a.index, &c.deliver.turn)
+}
+
+// hold sends a QoS 2 packet once index is durable: a message that is begun under an identifier which a crash
+// makes us forget would be delivered twice.
+func (c *conn) hold(index broker.Index, send session.Send, t *turn) {
+	c.out.mu.Lock()
+	c.out.held = append(c.out.held, heldSend{index, send})
+	c.out.mu.Unlock()
+	c.await(index, t)
+}
+
+func (c *conn) holds() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return len(c.out.held) > 0
+}
+
+func (c *conn) appendAckLocked(a *ack) {
+	switch a.kind {
+	case packets.TypePuback:
+		c.acknowledgedLocked()
+		c.appendPacketLocked(&packets.Puback{PacketID: a.id, Code: a.code})
+	case packets.TypePubrec:
+		if a.code.Failed() {
+			c.acknowledgedLocked()
+		}
+		c.appendPacketLocked(&packets.Pubrec{PacketID: a.id, Code: a.code})
+	case packets.TypePubcomp:
+		if a.code == packets.Success {
+			c.acknowledgedLocked()
+		}
+		c.appendPacketLocked(&packets.Pubcomp{PacketID: a.id, Code: a.code})
+	default:
+		c.appendPacketLocked(a.packet)
+	}
+}
+
+// acknowledgedLocked gives a place of the Receive Maximum back. Messages of an earlier connection had none.
+func (c *conn) acknowledgedLocked() { c.out.receiving = max(0, c.out.receiving-1) }
+
+func (s *Server) isDurable(i broker.Index) bool { return uint64(i) <= s.durable.Load() }
+
+// await puts c among those that the next commit may release. If the commit came in between, the turn's flush does it:
+// here the lock of a client may be held.
+func (c *conn) await(index broker.Index, t *turn) {
+	s, o := c.server, &c.out
+	o.mu.Lock()
+	if !o.listed {
+		o.listed = true
+		s.waitMu.Lock()
+		s.waiting = append(s.waiting, c)
+		s.waitMu.Unlock()
+	}
+	o.mu.Unlock()
+	if s.isDurable(index) {
+		t.release = s
+	}
+}
+
+// onDurable is called after each commit of the journal.
+func (s *Server) onDurable(i broker.Index) {
+	for {
+		old := s.durable.Load()
+		if uint64(i) <= old {
+			break
+		}
+		if s.durable.CompareAndSwap(old, uint64(i)) {
+			break
+		}
+	}
+	s.release()
+}
+
+// release sends everything that waited for what is durable now, by one write per connection.
+func (s *Server) release() {
+	s.waitMu.Lock()
+	waiting := s.waiting
+	s.waiting = nil
+	s.waitMu.Unlock()
+	var t turn
+	for _, c := range waiting {
+		c.release(&t)
+	}
+	t.flush()
+}
+
+func (c *conn) release(t *turn) {
+	o := &c.out
+	o.mu.Lock()
+	done := 0
+	for done < len(o.acks) && c.server.isDurable(o.acks[done].index) {
+		c.appendAckLocked(&o.acks[done])
+		done++
+	}
+	o.acks = slices.Delete(o.acks, 0, done)
+	ready := len(o.held) > 0 && c.server.isDurable(o.held[0].index)
+	if o.listed = len(o.acks) > 0; o.listed {
+		c.server.waitMu.Lock()
+		c.server.waiting = append(c.server.waiting, c)
+		c.server.waitMu.Unlock()
+	}
+	o.room.Broadcast()
+	c.unlockAndMark(t)
+	if ready || done > 0 {
+		c.client.released(c, t)
+	}
+	c.awaitHeld(t)
+}
+
+// nextHeld takes the first held packet that may go.
+func (c *conn) nextHeld() (send session.Send, ok bool) {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.held) == 0 || !c.server.isDurable(o.held[0].index) {
+		return send, false
+	}
+	send = o.held[0].send
+	o.held = slices.Delete(o.held, 0, 1)
+	return send, true
+}
+
+// awaitHeld goes on waiting for what is still held.
+func (c *conn) awaitHeld(t *turn) {
+	c.out.mu.Lock()
+	n := len(c.out.held)
+	var index broker.Index
+	if n > 0 {
+		index = c.out.held[0].index
+	}
+	c.out.mu.Unlock()
+	if n > 0 {
+		c.await(index, t)
+	}
+}

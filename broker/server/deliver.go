@@ -1,0 +1,178 @@
+package server
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"edge/broker"
+	"edge/broker/packets"
+	"edge/broker/router"
+	"edge/broker/session"
+)
+
+// delivering carries the messages of one goroutine to the sessions that they matched. It implements router.Deliverer.
+type delivering struct {
+	server *Server
+	now    time.Time
+	turn   turn             // connections to be flushed by whoever owns this
+	with   []session.Change // of the publisher, saved in the same record as the deliveries; for one Deliver
+
+	stored  []stored // for sessions on disk
+	memory  []int    // QoS 1 and 2 for others, places in to
+	changes []session.Change
+	shared  [2]packets.Shared // by version, made when the first subscriber needs it
+	has     [2]bool
+	sent    uint64
+	noRoom  uint64
+	large   uint64
+}
+
+// stored is a delivery whose session is kept on disk.
+type stored struct {
+	to  *client
+	d   session.Delivery
+	seq uint64 // as the session took it, 0: it did not
+}
+
+// Deliver sends m to all of to. Sessions on disk come first: if they cannot be saved nobody gets it.
+func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
+	d.stored, d.memory, d.changes = d.stored[:0], d.memory[:0], append(d.changes[:0], d.with...)
+	for i := range to {
+		if to[i].QoS == 0 {
+			continue
+		}
+		if c := to[i].To.(*client); d.server.opt.Store != nil && c.keeps.Load() {
+			d.stored = append(d.stored, stored{to: c, d: delivery(m, &to[i])})
+		} else {
+			d.memory = append(d.memory, i)
+		}
+	}
+	index, err := d.deliverStored()
+	clear(d.stored)
+	clear(d.changes)
+	d.with = nil
+	if err != nil {
+		return 0, err
+	}
+	for i := range to {
+		if to[i].QoS == 0 {
+			d.deliver0(to[i].To.(*client), m, &to[i])
+		}
+	}
+	for _, i := range d.memory {
+		d.deliverInMemory(to[i].To.(*client), m, &to[i])
+	}
+	d.count()
+	return index, nil
+}
+
+func delivery(m *broker.Message, d *router.Delivery) session.Delivery {
+	return session.Delivery{Message: m, QoS: d.QoS, Retain: d.Retain, IDs: d.IDs}
+}
+
+// deliver0 sends a QoS 0 message, or drops it if the connection has no room.
+func (d *delivering) deliver0(c *client, m *broker.Message, to *router.Delivery) {
+	c.mu.Lock()
+	conn := c.conn
+	if conn == nil {
+		c.mu.Unlock()
+		return // QoS 0 messages are not kept for those who are away
+	}
+	shared := d.share(conn.version, m)
+	p := packets.Delivery{Retain: to.Retain, SubscriptionIDs: to.IDs, Expiry: expiryLeft(m, d.now)}
+	size := shared.Size(&p)
+	if conn.maxPacket > 0 && size > conn.maxPacket {
+		d.large++ // [MQTT-3.1.2-24]
+	} else {
+		switch conn.sendShared(shared, &p, size, false, &d.turn) {
+		case taken:
+			d.sent++
+		case noRoom:
+			d.noRoom++
+		}
+	}
+	c.mu.Unlock()
+}
+
+func (d *delivering) share(v packets.Version, m *broker.Message) *packets.Shared {
+	i := v - packets.V4
+	if !d.has[i] {
+		d.shared[i], d.has[i] = packets.Share(v, string(m.Topic), m.Properties, m.Payload), true
+	}
+	return &d.shared[i]
+}
+
+func (d *delivering) deliverInMemory(c *client, m *broker.Message, to *router.Delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session == nil {
+		return
+	}
+	c.out.Reset()
+	c.session.Deliver(delivery(m, to), c.hasRoomLocked(), &c.out)
+	c.carryLocked(d.now, &d.turn)
+}
+
+// hasRoomLocked tells whether a QoS 1 or 2 message may be sent now; if not, writeLoop's next write pumps.
+func (c *client) hasRoomLocked() bool {
+	if c.conn == nil {
+		return false
+	}
+	room := c.conn.freeRoom() > 0
+	if !room {
+		c.blocked.Store(true)
+	}
+	return room
+}
+
+// deliverStored steps all sessions of d.stored under their locks, saves what they and the publisher changed as one
+// record, and sends. After a crash either all of them have the message or, with the publisher not acknowledged, none.
+func (d *delivering) deliverStored() (broker.Index, error) {
+	slices.SortFunc(d.stored, func(a, b stored) int { return cmp.Compare(a.to.ordinal, b.to.ordinal) })
+	for i := range d.stored {
+		c := d.stored[i].to
+		if i == 0 || d.stored[i-1].to != c {
+			c.mu.Lock()
+			c.out.Reset()
+		}
+		if c.session != nil {
+			saved := len(c.out.Save)
+			d.stored[i].seq = c.session.Deliver(d.stored[i].d, c.hasRoomLocked(), &c.out)
+			d.changes = append(d.changes, c.out.Save[saved:]...)
+		}
+	}
+	index, err := d.server.save(d.changes)
+	for i := len(d.stored) - 1; i >= 0; i-- {
+		c := d.stored[i].to
+		if err != nil && d.stored[i].seq > 0 {
+			c.session.TakeBack(d.stored[i].seq)
+		}
+		if i > 0 && d.stored[i-1].to == c {
+			continue
+		}
+		d.server.counters.drops(c.out.Drops)
+		if err == nil {
+			c.sendLocked(index, d.now, &d.turn)
+		}
+		c.mu.Unlock()
+	}
+	return index, err
+}
+
+// count adds what Deliver counted and forgets the message.
+func (d *delivering) count() {
+	k := &d.server.counters
+	if d.sent > 0 {
+		k.sent.Add(d.sent)
+	}
+	if d.noRoom > 0 {
+		k.drop(DropNoRoom, d.noRoom)
+	}
+	if d.large > 0 {
+		k.drop(session.DropTooLarge, d.large)
+	}
+	d.sent, d.noRoom, d.large = 0, 0, 0
+	d.has = [2]bool{}
+	d.shared = [2]packets.Shared{}
+}

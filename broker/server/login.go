@@ -1,0 +1,314 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"edge/broker"
+	"edge/broker/auth"
+	"edge/broker/packets"
+	"edge/broker/session"
+	"edge/broker/topic"
+)
+
+// login reads CONNECT, asks the rules, takes the session over and answers. False: refused, nothing is left of it.
+// All of it, a TLS handshake included, has Limits.ConnectTimeout from accept; single bytes do not renew that.
+func (c *conn) login(ctx context.Context) bool {
+	p, err := c.readConnect()
+	if err != nil {
+		c.refuseMalformed(err)
+		return false
+	}
+	c.version = p.Version
+	connack, err := c.enter(ctx, p)
+	if err != nil {
+		c.refuse(err)
+		return false
+	}
+	c.sendPacket(connack) // [MQTT-3.2.0-1]: out is still empty
+	c.in.heard = c.server.now()
+	c.in.begun = time.Time{}
+	c.server.log.Info("client connected", "part", "broker", "client", c.client.id, "remote", c.remote(), "listener", c.listener.Name)
+	c.server.router.Session(c.event(broker.Connected, ""))
+	c.resume()
+	return true
+}
+
+func (c *conn) readConnect() (*packets.Connect, error) {
+	s := c.server
+	until := func() time.Time {
+		if s.limits.ConnectTimeout <= 0 {
+			return time.Time{}
+		}
+		return c.since.Add(s.limits.ConnectTimeout)
+	}
+	if !until().IsZero() {
+		c.net.SetDeadline(until()) // writes of a TLS handshake too
+		c.in.armed = until()
+	}
+	first := func() error { // before the body is read: it must be a CONNECT [MQTT-3.1.0-1]
+		if c.in.w > c.in.r && packets.Type(c.in.buf[c.in.r]>>4) != packets.TypeConnect {
+			return protocolError("3.1.0", "the first packet is not CONNECT")
+		}
+		return nil
+	}
+	frame, err := c.readFrame(s.limits.ConnectPacketBytes, first, until)
+	if err != nil {
+		return nil, err
+	}
+	if packets.Type(frame[0]>>4) != packets.TypeConnect {
+		return nil, protocolError("3.1.0", "the first packet is not CONNECT")
+	}
+	c.version = packets.ConnectVersion(frame)
+	p, err := packets.Decode(c.version, frame)
+	if err != nil {
+		return nil, err
+	}
+	return p.(*packets.Connect), nil
+}
+
+// refuseMalformed ends a connection that sent no CONNECT. Who sent one that names its version is told why; 3.1.1
+// knows a code only for the version itself and for the client identifier [v3 MQTT-3.1.4-1] [v3 MQTT-3.1.2-2].
+func (c *conn) refuseMalformed(err error) {
+	var fault *packets.Error
+	switch {
+	case errors.As(err, &fault):
+		c.server.counters.refused(RefuseMalformed)
+		switch {
+		case fault.Code == packets.UnsupportedProtocolVersion && c.version == 0:
+			c.version = packets.V4 // what every client reads
+			c.writeNow(&packets.Connack{Code: fault.Code})
+		case c.version == packets.V5, c.version == packets.V4 && fault.Code == packets.ClientIdentifierNotValid:
+			c.writeNow(&packets.Connack{Code: fault.Code})
+		}
+		c.server.log.Info("refused", "part", "broker", "remote", c.remote(), "listener", c.listener.Name, "err", err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.server.counters.refused(RefuseNoConnect)
+	case !isEnd(err):
+		c.server.log.Debug("ended before CONNECT", "part", "broker", "remote", c.remote(), "err", err)
+	}
+}
+
+// refuse answers a CONNECT that is understood and not accepted [MQTT-3.2.2-7].
+func (c *conn) refuse(err error) {
+	var refused *refusedError
+	var no *auth.Refused
+	switch {
+	case errors.As(err, &refused):
+	case errors.As(err, &no):
+		refused = &refusedError{no.Code, RefuseNotAllowed, no.Detail}
+	default:
+		refused = &refusedError{packets.ServerUnavailable, RefuseUnavailable, err.Error()}
+	}
+	c.server.counters.refused(refused.reason)
+	c.server.log.Warn("refused", "part", "broker", "remote", c.remote(), "listener", c.listener.Name,
+		"reason", refused.reason, "err", refused)
+	if _, ok := packets.ConnackV4(refused.code); c.version == packets.V5 || ok {
+		c.writeNow(&packets.Connack{Code: refused.code})
+	}
+}
+
+// refusedError is a CONNECT refused by the server itself.
+type refusedError struct {
+	code   packets.ReasonCode
+	reason string // counted
+	detail string
+}
+
+func (e *refusedError) Error() string { return e.code.String() + ": " + e.detail }
+
+// writeNow writes one packet before there is a writeLoop.
+func (c *conn) writeNow(p packets.Packet) {
+	c.net.SetWriteDeadline(time.Now().Add(lastWrite))
+	if b, ok := packets.AppendWithin(nil, c.version, p, c.maxPacket); ok {
+		c.net.Write(b)
+	}
+	if half, ok := c.net.(interface{ CloseWrite() error }); ok { // else unread bytes make the kernel reset the answer away
+		half.CloseWrite()
+		c.net.SetReadDeadline(time.Now().Add(lastWrite / 4))
+		io.CopyN(io.Discard, c.net, largeBuffer)
+	}
+}
+
+// enter checks a CONNECT, and makes this the connection of its session.
+func (c *conn) enter(ctx context.Context, p *packets.Connect) (*packets.Connack, error) {
+	connack := &packets.Connack{}
+	c.maxPacket = int(p.MaximumPacketSize)
+	if err := c.identify(p, connack); err != nil {
+		return nil, err
+	}
+	if err := c.agreeKeepAlive(p, connack); err != nil {
+		return nil, err
+	}
+	if err := c.authenticate(ctx, p); err != nil {
+		return nil, err
+	}
+	will, err := c.server.will(p, c.identity)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := c.server.acquire(ctx, c.identity.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { <-cl.turn }()
+	if err := c.attach(cl, p, will, connack); err != nil {
+		c.server.letGo(cl)
+		return nil, err
+	}
+	return connack, nil
+}
+
+// identify settles the client identifier [MQTT-3.1.3-6] [v3 MQTT-3.1.3-6].
+func (c *conn) identify(p *packets.Connect, connack *packets.Connack) error {
+	switch {
+	case p.AuthMethod != "": // [MQTT-4.12.0-1]
+		return &refusedError{packets.BadAuthenticationMethod, RefuseNotAllowed, "enhanced authentication is not offered"}
+	case p.ClientID == "" && c.version == packets.V4 && !p.CleanStart: // [v3 MQTT-3.1.3-8]
+		return &refusedError{packets.ClientIdentifierNotValid, RefuseMalformed, "empty client identifier with CleanSession 0"}
+	case p.ClientID == "":
+		p.ClientID = "auto-" + rand.Text()
+		if c.version == packets.V5 {
+			connack.AssignedClientID = p.ClientID // [MQTT-3.2.2-16]
+		}
+	case len(p.ClientID) > maxClientID || p.ClientID[0] == '$': // $ is for our own publishers
+		return &refusedError{packets.ClientIdentifierNotValid, RefuseMalformed, "client identifier too long or begins with $"}
+	}
+	return nil
+}
+
+// maxClientID is the longest client identifier taken, in bytes.
+const maxClientID = 256
+
+// agreeKeepAlive caps the keep alive: 5.0 is told [MQTT-3.2.2-22]. 3.1.1 cannot be: such a client is let be and
+// watched by TCP, or refused if the limits are strict.
+func (c *conn) agreeKeepAlive(p *packets.Connect, connack *packets.Connack) error {
+	limit := c.server.limits.KeepAliveMax
+	c.keepAlive = time.Duration(p.KeepAlive) * time.Second
+	if limit <= 0 || c.keepAlive > 0 && c.keepAlive <= limit {
+		return nil
+	}
+	switch {
+	case c.version == packets.V5:
+		c.keepAlive = limit
+		connack.ServerKeepAlive = packets.Some(uint16(min(limit/time.Second, 65535)))
+	case c.server.limits.KeepAliveStrict:
+		return &refusedError{packets.ClientIdentifierNotValid, RefuseKeepAlive, "keep alive off or above the limit"}
+	}
+	return nil
+}
+
+func (c *conn) authenticate(ctx context.Context, p *packets.Connect) (err error) {
+	if t, ok := c.net.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		c.tls = true
+		if chains := t.ConnectionState().VerifiedChains; len(chains) > 0 {
+			c.cert = chains[0][0].Subject.String()
+		}
+	}
+	req := auth.ConnectRequest{
+		ListenerAnonymous: c.listener.Anonymous, ClientID: p.ClientID, Username: p.Username, Password: p.Password,
+		Addr: c.remote(), Cert: c.cert,
+	}
+	if p.Will != nil {
+		req.Will = topic.Name(p.Will.Topic)
+	}
+	if c.server.limits.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.server.limits.ConnectTimeout)
+		defer cancel()
+	}
+	c.identity, err = c.server.rules().Connect(ctx, req)
+	if err == nil {
+		c.identity.ClientID = p.ClientID
+	}
+	return err
+}
+
+// will makes the session's will of CONNECT's, if its owner may publish it.
+func (s *Server) will(p *packets.Connect, id auth.Identity) (*session.Will, error) {
+	w := p.Will
+	if w == nil {
+		return nil, nil
+	}
+	name := topic.Name(w.Topic)
+	if s.limits.TopicLevels > 0 && levels(name) > s.limits.TopicLevels {
+		return nil, &refusedError{packets.TopicNameInvalid, RefuseMalformed, "will topic has too many levels"}
+	}
+	if name.Reserved() || !s.rules().MayPublish(id, name) {
+		return nil, &refusedError{packets.NotAuthorized, RefuseNotAllowed, "may not publish to the will topic"}
+	}
+	return &session.Will{
+		Message: &broker.Message{Topic: name, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain, Properties: w.Properties,
+			From: id.ClientID, User: id.User},
+		Delay:  time.Duration(w.Delay) * time.Second,
+		Expiry: time.Duration(w.Expiry.Value) * time.Second,
+	}, nil
+}
+
+// attach takes the session over from an earlier connection and begins or resumes it. The earlier connection's will
+// is out, and its Disconnected told, before anything of this one [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2].
+func (c *conn) attach(cl *client, p *packets.Connect, will *session.Will, connack *packets.Connack) error {
+	if err := cl.takeOver(c.identity.User); err != nil {
+		return err
+	}
+	if !c.server.countIn(c, cl) {
+		return &refusedError{packets.QuotaExceeded, RefuseClients, "as many clients as allowed are connected"}
+	}
+	expiry := c.server.expiryOf(p)
+	c.clean = p.Version == packets.V5 && p.SessionExpiry == 0
+	present, err := cl.begin(c, p.CleanStart, session.Connect{
+		User: c.identity.User, Protocol: byte(c.version), Expiry: expiry, ReceiveMaximum: int(p.ReceiveMaximum), Will: will,
+	})
+	if err != nil {
+		c.server.countOut(c)
+		return err
+	}
+	connack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+	if c.version == packets.V5 {
+		c.announce(p, expiry, connack)
+	}
+	return nil
+}
+
+// announce fills in what a 5.0 client is told of the limits.
+func (c *conn) announce(p *packets.Connect, expiry time.Duration, connack *packets.Connack) {
+	l := &c.server.limits
+	connack.ReceiveMaximum = uint16(l.ReceiveMaximum)
+	connack.MaximumPacketSize = uint32(l.PacketBytes)
+	connack.TopicAliasMaximum = uint16(l.TopicAlias)
+	if asked := c.server.uncapped(p.SessionExpiry); expiry != asked {
+		connack.SessionExpiry = packets.Some(uint32(expiry / time.Second))
+	}
+}
+
+// expiryOf is how long the session outlives its connection. 3.1.1 leaves that to the server: as long as the limit
+// allows [v3 MQTT-4.1.0-1].
+func (s *Server) expiryOf(p *packets.Connect) time.Duration {
+	if p.Version == packets.V5 {
+		return s.expiry(p.SessionExpiry)
+	}
+	if p.CleanStart {
+		return 0
+	}
+	return s.expiry(0xFFFFFFFF)
+}
+
+func (s *Server) expiry(seconds uint32) time.Duration {
+	d := s.uncapped(seconds)
+	if limit := s.limits.SessionExpiryMax; limit > 0 {
+		d = min(d, limit)
+	}
+	return d
+}
+
+func (s *Server) uncapped(seconds uint32) time.Duration {
+	if seconds == 0xFFFFFFFF {
+		return session.Never
+	}
+	return time.Duration(seconds) * time.Second
+}

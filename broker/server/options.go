@@ -1,0 +1,119 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"edge/broker"
+	"edge/broker/auth"
+	"edge/broker/router"
+	"edge/broker/session"
+	"edge/broker/topic"
+)
+
+// Options are what a Server is made of.
+type Options struct {
+	Router   *router.Router     // needed
+	Auth     Auth               // nil: everyone may do everything
+	Store    Store              // nil: sessions live in memory only
+	Durable  Durable            // nil: what is stored is acknowledged at once
+	Sessions []session.Snapshot // what the store held at start
+	Limits   Limits
+	Log      *slog.Logger     // nil: discard
+	Now      func() time.Time // nil: time.Now
+}
+
+// Auth says who may do what; *auth.Policy does.
+type Auth interface {
+	Connect(ctx context.Context, req auth.ConnectRequest) (auth.Identity, error)
+	MayPublish(id auth.Identity, name topic.Name) bool
+	MaySubscribe(id auth.Identity, f topic.Filter) bool
+}
+
+// Store makes sessions durable. SaveSession does not wait: it appends to the journal and returns the index that
+// makes changes durable. They are one record: after a crash either all are there or none.
+type Store interface {
+	SaveSession(changes []session.Change) (broker.Index, error)
+}
+
+// Durable tells how far the journal is durable. OnDurable's function is called after each commit, by one goroutine
+// at a time; it does not wait.
+type Durable interface {
+	Durable() broker.Index
+	OnDurable(func(broker.Index))
+}
+
+// Limits bound what clients may take. 0 means the default, a negative value no limit.
+type Limits struct {
+	Clients               int           // connections that have logged in; default 1000
+	PacketBytes           int           // largest packet taken; default 1 MiB
+	ConnectPacketBytes    int           // largest CONNECT; default 64 KiB
+	ConnectTimeout        time.Duration // from accept to the end of CONNECT, TLS included; default 5 s
+	PacketTimeout         time.Duration // for a packet that has begun; default 20 s
+	WriteTimeout          time.Duration // for one write; who reads more slowly is closed; default 10 s
+	KeepAliveMax          time.Duration // default 300 s
+	KeepAliveStrict       bool          // 3.1.1: a keep alive of 0 or above KeepAliveMax is refused with 0x02
+	Inflight              int           // QoS 1 and 2 messages sent to a client and not acknowledged; default 100
+	ReceiveMaximum        int           // QoS 1 and 2 messages of a client taken and not acknowledged; default 1000, at most 65535
+	QueueMessages         int           // waiting per session; default 10000
+	QueueBytes            int64         // waiting or unacknowledged per session; default 16 MiB
+	TotalQueueBytes       int64         // of all sessions together; default 256 MiB
+	OutBytes              int           // per connection, waiting to be written; default 1 MiB
+	SessionExpiryMax      time.Duration // default 24 h
+	Sessions              int           // connected or not; default 10 times Clients
+	Subscriptions         int           // per session; default 200
+	TopicLevels           int           // default 16
+	TopicAlias            int           // that clients may use; default 64, negative: none
+	AcceptsPerSecond      int           // per listener, the rest waits in the kernel; default 200
+	ConnectionsPerAddress int           // loopback is not counted; default 100
+}
+
+// withDefaults returns l with defaults for zeros, and zeros for no limit.
+func (l Limits) withDefaults() Limits {
+	def(&l.Clients, 1000)
+	def(&l.PacketBytes, 1<<20)
+	def(&l.ConnectPacketBytes, 64<<10)
+	def(&l.ConnectTimeout, 5*time.Second)
+	def(&l.PacketTimeout, 20*time.Second)
+	def(&l.WriteTimeout, 10*time.Second)
+	def(&l.KeepAliveMax, 300*time.Second)
+	def(&l.Inflight, 100)
+	def(&l.ReceiveMaximum, 1000)
+	def(&l.QueueMessages, 10000)
+	def(&l.QueueBytes, 16<<20)
+	def(&l.TotalQueueBytes, 256<<20)
+	def(&l.OutBytes, 1<<20)
+	def(&l.SessionExpiryMax, 24*time.Hour)
+	def(&l.Sessions, 10*l.Clients)
+	def(&l.Subscriptions, 200)
+	def(&l.TopicLevels, 16)
+	def(&l.TopicAlias, 64)
+	def(&l.AcceptsPerSecond, 200)
+	def(&l.ConnectionsPerAddress, 100)
+	if l.ReceiveMaximum == 0 || l.ReceiveMaximum > 65535 {
+		l.ReceiveMaximum = 65535
+	}
+	if l.OutBytes == 0 {
+		l.OutBytes = 1 << 30
+	}
+	l.TopicAlias = min(l.TopicAlias, 65535)
+	return l
+}
+
+func def[T int | int64 | time.Duration](v *T, d T) {
+	switch {
+	case *v == 0:
+		*v = d
+	case *v < 0:
+		*v = 0
+	}
+}
+
+// Listener is one place that clients connect to.
+type Listener struct {
+	net.Listener
+	Name      string // for logs and the page
+	Anonymous bool   // whether CONNECT without a user name may be let in
+}

@@ -1,0 +1,273 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"edge/broker"
+	"edge/broker/packets"
+	"edge/broker/router"
+	"edge/broker/topic"
+)
+
+// handlePublish takes a message over, routes it, and answers it when it is as durable as promised [MQTT-3.3.4-1].
+func (c *conn) handlePublish(frame []byte) error {
+	p := &c.publish
+	if err := packets.DecodePublish(c.version, frame, p); err != nil {
+		return err
+	}
+	c.server.counters.received.Add(1)
+	if len(p.SubscriptionIDs) > 0 { // [MQTT-3.3.4-6]
+		return protocolError("3.3.4", "subscription identifier from a client")
+	}
+	name, err := c.resolveAlias(p)
+	if err != nil {
+		return err
+	}
+	if p.QoS == 0 {
+		if _, err := c.route(name, p); errors.Is(err, errStore) {
+			c.server.counters.drop(DropStore, 1)
+		}
+		return nil
+	}
+	if again, err := c.begin(p); again || err != nil {
+		return err
+	}
+	index, err := c.route(name, p)
+	return c.answer(p, index, err)
+}
+
+// resolveAlias returns the topic of p and keeps what its alias stands for until the connection ends [MQTT-3.3.2-7].
+func (c *conn) resolveAlias(p *packets.Publish) (topic.Name, error) {
+	if p.TopicAlias == 0 {
+		return topic.Name(p.Topic), nil
+	}
+	a := int(p.TopicAlias)
+	if a > c.server.limits.TopicAlias { // [MQTT-3.3.2-9]
+		return "", &packets.Error{Code: packets.TopicAliasInvalid, Section: "3.3.2.3.4", Detail: "above the maximum"}
+	}
+	if p.Topic == "" {
+		if a > len(c.aliases) || c.aliases[a-1] == "" {
+			return "", protocolError("3.3.2.3.4", "alias that stands for nothing")
+		}
+		return c.aliases[a-1], nil
+	}
+	for len(c.aliases) < a {
+		c.aliases = append(c.aliases, "")
+	}
+	c.aliases[a-1] = topic.Name(p.Topic) // [MQTT-3.3.2-12]
+	return c.aliases[a-1], nil
+}
+
+// begin counts a QoS 1 or 2 message in. A QoS 2 message that was taken over before is answered again and nothing
+// else [MQTT-4.3.3-10] [v3 MQTT-4.3.3-2].
+func (c *conn) begin(p *packets.Publish) (again bool, err error) {
+	if p.QoS == 2 {
+		if again = c.receive(p.PacketID); again {
+			c.ack(ack{kind: packets.TypePubrec, id: p.PacketID, index: broker.Index(c.server.saved.Load())})
+			return true, nil
+		}
+	}
+	c.out.mu.Lock()
+	c.out.receiving++
+	over := c.version == packets.V5 && c.out.receiving > c.server.limits.ReceiveMaximum
+	c.out.mu.Unlock()
+	if over { // [MQTT-3.3.4-7]
+		return false, &packets.Error{Code: packets.ReceiveMaximumExceeded, Section: "3.3.4", Detail: "more PUBLISH than Receive Maximum"}
+	}
+	return false, nil
+}
+
+// receive steps the session; what it changes is saved with the message's deliveries.
+func (c *conn) receive(id uint16) (again bool) {
+	cl := c.client
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	c.publishing.Reset()
+	again = cl.session.Receive(id, &c.publishing)
+	c.deliver.with = c.publishing.Save
+	return again
+}
+
+var errStore = errors.New("not stored")
+
+// errNotAllowed covers what the publisher may not do: the message goes nowhere.
+var errNotAllowed = errors.New("not authorized")
+
+// route makes the message and hands it to the router.
+func (c *conn) route(name topic.Name, p *packets.Publish) (broker.Index, error) {
+	s := c.server
+	switch {
+	case s.limits.TopicLevels > 0 && levels(name) > s.limits.TopicLevels:
+		s.counters.drop(DropRefused, 1)
+		return 0, topic.ErrLevels
+	case !s.rules().MayPublish(c.identity, name):
+		s.counters.drop(DropNotAuthorized, 1)
+		return 0, errNotAllowed
+	}
+	m := &broker.Message{
+		Topic: name, Payload: bytes.Clone(p.Payload), QoS: p.QoS, Retain: p.Retain, Properties: p.Properties,
+		From: c.client.id, User: c.identity.User, Received: c.deliver.now,
+	}
+	if p.Expiry.Set {
+		m.Expires = m.Received.Add(time.Duration(p.Expiry.Value) * time.Second)
+	}
+	return s.route(m, &c.deliver)
+}
+
+// route sorts the router's errors into those of the message and those of the store.
+func (s *Server) route(m *broker.Message, d *delivering) (broker.Index, error) {
+	index, err := s.router.Route(m, d)
+	var refused *router.RefusedError
+	switch {
+	case err == nil:
+		return index, nil
+	case errors.Is(err, router.ErrReserved):
+		s.counters.drop(DropNotAuthorized, 1)
+		return 0, errNotAllowed
+	case errors.As(err, &refused):
+		s.counters.drop(DropRefused, 1)
+		return 0, err
+	}
+	s.counters.storeErrors.Add(1)
+	return 0, errStore
+}
+
+func levels(n topic.Name) int {
+	count := 1
+	for i := range len(n) {
+		if n[i] == '/' {
+			count++
+		}
+	}
+	return count
+}
+
+// answer acknowledges a QoS 1 or 2 message. 3.1.1 has no code to refuse one: it is acknowledged and goes nowhere
+// [v3 MQTT-3.3.5-2], or, if the store failed, the connection is closed [v3 MQTT-4.8.0-2].
+func (c *conn) answer(p *packets.Publish, index broker.Index, err error) error {
+	a := ack{kind: packets.TypePuback, id: p.PacketID, index: index}
+	if p.QoS == 2 {
+		a.kind = packets.TypePubrec
+	}
+	if err == nil {
+		c.ack(a)
+		return nil
+	}
+	if c.version != packets.V5 && !errors.Is(err, errStore) {
+		if a.index, err = c.server.saveWith(&c.deliver); err != nil {
+			return err
+		}
+		c.ack(a)
+		return nil
+	}
+	if p.QoS == 2 {
+		c.client.mu.Lock()
+		c.client.session.Refuse(p.PacketID) // [MQTT-4.3.3-9]
+		c.client.mu.Unlock()
+	}
+	c.deliver.with = nil
+	if c.version != packets.V5 {
+		return errStore
+	}
+	a.code = refusal(err)
+	c.ack(a)
+	return nil
+}
+
+// saveWith saves what the publisher changed when no delivery did it along.
+func (s *Server) saveWith(d *delivering) (broker.Index, error) {
+	with := d.with
+	d.with = nil
+	return s.save(with)
+}
+
+// refusal is the reason code of PUBACK or PUBREC for a message that goes nowhere.
+func refusal(err error) packets.ReasonCode {
+	var refused *router.RefusedError
+	switch {
+	case errors.Is(err, errNotAllowed):
+		return packets.NotAuthorized
+	case errors.Is(err, topic.ErrLevels):
+		return packets.TopicNameInvalid
+	case errors.As(err, &refused):
+		return packets.ImplementationSpecificError
+	}
+	return packets.UnspecifiedError
+}
+
+func protocolError(section, detail string) error {
+	return &packets.Error{Code: packets.ProtocolError, Section: section, Detail: detail}
+}
+
+// step takes a step of the session, carries its Save and Send out, and pumps what the step made room for.
+func (c *conn) step(f func(*client)) (broker.Index, error) {
+	cl := c.client
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	cl.out.Reset()
+	f(cl)
+	index, err := cl.carryLocked(c.deliver.now, &c.deliver.turn)
+	if err == nil && (cl.session.Waiting() || len(cl.replays) > 0) {
+		cl.pumpLocked(c.deliver.now, &c.deliver.turn)
+	}
+	return index, err
+}
+
+func (c *conn) handlePuback(p *packets.Puback) error {
+	_, err := c.step(func(cl *client) { cl.session.Puback(p.PacketID, &cl.out) })
+	return err
+}
+
+// handlePubrec answers PUBREL; for an identifier it does not know with 0x92, which is no error of the connection
+// (MQTT 5.0, section 4.3.3). 3.1.1 has no codes: PUBREL lets the client forget the message.
+func (c *conn) handlePubrec(p *packets.Pubrec) error {
+	known := false
+	_, err := c.step(func(cl *client) { known = cl.session.Pubrec(p.PacketID, p.Code.Failed(), &cl.out) })
+	if err == nil && !known && !p.Code.Failed() {
+		c.sendPacket(&packets.Pubrel{PacketID: p.PacketID, Code: packets.PacketIdentifierNotFound})
+	}
+	return err
+}
+
+func (c *conn) handlePubcomp(p *packets.Pubcomp) error {
+	_, err := c.step(func(cl *client) { cl.session.Pubcomp(p.PacketID, &cl.out) })
+	return err
+}
+
+// handlePubrel ends a QoS 2 message of the client [MQTT-4.3.3-11]. PUBCOMP waits until the end is durable: an
+// identifier that came back after a crash would swallow the next message that uses it.
+func (c *conn) handlePubrel(p *packets.Pubrel) error {
+	known := false
+	index, err := c.step(func(cl *client) { known = cl.session.Complete(p.PacketID, &cl.out) })
+	if err != nil {
+		return err
+	}
+	a := ack{kind: packets.TypePubcomp, id: p.PacketID, index: index}
+	if !known {
+		a.code = packets.PacketIdentifierNotFound
+	}
+	c.ack(a)
+	return nil
+}
+
+// handleDisconnect ends the connection in order [MQTT-3.14.4-3].
+func (c *conn) handleDisconnect(p *packets.Disconnect) error {
+	if p.SessionExpiry.Set {
+		if c.clean && p.SessionExpiry.Value > 0 { // section 3.14.2.2.2
+			return protocolError("3.14.2.2.2", "session expiry raised from 0")
+		}
+		c.expiry = c.server.expiry(p.SessionExpiry.Value)
+	}
+	c.withdrawn = p.Code != packets.DisconnectWithWill && !p.Code.Failed()
+	switch {
+	case c.withdrawn:
+		c.endReason = broker.ReasonClean
+	case p.Code == packets.DisconnectWithWill:
+		c.endReason = broker.ReasonWithWill
+	default:
+		c.endReason = broker.ReasonLost
+	}
+	return errEnd
+}

@@ -1,0 +1,282 @@
+package server
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"edge/broker"
+	"edge/broker/packets"
+	"edge/broker/router"
+	"edge/broker/session"
+)
+
+// acquire returns the client of that identifier with its turn taken: nobody else begins a connection to it until
+// the turn is given back. letGo undoes it.
+func (s *Server) acquire(ctx context.Context, id string) (*client, error) {
+	s.mu.Lock()
+	cl := s.clients[id]
+	if cl == nil {
+		if s.limits.Sessions > 0 && len(s.clients) >= s.limits.Sessions {
+			s.mu.Unlock()
+			return nil, &refusedError{packets.QuotaExceeded, RefuseSessions, "as many sessions as allowed exist"}
+		}
+		cl = s.newClient(id)
+		s.clients[id] = cl
+	}
+	cl.refs++
+	s.mu.Unlock()
+	select {
+	case cl.turn <- struct{}{}:
+		return cl, nil
+	case <-ctx.Done():
+		s.letGo(cl)
+		return nil, ctx.Err()
+	}
+}
+
+// letGo forgets cl if nothing is left of it.
+func (s *Server) letGo(cl *client) {
+	cl.mu.Lock()
+	empty := cl.session == nil
+	cl.mu.Unlock()
+	s.mu.Lock()
+	cl.refs--
+	if cl.refs == 0 && empty {
+		delete(s.clients, cl.id)
+	}
+	s.mu.Unlock()
+}
+
+// takeOver ends the connection that the session has and waits until it has let go; only its own user may.
+func (c *client) takeOver(user string) error {
+	c.mu.Lock()
+	old := c.conn
+	if c.session != nil && c.session.User() != user {
+		c.mu.Unlock()
+		return &refusedError{packets.NotAuthorized, RefuseOtherUser, "the session belongs to another user"}
+	}
+	c.mu.Unlock()
+	if old != nil {
+		old.kick(broker.ReasonTakenOver, packets.SessionTakenOver)
+		select {
+		case <-old.released:
+		case <-c.server.stop: // it waits for all that are connecting
+			return &refusedError{packets.ServerShuttingDown, RefuseUnavailable, "the broker is shutting down"}
+		}
+	}
+	return nil
+}
+
+// countIn counts a client that logs in, if there is room for it.
+func (s *Server) countIn(c *conn, cl *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.limits.Clients > 0 && s.loggedIn >= s.limits.Clients {
+		return false
+	}
+	s.loggedIn++
+	c.client = cl
+	return true
+}
+
+func (s *Server) countOut(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loggedIn--
+	c.client = nil
+}
+
+// begin makes conn the connection of the session, a new one if there is none or clean asks for it [MQTT-3.1.2-4]
+// [MQTT-3.1.2-5] [MQTT-3.1.2-6]. present tells whether it continues an earlier one.
+func (c *client) begin(conn *conn, clean bool, x session.Connect) (present bool, err error) {
+	if clean {
+		c.discard()
+	}
+	now := c.server.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if present = c.session != nil; !present {
+		c.session = session.New(c.id, &c.server.sessionLimits)
+	}
+	before := c.session.Protocol()
+	c.identity = conn.identity
+	c.out.Reset()
+	c.session.Connect(x, now, &c.out)
+	if _, err = c.server.save(c.out.Save); err != nil {
+		c.session.Disconnect(true, -1, now, &c.out)
+		if !present {
+			c.session = nil
+		}
+		return false, err
+	}
+	if present {
+		c.resubscribeLocked(before)
+	}
+	c.conn, c.replays = conn, nil
+	c.keeps.Store(x.Expiry > 0)
+	c.online.Store(true)
+	return present, nil
+}
+
+// resubscribeLocked drops the subscriptions that the rules do not allow any more. A filter that begins with
+// $share is a shared subscription in 5.0 only, so it moves when the client's version has changed.
+func (c *client) resubscribeLocked(before byte) {
+	for _, sub := range c.session.Subscriptions() {
+		after := c.session.Protocol()
+		share, inner := splitShare(sub.Filter, after)
+		if before != after && strings.HasPrefix(string(sub.Filter), "$share/") {
+			oldShare, oldInner := splitShare(sub.Filter, before)
+			c.server.router.Unsubscribe(c, oldShare, oldInner)
+			c.server.router.Subscribe(c.routerSubscription(sub, after))
+		}
+		if !c.server.rules().MaySubscribe(c.identity, inner) {
+			c.out.Reset()
+			c.session.Unsubscribe(sub.Filter, &c.out)
+			c.server.router.Unsubscribe(c, share, inner)
+			c.server.save(c.out.Save)
+		}
+	}
+}
+
+// resume sends what waits for a session that is connected again.
+func (c *conn) resume() {
+	cl := c.client
+	cl.mu.Lock()
+	cl.pumpLocked(c.server.now(), &c.deliver.turn)
+	cl.mu.Unlock()
+	c.deliver.turn.flush()
+}
+
+// discard ends the session, if there is one.
+func (c *client) discard() {
+	c.mutate(func(now time.Time, o *session.Output) { c.session.Discard(now, o) })
+}
+
+// mutate takes a step of a session without a connection, carries its Output out and forgets the session if it ended.
+func (c *client) mutate(f func(time.Time, *session.Output)) {
+	d := delivering{server: c.server, now: c.server.now()}
+	c.mu.Lock()
+	if c.session == nil {
+		c.mu.Unlock()
+		return
+	}
+	c.out.Reset()
+	f(d.now, &c.out)
+	will := c.finishLocked(&d)
+	c.mu.Unlock()
+	c.publishWill(will, &d)
+}
+
+// finishLocked does what is left of the step in c.out but its Save, which goes with the will's deliveries into one record.
+func (c *client) finishLocked(d *delivering) (will *broker.Message) {
+	c.server.counters.drops(c.out.Drops)
+	d.with = append([]session.Change(nil), c.out.Save...)
+	if c.out.Ended {
+		for _, sub := range c.session.Subscriptions() {
+			share, inner := splitShare(sub.Filter, c.session.Protocol())
+			c.server.router.Unsubscribe(c, share, inner)
+		}
+		c.session = nil
+		c.keeps.Store(false)
+	}
+	return c.out.Route
+}
+
+// publishWill routes a will that is due and saves the step that made it so. The rules are asked again: the right may
+// have gone since CONNECT.
+func (c *client) publishWill(will *broker.Message, d *delivering) {
+	defer d.turn.flush()
+	if will == nil {
+		c.server.saveWith(d)
+		return
+	}
+	id := c.identityNow(will)
+	if !c.server.rules().MayPublish(id, will.Topic) {
+		c.server.counters.drop(DropNotAuthorized, 1)
+		c.server.saveWith(d)
+		return
+	}
+	if _, err := c.server.route(will, d); err != nil {
+		c.server.log.Warn("will not published", "part", "broker", "client", c.id, "topic", string(will.Topic), "err", err)
+		c.server.saveWith(d)
+	}
+}
+
+// startTicks starts tickLoop; Shutdown waits for it.
+func (s *Server) startTicks() { go s.tickLoop() }
+
+// tickLoop publishes delayed wills and ends sessions when they are due, and clears away expired retained messages.
+func (s *Server) tickLoop() {
+	defer close(s.ticked)
+	timer := time.NewTimer(expireEvery)
+	defer timer.Stop()
+	for {
+		due := s.nextDue()
+		timer.Reset(max(0, min(due, expireEvery)))
+		select {
+		case <-s.stop:
+			return
+		case <-s.nudge:
+			continue
+		case <-timer.C:
+		}
+		now := s.now()
+		s.tick(now)
+		s.router.Expire(now)
+	}
+}
+
+// expireEvery is how often expired retained messages are cleared away; they are not sent anyway.
+const expireEvery = time.Minute
+
+// nextDue returns how long it is to the first session that is due.
+func (s *Server) nextDue() time.Duration {
+	next, now := expireEvery, s.now()
+	for _, c := range s.allClients() {
+		if due, ok := c.due(); ok {
+			next = min(next, due.Sub(now))
+		}
+	}
+	return next
+}
+
+func (c *client) due() (due time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session == nil || c.conn != nil {
+		return due, false
+	}
+	due = c.session.Due()
+	return due, !due.IsZero()
+}
+
+// tick steps the sessions that are due.
+func (s *Server) tick(now time.Time) {
+	for _, c := range s.allClients() {
+		if due, ok := c.due(); ok && !now.Before(due) {
+			s.tickClient(c)
+		}
+	}
+}
+
+// tickClient steps one session unless someone is beginning a connection to it: then that is the next thing it gets.
+func (s *Server) tickClient(c *client) {
+	s.mu.Lock()
+	c.refs++
+	s.mu.Unlock()
+	defer s.letGo(c)
+	select {
+	case c.turn <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-c.turn }()
+	c.mutate(func(now time.Time, o *session.Output) {
+		if c.conn == nil {
+			c.session.Tick(now, o)
+		}
+	})
+}
+
+var _ router.Subscriber = (*client)(nil)

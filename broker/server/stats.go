@@ -1,0 +1,169 @@
+package server
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"edge/broker"
+	"edge/broker/session"
+)
+
+// The reasons for which the server drops a message; session and router have more.
+const (
+	DropNoRoom        = "slow consumer"  // QoS 0, the outbox of the connection is full
+	DropNotAuthorized = "not authorized" // the publisher may not publish to its topic
+	DropRefused       = "refused"        // by a gate, or a topic of more levels than allowed
+	DropStore         = "store failed"   // a tap or the store could not hold it
+)
+
+// The reasons for which the server refuses or ends a connection; Refusals counts them.
+const (
+	RefuseStrangers   = "too many connections before login"
+	RefuseAddress     = "too many connections of one address"
+	RefuseNoConnect   = "no CONNECT in time"
+	RefuseMalformed   = "malformed CONNECT"
+	RefuseNotAllowed  = "not authorized"
+	RefuseClients     = "too many clients"
+	RefuseSessions    = "too many sessions"
+	RefuseKeepAlive   = "keep alive not watched"
+	RefuseOtherUser   = "session of another user"
+	RefusePacketTime  = "packet not finished in time"
+	RefuseSlow        = "slow consumer closed"
+	RefuseUnavailable = "store failed"
+)
+
+var (
+	dropReasons = []string{DropNoRoom, DropNotAuthorized, DropRefused, DropStore, session.DropQueueFull, session.DropAllFull,
+		session.DropExpired, session.DropTooLarge, session.DropEnded}
+	refuseReasons = []string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseMalformed, RefuseNotAllowed, RefuseClients,
+		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable}
+)
+
+// counters count since start.
+type counters struct {
+	received    atomic.Uint64
+	sent        atomic.Uint64
+	storeErrors atomic.Uint64
+	dropped     [9]atomic.Uint64  // as dropReasons
+	refusals    [12]atomic.Uint64 // as refuseReasons
+}
+
+func (k *counters) drop(reason string, n uint64) {
+	if i := slices.Index(dropReasons, reason); i >= 0 {
+		k.dropped[i].Add(n)
+	}
+}
+
+func (k *counters) drops(list []session.Drop) {
+	for _, d := range list {
+		k.drop(d.Reason, d.Count)
+	}
+}
+
+func (k *counters) refused(reason string) {
+	if i := slices.Index(refuseReasons, reason); i >= 0 {
+		k.refusals[i].Add(1)
+	}
+}
+
+// Stats returns the broker's counters, the router's included.
+func (s *Server) Stats() broker.Stats {
+	st := s.router.Stats()
+	s.mu.Lock()
+	st.Clients = s.loggedIn
+	st.Sessions = len(s.clients)
+	s.mu.Unlock()
+	st.ReceivedTotal = s.counters.received.Load()
+	st.SentTotal = s.counters.sent.Load()
+	for i, reason := range dropReasons {
+		st.Dropped[reason] = s.counters.dropped[i].Load()
+	}
+	return st
+}
+
+// Refusals returns how many connections were refused or ended, by reason.
+func (s *Server) Refusals() map[string]uint64 {
+	r := make(map[string]uint64, len(refuseReasons))
+	for i, reason := range refuseReasons {
+		r[reason] = s.counters.refusals[i].Load()
+	}
+	return r
+}
+
+// ClientInfo is one session as the page shows it.
+type ClientInfo struct {
+	ClientID      string
+	User          string
+	Addr          string // host:port, empty when not connected
+	Listener      string
+	TLS           bool
+	Cert          string // subject of the client certificate
+	Protocol      byte   // 4 or 5
+	Connected     bool
+	Since         time.Time     // of the connection, or of its end
+	KeepAlive     time.Duration // 0: the client is not watched but by TCP
+	SessionExpiry time.Duration // session.Never, 0: ends with the connection
+	Will          string        // its topic
+	Subscriptions []session.Subscription
+	Inflight      int
+	Queued        int
+	QueuedBytes   int64
+	Dropped       uint64 // messages of QoS 1 and 2 not delivered to it
+}
+
+// Clients returns every session, connected or not, in order of client identifier.
+func (s *Server) Clients() []ClientInfo {
+	byID := make(map[string]ClientInfo)
+	for _, c := range s.allClients() {
+		if info, ok := c.info(); ok {
+			byID[c.id] = info
+		}
+	}
+	list := slices.AppendSeq(make([]ClientInfo, 0, len(byID)), maps.Values(byID))
+	slices.SortFunc(list, func(a, b ClientInfo) int { return strings.Compare(a.ClientID, b.ClientID) })
+	return list
+}
+
+func (c *client) info() (ClientInfo, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.session
+	if x == nil {
+		return ClientInfo{}, false
+	}
+	i := ClientInfo{
+		ClientID: c.id, User: x.User(), Protocol: x.Protocol(), Since: x.EndedAt(), SessionExpiry: x.Expiry(),
+		Subscriptions: x.Subscriptions(), Inflight: x.Inflight(), Queued: x.Queued(),
+		QueuedBytes: x.QueuedBytes(), Dropped: x.Dropped(),
+	}
+	if w := x.Will(); w != nil {
+		i.Will = string(w.Message.Topic)
+	}
+	if k := c.conn; k != nil {
+		i.Connected, i.Addr, i.Listener, i.Since = true, k.remote(), k.listener.Name, k.since
+		i.TLS, i.Cert, i.KeepAlive = k.tls, k.cert, k.keepAlive
+	}
+	return i, true
+}
+
+// Snapshots returns the durable state of every session that is to be kept, for a checkpoint.
+func (s *Server) Snapshots() []session.Snapshot {
+	var snaps []session.Snapshot
+	for _, c := range s.allClients() {
+		c.mu.Lock()
+		if c.session != nil {
+			if snap, ok := c.session.Snapshot(); ok {
+				snaps = append(snaps, snap)
+			}
+		}
+		c.mu.Unlock()
+	}
+	return snaps
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

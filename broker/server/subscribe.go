@@ -1,0 +1,98 @@
+package server
+
+import (
+	"edge/broker/packets"
+	"edge/broker/session"
+	"edge/broker/topic"
+)
+
+// handleSubscribe takes each filter as if it came alone [MQTT-3.8.4-5] and answers with one code for each [MQTT-3.8.4-6].
+func (c *conn) handleSubscribe(p *packets.Subscribe) error {
+	codes := make([]packets.ReasonCode, len(p.Filters))
+	index, err := c.step(func(cl *client) {
+		for i := range p.Filters {
+			codes[i] = c.subscribeLocked(cl, &p.Filters[i], p.SubscriptionID)
+		}
+		cl.replayAt = never // until the index of the SUBACK is known
+	})
+	if err != nil {
+		return err
+	}
+	c.ack(ack{kind: packets.TypeSuback, index: index, packet: &packets.Suback{PacketID: p.PacketID, Codes: codes}})
+	_, err = c.step(func(cl *client) { cl.replayAt = index })
+	return err
+}
+
+// subscribeLocked adds one subscription, or says why not.
+func (c *conn) subscribeLocked(cl *client, f *packets.Subscription, id uint32) packets.ReasonCode {
+	sub := session.Subscription{
+		Filter: topic.Filter(f.Filter), QoS: f.QoS, NoLocal: f.NoLocal, RetainAsPublished: f.RetainAsPublished,
+		RetainHandling: f.RetainHandling, ID: id,
+	}
+	share, inner := "", sub.Filter
+	if c.version == packets.V5 {
+		var err error
+		if share, inner, err = topic.ParseShare(sub.Filter); err != nil { // [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+			return packets.TopicFilterInvalid
+		}
+	}
+	if inner.Validate(c.server.limits.TopicLevels) != nil {
+		return packets.TopicFilterInvalid
+	}
+	if !c.server.rules().MaySubscribe(c.identity, inner) {
+		return packets.NotAuthorized
+	}
+	_, had := cl.session.Subscription(sub.Filter)
+	if limit := c.server.limits.Subscriptions; !had && limit > 0 && cl.session.SubscriptionCount() >= limit {
+		return packets.QuotaExceeded
+	}
+	isNew := cl.session.Subscribe(sub, &cl.out)
+	c.server.router.Subscribe(cl.routerSubscription(sub, byte(c.version)))
+	if share == "" && (sub.RetainHandling == 0 || sub.RetainHandling == 1 && isNew) { // [MQTT-3.3.1-9] and following
+		cl.addReplayLocked(sub.Filter)
+	}
+	return packets.ReasonCode(sub.QoS)
+}
+
+// handleUnsubscribe removes what is named byte by byte and answers in any case [MQTT-3.10.4-5].
+func (c *conn) handleUnsubscribe(p *packets.Unsubscribe) error {
+	codes := make([]packets.ReasonCode, len(p.Filters))
+	index, err := c.step(func(cl *client) {
+		for i, f := range p.Filters {
+			if !cl.unsubscribeLocked(topic.Filter(f)) {
+				codes[i] = packets.NoSubscriptionExisted
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	c.ack(ack{kind: packets.TypeUnsuback, index: index, packet: &packets.Unsuback{PacketID: p.PacketID, Codes: codes}})
+	return nil
+}
+
+func (c *client) unsubscribeLocked(f topic.Filter) bool {
+	if !c.session.Unsubscribe(f, &c.out) {
+		return false
+	}
+	share, inner := splitShare(f, c.session.Protocol())
+	c.server.router.Unsubscribe(c, share, inner)
+	return true
+}
+
+// recheckSubscriptions ends the subscriptions that the rules do not allow any more.
+func (c *client) recheckSubscriptions(a Auth) {
+	var t turn
+	c.mu.Lock()
+	if c.session != nil {
+		c.out.Reset()
+		for _, sub := range c.session.Subscriptions() {
+			if _, inner := splitShare(sub.Filter, c.session.Protocol()); !a.MaySubscribe(c.identity, inner) {
+				c.unsubscribeLocked(sub.Filter)
+			}
+		}
+		c.carryLocked(c.server.now(), &t)
+	}
+	c.mu.Unlock()
+	t.flush()
+}

@@ -6,7 +6,7 @@ import (
 )
 
 // fullBytes is how much may wait before a commit does not wait for anything to be due.
-const fullBytes = 256 << 10
+func (j *Journal) fullBytes() int { return min(256<<10, j.opt.MaxBuffered/2) }
 
 // Append takes records, all or none, and returns the index of the last entry. It never waits for the disk. It sets the
 // records' Index (and that of each sample and event) and, where it is zero, At. They are durable after at most due and
@@ -101,7 +101,7 @@ func (j *Journal) dueLocked(b *batch, due time.Time, before int) (wake bool) {
 	if before <= frameHeader || due.Before(b.due) {
 		b.due, wake = due, true
 	}
-	return wake || before < fullBytes && len(b.buf) >= fullBytes
+	return wake || before < j.fullBytes() && len(b.buf) >= j.fullBytes()
 }
 
 // skipLocked makes i the last index given, without a record.

@@ -82,7 +82,7 @@ func (j *Journal) untilDue() (wait time.Duration, due bool) {
 		return time.Hour, false
 	}
 	wait = time.Until(j.active.due)
-	return wait, wait <= 0 || j.active.payloadLen() >= fullBytes
+	return wait, wait <= 0 || len(j.active.buf) >= j.fullBytes()
 }
 
 // finish refuses further records and commits the last ones.

@@ -1,0 +1,245 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"edge/broker"
+	"edge/broker/session"
+	"edge/historian/journal"
+)
+
+// formatVersion is that of broker.db.
+const formatVersion = 1
+
+// The buckets of broker.db and the keys of "meta". See FORMAT.md.
+var (
+	bucketMeta     = []byte("meta")
+	bucketSessions = []byte("sessions")
+	bucketEntries  = []byte("entries")
+	bucketRetained = []byte("retained")
+	keyVersion     = []byte("version")
+	keyCheckpoint  = []byte("checkpoint")
+)
+
+const (
+	pageBytes  = 4096
+	windowSize = 8 << 20 // journal data that one transaction takes in
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// open opens broker.db, after looking at every page of it; a damaged one is moved aside and a new one made.
+func (s *Store) open() error {
+	err := s.openExisting()
+	if newer := (*journal.VersionError)(nil); errors.As(err, &newer) {
+		return err
+	}
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		s.setAside(err)
+	}
+	if err := s.create(); err != nil {
+		// The broker can live without: the journal keeps the sessions, until its limit.
+		s.o.Log.Error("no session checkpoints", "file", s.path, "err", err)
+	}
+	return nil
+}
+
+func (s *Store) openExisting() error {
+	if err := verify(s.path); err != nil {
+		return err
+	}
+	db, err := bolt.Open(s.path, 0o600, s.boltOptions())
+	if err != nil {
+		return err
+	}
+	err = db.View(func(tx *bolt.Tx) error {
+		s.upTo, err = readMeta(tx, s.path)
+		return err
+	})
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.db = db
+	s.recovered.Checkpoint = broker.Index(s.upTo)
+	return nil
+}
+
+func (s *Store) boltOptions() *bolt.Options {
+	return &bolt.Options{
+		Timeout:        time.Second,
+		NoFreelistSync: true,
+		FreelistType:   bolt.FreelistMapType,
+		PageSize:       pageBytes,
+		MaxSize:        int(s.o.MaxBytes),
+		NoStatistics:   true,
+	}
+}
+
+func readMeta(tx *bolt.Tx, path string) (upTo journal.Index, err error) {
+	for _, name := range [][]byte{bucketMeta, bucketSessions, bucketEntries, bucketRetained} {
+		if tx.Bucket(name) == nil {
+			return 0, fmt.Errorf("bucket %s missing", name)
+		}
+	}
+	v, err := open(tx.Bucket(bucketMeta).Get(keyVersion))
+	if err != nil || len(v) != 4 {
+		return 0, fmt.Errorf("format version: %w", errDamaged)
+	}
+	if found := binary.BigEndian.Uint32(v); found > formatVersion {
+		return 0, &journal.VersionError{File: path, Found: found, Known: formatVersion}
+	}
+	v, err = open(tx.Bucket(bucketMeta).Get(keyCheckpoint))
+	if err != nil || len(v) != 8 {
+		return 0, fmt.Errorf("checkpoint: %w", errDamaged)
+	}
+	return journal.Index(binary.BigEndian.Uint64(v)), nil
+}
+
+// setAside moves a damaged file to the quarantine folder.
+func (s *Store) setAside(why error) {
+	to := filepath.Join(s.o.Quarantine, fmt.Sprintf("%s.%s", filepath.Base(s.path), time.Now().UTC().Format("20060102T150405.000")))
+	err := os.MkdirAll(s.o.Quarantine, 0o700)
+	if err == nil {
+		err = os.Rename(s.path, to)
+	}
+	s.o.Log.Error("broker.db damaged, moved aside; sessions begin with what the journal has", "file", to, "reason", why, "err", err)
+	s.recovered.Quarantined, s.recovered.Reason = to, why.Error()
+}
+
+// create makes an empty broker.db under a temporary name: a power cut leaves none, or a whole one.
+func (s *Store) create() error {
+	tmp := s.path + ".tmp"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(tmp, 0o600, s.boltOptions())
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketMeta, bucketSessions, bucketEntries, bucketRetained} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		if err := meta.Put(keyVersion, seal(binary.BigEndian.AppendUint32(nil, formatVersion))); err != nil {
+			return err
+		}
+		return putCheckpoint(tx, 0)
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, s.path); err != nil {
+		return err
+	}
+	if err := (journal.OS{}).SyncDir(filepath.Dir(s.path)); err != nil {
+		return err
+	}
+	return s.openExisting()
+}
+
+func putCheckpoint(tx *bolt.Tx, upTo journal.Index) error {
+	return tx.Bucket(bucketMeta).Put(keyCheckpoint, seal(binary.BigEndian.AppendUint64(nil, uint64(upTo))))
+}
+
+// Checkpoint writes what the journal has above broker.db into it, and tells the journal.
+func (s *Store) Checkpoint() error {
+	s.checkpointing.Lock()
+	defer s.checkpointing.Unlock()
+	if s.db == nil {
+		return errors.New("broker.db is not open")
+	}
+	start := s.upTo
+	for more := true; more; {
+		var upTo journal.Index
+		err := s.db.Update(func(tx *bolt.Tx) (err error) {
+			upTo, more, err = s.checkpoint(tx)
+			return err
+		})
+		if errors.Is(err, bolterrors.ErrMaxSizeReached) {
+			err = fmt.Errorf("larger than %d bytes: %w", s.o.MaxBytes, err)
+		}
+		if err != nil {
+			return fmt.Errorf("checkpoint %s: %w", s.path, err)
+		}
+		s.upTo = upTo
+	}
+	if s.upTo > start {
+		s.owner.Checkpoint(s.upTo)
+	}
+	return nil
+}
+
+// checkpoint takes one window of the journal into the transaction.
+func (s *Store) checkpoint(tx *bolt.Tx) (upTo journal.Index, more bool, err error) {
+	t := table{tx: tx, log: s.o.Log, stored: map[string]map[uint64]entryMark{}}
+	w := newWorld(t.loadSession)
+	upTo, more, err = s.replay(w, s.upTo, windowSize)
+	if err != nil {
+		return 0, false, err
+	}
+	for id, snap := range w.sessions {
+		if err := t.saveSession(id, snap); err != nil {
+			return 0, false, err
+		}
+	}
+	for _, m := range w.retained {
+		if err := t.saveRetained(m); err != nil {
+			return 0, false, err
+		}
+	}
+	return upTo, more, putCheckpoint(tx, upTo)
+}
+
+// hash is the key of a client identifier or topic, which may be longer than a key may be.
+func hash(s string) []byte {
+	h := sha256.Sum256([]byte(s))
+	return h[:16]
+}
+
+func entryKey(client []byte, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(slices.Clone(client), seq)
+}
+
+// seal puts a checksum in front of a value: bbolt has none for its data pages.
+func seal(v []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(v)), crc32.Checksum(v, castagnoli)), v...)
+}
+
+// open checks and removes what seal put there. The value still lies in the database's memory.
+func open(b []byte) ([]byte, error) {
+	if len(b) < 4 || crc32.Checksum(b[4:], castagnoli) != binary.BigEndian.Uint32(b) {
+		return nil, errDamaged
+	}
+	return b[4:], nil
+}
+
+// sortEntries puts entries in a session's order: sent ones first, each kind as it came.
+func sortEntries(entries []session.Entry) {
+	slices.SortStableFunc(entries, func(a, b session.Entry) int {
+		aq, bq := a.State == session.Queued, b.State == session.Queued
+		switch {
+		case aq != bq && bq, aq == bq && a.Seq < b.Seq:
+			return -1
+		case a.Seq == b.Seq:
+			return 0
+		}
+		return 1
+	})
+}

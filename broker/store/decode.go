@@ -1,0 +1,232 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"edge/broker"
+	"edge/broker/packets"
+	"edge/broker/session"
+	"edge/broker/topic"
+)
+
+var errDamaged = errors.New("damaged record")
+
+// decodeRecord reads a journal record of ours: changes, or one retained message. What it returns lies in data.
+func decodeRecord(data []byte) (changes []session.Change, retained *broker.Message, err error) {
+	d := decoder{b: data}
+	switch d.byte() {
+	case recordChanges:
+		changes = d.changes()
+	case recordRetained:
+		retained = d.message()
+	default:
+		d.bad = true
+	}
+	if d.bad || len(d.b) > 0 {
+		return nil, nil, errDamaged
+	}
+	return changes, retained, nil
+}
+
+// decodeHeader reads what appendHeader wrote.
+func decodeHeader(b []byte) (*session.Snapshot, error) {
+	d := decoder{b: b}
+	s := &session.Snapshot{ClientID: d.text(), User: d.text(), Protocol: d.byte(), Connected: d.byte() == 1}
+	s.Expiry = time.Duration(d.varint())
+	s.DisconnectedAt = d.time()
+	s.LastSeq = d.uvarint()
+	s.LastPacketID = uint16(d.uvarint())
+	for range d.count() {
+		s.Subscriptions = append(s.Subscriptions, *d.subscription())
+	}
+	for range d.count() {
+		s.Received = append(s.Received, uint16(d.uvarint()))
+	}
+	if d.byte() == 1 {
+		s.Will = &session.Will{Delay: time.Duration(d.varint()), Expiry: time.Duration(d.varint())}
+		s.Will.Message = d.message()
+	}
+	if d.bad || len(d.b) > 0 {
+		return nil, errDamaged
+	}
+	return s, nil
+}
+
+// decodeStored reads what appendStored wrote.
+func decodeStored(b []byte) (*session.Entry, error) {
+	d := decoder{b: b}
+	e := d.entry()
+	if d.byte() == 1 {
+		e.Message = d.message()
+	}
+	if d.bad || len(d.b) > 0 {
+		return nil, errDamaged
+	}
+	return e, nil
+}
+
+// decoder reads from b; after anything wrong, bad is set and all it reads is zero.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) changes() []session.Change {
+	var messages []*broker.Message
+	for n := d.count(); n > 0 && !d.bad; n-- {
+		messages = append(messages, d.message())
+	}
+	var changes []session.Change
+	for n := d.count(); n > 0 && !d.bad; n-- {
+		changes = append(changes, d.change(messages))
+	}
+	return changes
+}
+
+func (d *decoder) change(messages []*broker.Message) session.Change {
+	c := session.Change{Kind: session.ChangeKind(d.byte()), ClientID: d.text()}
+	switch c.Kind {
+	case session.Created, session.Connected:
+		c.User, c.Protocol, c.Expiry, c.At = d.text(), d.byte(), time.Duration(d.varint()), d.time()
+	case session.Disconnected:
+		c.Expiry, c.At = time.Duration(d.varint()), d.time()
+	case session.Ended, session.WillCleared:
+	case session.WillSet:
+		m := d.place(messages)
+		c.Will = &session.Will{Message: m, Delay: time.Duration(d.varint()), Expiry: time.Duration(d.varint())}
+		d.bad = d.bad || m == nil
+	case session.Subscribed:
+		c.Subscription = d.subscription()
+	case session.Unsubscribed:
+		c.Filter = topic.Filter(d.text())
+	case session.Enqueued:
+		m := d.place(messages)
+		c.Entry = d.entry()
+		c.Entry.Message = m
+	case session.EntrySent:
+		c.Seq, c.PacketID = d.uvarint(), uint16(d.uvarint())
+	case session.EntryDropped:
+		c.Seq = d.uvarint()
+	case session.EntryReleased, session.EntryDone, session.Received, session.Completed:
+		c.PacketID = uint16(d.uvarint())
+	default:
+		d.bad = true
+	}
+	return c
+}
+
+func (d *decoder) place(messages []*broker.Message) *broker.Message {
+	n := d.uvarint()
+	if n > uint64(len(messages)) {
+		d.bad = true
+	}
+	if n == 0 || d.bad {
+		return nil
+	}
+	return messages[n-1]
+}
+
+func (d *decoder) message() *broker.Message {
+	flags := d.byte()
+	m := &broker.Message{QoS: flags & messageQoS, Retain: flags&messageRetain != 0}
+	m.Topic = topic.Name(d.text())
+	m.Payload = d.bytes()
+	m.From, m.User = d.text(), d.text()
+	if flags&messageReceived != 0 {
+		m.Received = time.Unix(0, d.varint())
+	}
+	if flags&messageExpires != 0 {
+		m.Expires = time.Unix(0, d.varint())
+	}
+	if flags&messageProperties != 0 {
+		p := &packets.PublishProperties{PayloadFormat: d.byte(), ContentType: d.text(), ResponseTopic: d.text()}
+		p.CorrelationData = d.bytes()
+		for n := d.count(); n > 0 && !d.bad; n-- {
+			p.User = append(p.User, packets.UserProperty{Name: d.text(), Value: d.text()})
+		}
+		m.Properties = p
+	}
+	return m
+}
+
+func (d *decoder) entry() *session.Entry {
+	e := &session.Entry{Seq: d.uvarint(), QoS: d.byte(), Retain: d.byte() == 1, State: session.State(d.byte())}
+	e.PacketID = uint16(d.uvarint())
+	for n := d.count(); n > 0 && !d.bad; n-- {
+		e.IDs = append(e.IDs, uint32(d.uvarint()))
+	}
+	return e
+}
+
+func (d *decoder) subscription() *session.Subscription {
+	flags := d.byte()
+	return &session.Subscription{
+		QoS: flags & 3, NoLocal: flags&(1<<2) != 0, RetainAsPublished: flags&(1<<3) != 0, RetainHandling: flags >> 4,
+		ID: uint32(d.uvarint()), Filter: topic.Filter(d.text()),
+	}
+}
+
+func (d *decoder) time() time.Time {
+	if d.byte() == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, d.varint())
+}
+
+// count reads how many of something follow; each takes at least one byte.
+func (d *decoder) count() int {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.bad = true
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) text() string { return string(d.bytes()) }
+
+// bytes reads a length and that many bytes, where they lie; nil for none.
+func (d *decoder) bytes() []byte {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.bad, d.b = true, nil
+	}
+	if n == 0 || d.bad {
+		return nil
+	}
+	p := d.b[:n:n]
+	d.b = d.b[n:]
+	return p
+}

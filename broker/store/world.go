@@ -1,0 +1,74 @@
+package store
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"edge/broker"
+	"edge/broker/session"
+	"edge/broker/topic"
+)
+
+// world is sessions and retained messages while records are applied to them.
+type world struct {
+	// load fetches a session or retained message that is not here yet, nil if there is none.
+	load     func(clientID string) *session.Snapshot
+	sessions map[string]*session.Snapshot // nil value: the session is gone
+	retained map[topic.Name]*broker.Message
+}
+
+func newWorld(load func(clientID string) *session.Snapshot) *world {
+	if load == nil {
+		load = func(string) *session.Snapshot { return nil }
+	}
+	return &world{load: load, sessions: map[string]*session.Snapshot{}, retained: map[topic.Name]*broker.Message{}}
+}
+
+// apply applies one journal record. A record that does not read changes nothing.
+func (w *world) apply(data []byte) error {
+	changes, retained, err := decodeRecord(data)
+	if err != nil {
+		return err
+	}
+	for i := range changes {
+		w.change(&changes[i])
+	}
+	if retained != nil {
+		w.retained[retained.Topic] = retained
+	}
+	return nil
+}
+
+func (w *world) change(c *session.Change) {
+	s, here := w.sessions[c.ClientID]
+	if !here {
+		s = w.load(c.ClientID)
+	}
+	switch {
+	case c.Kind == session.Ended:
+		s = nil
+	case c.Kind == session.Created:
+		s = &session.Snapshot{}
+	}
+	if s != nil { // else a change of a session whose beginning was lost
+		s.Apply(c)
+	}
+	w.sessions[c.ClientID] = s
+}
+
+// all returns what lives, sorted.
+func (w *world) all() (sessions []session.Snapshot, retained []*broker.Message) {
+	for _, id := range slices.Sorted(maps.Keys(w.sessions)) {
+		if s := w.sessions[id]; s != nil {
+			sessions = append(sessions, *s)
+		}
+	}
+	for _, m := range w.retained {
+		if len(m.Payload) > 0 {
+			retained = append(retained, m)
+		}
+	}
+	slices.SortFunc(retained, func(a, b *broker.Message) int { return cmp.Compare(a.Topic, b.Topic) })
+	return sessions, retained
+}

@@ -55,6 +55,9 @@ func fields(data []byte, unknown *[]byte, f func(num protowire.Number, typ proto
 		if tag < 0 {
 			return malformed("field tag: %v", protowire.ParseError(tag))
 		}
+		if num > protowire.MaxValidNumber {
+			return malformed("field number %d", num)
+		}
 		v, b, n := consume(num, typ, data[tag:])
 		if n < 0 {
 			return malformed("field %d: %v", num, protowire.ParseError(n))

@@ -56,7 +56,7 @@ func AppendMetric(dst []byte, m *Metric) []byte {
 	if m.Metadata != nil {
 		dst = appendBytes(dst, 8, m.Metadata)
 	}
-	if m.Properties != nil {
+	if len(m.Properties) > 0 {
 		dst = appendBytes(dst, 9, appendProperties(nil, m.Properties))
 	}
 	if !m.Value.Null {

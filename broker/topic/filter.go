@@ -52,8 +52,9 @@ func Match(f Filter, n Name) bool {
 
 func startsWild(f Filter) bool { return f != "" && (f[0] == '+' || f[0] == '#') }
 
-// Covers reports whether every name that g selects is selected by f too; both are valid.
-// A rule that allows the filter f allows a subscription to g exactly then.
+// Covers reports whether every name that g selects is selected by f too; both are valid. A rule that allows
+// the filter f allows a subscription to g then. It never says yes wrongly, and no wrongly for one pair only: that "+/#"
+// selects all that "#" does.
 func Covers(f, g Filter) bool {
 	if startsWild(f) && g != "" && g[0] == '$' {
 		return false

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -120,20 +121,36 @@ const (
 	slowRate    = 4096
 )
 
+// errCut stands for net.ErrClosed, which MQTT libraries take for their own doing.
+var errCut = errors.New("socket cut")
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	return n, w.cutOr(err)
+}
+
+func (w *wire) cutOr(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return errCut
+	}
+	return err
+}
+
 func (w *wire) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.slow {
 		select {
 		case <-w.closed:
-			return 0, net.ErrClosed
+			return 0, errCut
 		case <-time.After(slowLatency + time.Duration(len(b))*time.Second/slowRate):
 		}
 	}
 	if err := w.SetWriteDeadline(time.Now().Add(ackTimeout)); err != nil {
-		return 0, err
+		return 0, w.cutOr(err)
 	}
-	return w.Conn.Write(b)
+	n, err := w.Conn.Write(b)
+	return n, w.cutOr(err)
 }
 
 func (w *wire) Close() error {

@@ -35,12 +35,12 @@ func numeric(t sparkplug.DataType, x float64) sparkplug.Value {
 	return v
 }
 
-// analog is a measured number, rounded to a tenth of its deadband as a transmitter would.
+// analog is a measured number with the decimals that its deadband asks for, as a transmitter would give.
 func analog(t sparkplug.DataType, name, unit string, low, high, deadband float64, c curve) Signal {
-	step := deadband / 10
+	decimals := math.Pow(10, math.Ceil(-math.Log10(deadband/4)))
 	return Signal{Name: name, Type: t, Unit: unit, Low: low, High: high, Deadband: deadband,
 		Value: func(m Moment) sparkplug.Value {
-			return numeric(t, math.Round(min(max(c(m), low), high)/step)*step)
+			return numeric(t, math.Round(min(max(c(m), low), high)*decimals)/decimals)
 		}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,9 @@ type State struct {
 // A damaged file is moved to the quarantine folder, its predecessor read instead.
 func OpenState(j *Journal, owner, file string) (*State, error) {
 	s := &State{j: j, owner: j.Owner(owner), file: file, data: map[string][]byte{}}
+	if err := j.fs.MkdirAll(filepath.Dir(file)); err != nil {
+		return nil, fmt.Errorf("open state %s: %w", file, err)
+	}
 	upTo, err := s.load()
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", file, err)

@@ -142,13 +142,18 @@ func (l *link) disconnect(reason byte) {
 	<-l.done()
 }
 
-// connect dials a server and sends CONNECT: clean start, session expiry 0.
+// A caller is who connects: with which id and will, and what to do when something comes.
+type caller struct {
+	clientID string
+	will     *paho.WillMessage
+	wake     func()
+	receive  func(*paho.Publish)
+}
+
+// connect sends CONNECT on a fresh connection, which it owns from then on: clean start, session expiry 0.
 // [tck-id-principles-persistence-clean-session-50]
-func (s Server) connect(ctx context.Context, o *Options, clientID string, will *paho.WillMessage, wake func(), receive func(*paho.Publish)) (*link, error) {
-	tcp, err := s.dial(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("cannot reach %s: %s", s.redacted(), plainError(err))
-	}
+func (s Server) connect(ctx context.Context, tcp net.Conn, o *Options, c caller) (*link, error) {
+	wake := c.wake
 	l := &link{conn: newConn(tcp, o.KeepAlive), ping: &pinger{wake: wake}, keepAlive: o.KeepAlive}
 	l.client = paho.NewClient(paho.ClientConfig{
 		Conn:          l.conn,
@@ -156,7 +161,7 @@ func (s Server) connect(ctx context.Context, o *Options, clientID string, will *
 		AuthHandler:   noAuth{},
 		PacketTimeout: dialTimeout,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
-			receive(r.Packet)
+			c.receive(r.Packet)
 			return true, nil
 		}},
 		OnClientError: func(err error) { l.fail(err); wake() },
@@ -166,7 +171,7 @@ func (s Server) connect(ctx context.Context, o *Options, clientID string, will *
 		},
 	})
 	receiveMax, maxPacket, expiry := uint16(16), uint32(1<<20), uint32(0)
-	cp := &paho.Connect{ClientID: clientID, CleanStart: true, KeepAlive: uint16(o.KeepAlive / time.Second), WillMessage: will,
+	cp := &paho.Connect{ClientID: c.clientID, CleanStart: true, KeepAlive: uint16(o.KeepAlive / time.Second), WillMessage: c.will,
 		Properties: &paho.ConnectProperties{ReceiveMaximum: &receiveMax, MaximumPacketSize: &maxPacket, SessionExpiryInterval: &expiry}}
 	if s.Username != "" || s.Password != "" {
 		cp.Username, cp.UsernameFlag = s.Username, true
@@ -191,7 +196,16 @@ func (s Server) connect(ctx context.Context, o *Options, clientID string, will *
 	return l, nil
 }
 
+// dial opens the connection for it.
 func (s Server) dial(ctx context.Context) (net.Conn, error) {
+	c, err := s.dialNet(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach %s: %s", s.redacted(), plainError(err))
+	}
+	return c, nil
+}
+
+func (s Server) dialNet(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	address, secure, err := s.address()

@@ -144,8 +144,13 @@ func (u *Uplink) entry() time.Duration {
 func (n *node) session(ctx context.Context, server int, postmortem bool) (ending, error) {
 	u := n.u
 	n.set(Connecting, "connecting to "+u.o.Servers[server].redacted())
+	tcp, err := u.o.Servers[server].dial(ctx)
+	if err != nil {
+		return ending{}, err // no CONNECT, no bdSeq
+	}
 	bdSeq, data := n.nextBdSeq()
 	if err := u.d.State.PutSync(ctx, n.key("bdseq"), data); err != nil {
+		_ = tcp.Close()
 		return ending{}, fmt.Errorf("keep bdSeq before CONNECT: %w", err)
 	}
 	n.mu.Lock()
@@ -154,8 +159,8 @@ func (n *node) session(ctx context.Context, server int, postmortem bool) (ending
 	s := &session{n: n, u: u, server: server, bdSeq: bdSeq, postmortem: postmortem, ghosts: map[string]bool{},
 		commands: make(chan inbound, maxInbound)}
 	will := sparkplug.NodeDeath(n.ref, bdSeq, u.o.Clock())
-	l, err := u.o.Servers[server].connect(ctx, &u.o, u.clientID(n.ref),
-		&paho.WillMessage{Topic: will.Topic, Payload: will.Payload, QoS: 1}, n.poke, s.receive)
+	l, err := u.o.Servers[server].connect(ctx, tcp, &u.o, caller{u.clientID(n.ref),
+		&paho.WillMessage{Topic: will.Topic, Payload: will.Payload, QoS: 1}, n.poke, s.receive})
 	if err != nil {
 		return ending{}, err
 	}

@@ -181,7 +181,11 @@ func (u *Uplink) watch(ctx context.Context, server int, connected func()) error 
 		}
 	}
 	receive := func(p *paho.Publish) { u.observe(server, p.Topic, p.Payload) }
-	l, err := u.o.Servers[server].connect(ctx, &u.o, fmt.Sprintf("%s/STATE/%d", u.o.ClientID, server), nil, poke, receive)
+	tcp, err := u.o.Servers[server].dial(ctx)
+	if err != nil {
+		return err
+	}
+	l, err := u.o.Servers[server].connect(ctx, tcp, &u.o, caller{fmt.Sprintf("%s/STATE/%d", u.o.ClientID, server), nil, poke, receive})
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,10 @@
 package ui
 
 import (
+	"math"
 	"net/http"
 
 	"edge/broker/server"
-	"edge/broker/session"
 )
 
 type clientJSON struct {
@@ -51,7 +51,7 @@ func clientToJSON(c server.ClientInfo) clientJSON {
 	if c.Protocol == 5 {
 		out.Protocol = "5.0"
 	}
-	if c.SessionExpiry != session.Never {
+	if c.SessionExpiry != math.MaxInt64 {
 		s := seconds(c.SessionExpiry)
 		out.SessionExpiry = &s
 	}

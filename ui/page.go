@@ -13,8 +13,8 @@ var dist embed.FS
 //go:embed web/openapi.yaml
 var openAPI []byte
 
-// page serves the built bundle. Names under assets/ hold a hash of their content: they may be kept for ever.
-func page() http.Handler {
+// pageFiles serves the built bundle. Names under assets/ hold a hash of their content: they may be kept for ever.
+func pageFiles() http.Handler {
 	files, err := fs.Sub(dist, "web/dist")
 	if err != nil {
 		panic("BUG: web/dist is embedded under another name")

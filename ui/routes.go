@@ -51,7 +51,7 @@ func (u *UI) router() http.Handler {
 		m.HandleFunc(r.path, r.serve).Methods(methods...)
 	}
 	m.PathPrefix("/api/").HandlerFunc(noRoute)
-	m.PathPrefix("/").Handler(page()).Methods("GET", "HEAD")
+	m.PathPrefix("/").Handler(pageFiles()).Methods("GET", "HEAD")
 	m.NotFoundHandler = http.HandlerFunc(noRoute)
 	m.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusMethodNotAllowed, "method", "this address does not take "+r.Method, "see /api/v1/openapi.yaml")

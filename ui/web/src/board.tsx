@@ -1,5 +1,6 @@
 // The state board: one tile per node, and the page of one node.
 
+import type { ComponentChildren } from "preact";
 import { postRebirth } from "./api";
 import { confirm } from "./dialog";
 import { EventList } from "./events";
@@ -57,13 +58,13 @@ function Tile({ n }: { n: Node }) {
   );
 }
 
-function Facts({ n }: { n: Node }) {
+function Facts({ n, children }: { n: Node; children?: ComponentChildren }) {
   const now = serverNow.value;
   return (
     <dl class="facts">
       <dt>since</dt>
       <dd>
-        {f.clock(n.since, now)} <span class="dim">({f.duration((now - f.parse(n.since)) / 1000)})</span>
+        {f.clock(n.since, now)} <span class="dim">({f.age(n.since, now)})</span>
       </dd>
       <dt>last birth</dt>
       <dd>{f.clock(n.last_birth, now)}</dd>
@@ -78,8 +79,9 @@ function Facts({ n }: { n: Node }) {
       </dd>
       <dt>health</dt>
       <dd>
-        gaps <span class={n.gaps > 0 ? "noteworthy" : ""}>{n.gaps}</span> · rebirths {n.rebirths.answered}/{n.rebirths.asked}
+        gaps <span class={n.gaps > 0 ? "past" : ""}>{n.gaps}</span> · rebirths {n.rebirths.answered}/{n.rebirths.asked}
       </dd>
+      {children}
     </dl>
   );
 }
@@ -103,13 +105,12 @@ export function NodeView({ group, node }: { group: string; node: string }) {
           <RebirthButton n={n} />
         </header>
         <p class="reason">{n.reason}</p>
-        <Facts n={n} />
-        <dl class="facts">
+        <Facts n={n}>
           <dt>client</dt>
           <dd>{n.client ? `${n.client.id} from ${n.client.address}${n.client.tls ? " by TLS" : ""}` : "not connected"}</dd>
           <dt>clock</dt>
           <dd>{Math.abs(n.clock_skew_ms) < 1000 ? "within 1 s" : `${f.duration(Math.abs(n.clock_skew_ms) / 1000)} ${n.clock_skew_ms < 0 ? "slow" : "fast"}`}</dd>
-        </dl>
+        </Facts>
         <table class="grid">
           <thead>
             <tr>

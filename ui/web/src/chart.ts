@@ -29,14 +29,15 @@ export function newChart(box: HTMLElement, first: TrendData, readout: Readout): 
     {
       ...size(),
       legend: { show: false },
+      padding: [8, 4, 0, 0],
       cursor: { y: false, points: { size: 7, fill: () => color("--line") }, drag: { x: false, y: false } },
       scales: {
         x: { time: true, range: () => [data.from / 1000, data.to / 1000] },
         y: { range: () => yRange(data) },
       },
       axes: [
-        { ...axis(), space: 80, values: (_u, splits, _i, _s, step) => splits.map((s) => tick(s, step)) },
-        { ...axis(), size: 58, values: (_u, splits) => splits.map((v) => shortNumber(v)) },
+        { ...axis(), size: 30, space: 80, values: (_u, splits, _i, _s, step) => splits.map((s) => tick(s, step)) },
+        { ...axis(), size: 54, space: (_u, _i, _min, _max, height) => Math.max(34, height / 7), values: (_u, splits) => splits.map((v) => shortNumber(v)) },
       ],
       series: [
         {},

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Refused } from "./api";
-import { message } from "./store";
+import { say } from "./store";
 
 interface Question {
   title: string;
@@ -20,10 +20,10 @@ export const confirm = (q: Question): void => void (question.value = q);
 export async function run(what: string, command: () => Promise<unknown>): Promise<void> {
   try {
     await command();
-    message.value = `${what}: asked, the outcome follows as an event`;
+    say(`${what}: asked, the outcome follows as an event`);
   } catch (e) {
     const hint = e instanceof Refused && e.hint ? ` (${e.hint})` : "";
-    message.value = `${what}: ${e instanceof Error ? e.message : String(e)}${hint}`;
+    say(`${what}: ${e instanceof Error ? e.message : String(e)}${hint}`, true);
   }
 }
 

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { getEvents } from "./api";
 import * as f from "./format";
-import { addEvents, eventKey, events, message, serverNow } from "./store";
+import { addEvents, eventKey, events, say, serverNow } from "./store";
 import type { Event } from "./types";
 
 const held = signal<Event[] | null>(null); // the list as it was when it was paused
@@ -20,12 +20,12 @@ export function EventList({ list }: { list: Event[] }) {
             {f.clock(e.time, serverNow.value)}
           </time>
           <span class="kind">{f.kindWord(e.kind)}</span>
-          <span class="where">{f.place(e)}</span>
-          <span class="why">
-            {e.reason}
+          <span class="where" title={f.place(e)}>
+            {f.place(e)}
             {e.bd_seq !== null ? <span class="dim"> bdSeq {e.bd_seq}</span> : null}
-            {e.count > 0 ? <span class="dim"> {f.count(e.count)} samples</span> : null}
-            {e.user ? <span class="dim"> by {e.user}</span> : null}
+          </span>
+          <span class="why">
+            {[e.reason, e.count > 0 ? `${f.count(e.count)} samples` : "", e.user && `by ${e.user}`].filter(Boolean).join(", ")}
           </span>
         </li>
       ))}
@@ -111,8 +111,8 @@ async function older(): Promise<void> {
   try {
     const { events: more } = await getEvents(q.toString());
     addEvents(more);
-    message.value = more.length === 0 ? "There are no older events" : `${more.length} older events loaded`;
+    say(more.length === 0 ? "There are no older events" : `${more.length} older events loaded`);
   } catch (e) {
-    message.value = `Events: ${e instanceof Error ? e.message : String(e)}`;
+    say(`Events: ${e instanceof Error ? e.message : String(e)}`, true);
   }
 }

@@ -15,6 +15,7 @@
 //   [data-plant="group/node"][data-state], [data-scada="group/node"][data-state]   the demo's two columns
 //   [data-action="kill|revive"][data-target="group/node"], [data-action="cut|restore"], [data-action="rebirth"],
 //   [data-action="confirm"], [data-action="pause"], [data-action="table"]
+//   [data-message="done|refused"]        what came of the last command
 
 import { render } from "preact";
 import { Board, NodeView } from "./board";
@@ -65,13 +66,28 @@ function Header() {
         {tab("uplinks", "#/uplinks", "Uplinks")}
         {tab("events", "#/events", "Events")}
       </nav>
-      <span class="grow" />
+      <Message />
       {demoMode.value && <span class="note demo-note">simulated plant</span>}
       <Age />
       <button type="button" class="quiet" data-action="pause" aria-pressed={paused.value} onClick={() => (paused.value = !paused.value)}>
         {paused.value ? "Resume" : "Pause"}
       </button>
     </header>
+  );
+}
+
+// What came of a command: in the header, where it moves nothing; a refusal in full over the page.
+function Message() {
+  const m = message.value;
+  return (
+    <span class={m ? `message${m.refused ? " refused" : ""}` : "message"} role="status" aria-live="polite" data-message={m ? (m.refused ? "refused" : "done") : ""}>
+      <span>{m?.text}</span>
+      {m?.refused && (
+        <button type="button" class="quiet" onClick={() => (message.value = null)}>
+          Dismiss
+        </button>
+      )}
+    </span>
   );
 }
 
@@ -89,28 +105,18 @@ function Age() {
   );
 }
 
-// Says when the page is not live. The live region also speaks the outcome of commands.
+// Says when the page is not live.
 function Banner() {
   const fresh = freshness.value;
   let text = "";
   if (fresh === "late") text = "No data from the appliance for a moment: what you see may be old.";
   if (fresh === "dead") text = "No data from the appliance: values below are old, commands are switched off. Trying to reconnect.";
-  if (fresh === "paused") text = `Paused at ${f.clock(new Date(lastHeard.value + 0).toISOString())}: values below do not change.`;
+  if (fresh === "paused") text = `Paused at ${f.clock(new Date(lastHeard.value).toISOString())}: values below do not change.`;
   return (
-    <>
-      <div class={text ? `banner fresh-${fresh}` : "hidden"} role="status" aria-live="polite" data-banner={fresh}>
-        {text}
-        {fresh === "dead" || fresh === "late" ? <span aria-hidden="true"> {f.duration(silence.value)} old.</span> : null}
-      </div>
-      <div class={message.value ? "banner message" : "hidden"} role="status" aria-live="polite" data-message>
-        {message.value}
-        {message.value && (
-          <button type="button" class="quiet" onClick={() => (message.value = "")}>
-            Dismiss
-          </button>
-        )}
-      </div>
-    </>
+    <div class={text ? `banner fresh-${fresh}` : "hidden"} role="status" aria-live="polite" data-banner={fresh}>
+      {text}
+      {fresh === "dead" || fresh === "late" ? <span aria-hidden="true"> {f.duration(silence.value)} old.</span> : null}
+    </div>
   );
 }
 

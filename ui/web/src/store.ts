@@ -43,7 +43,8 @@ export const serverNow = computed(() => now.value + clockOffset.value);
 export const openKeys = signal<ReadonlySet<string>>(new Set());
 export const filter = signal("");
 export const selected = signal<string | null>(null); // metric id
-export const message = signal(""); // spoken by the live region, shown below the header
+export const message = signal<{ text: string; refused: boolean } | null>(null); // spoken by the live region
+export const say = (text: string, refused = false): void => void (message.value = { text, refused });
 
 export type View = { name: "overview" | "tags" | "uplinks" | "events" } | { name: "node"; group: string; node: string };
 
@@ -129,6 +130,13 @@ function newestFirst(a: Event, b: Event): number {
 
 // Once a second, and not in a hidden tab, which browsers slow down anyway.
 setInterval(() => (now.value = Date.now()), 1000);
+
+// What was said is shown for a while.
+let messageTimer = 0;
+effect(() => {
+  clearTimeout(messageTimer);
+  if (message.value) messageTimer = window.setTimeout(() => (message.value = null), message.value.refused ? 20_000 : 8000);
+});
 
 // CSS greys the page out by this attribute.
 effect(() => {

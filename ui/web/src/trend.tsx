@@ -86,8 +86,7 @@ export function TrendPanel({ source, title, control = true }: { source: "edge" |
     <section class="panel trend" data-trend={source} data-gaps={shown.data.gaps.length} data-points={shown.data.x.length} data-metric={id ?? ""}>
       <header>
         <h2>{title}</h2>
-        {control ? <Chooser /> : <span class="note">{metric?.name}</span>}
-        <span class="grow" />
+        {control ? <Chooser /> : <span class="note">{metric ? labelOf(metric) : ""}</span>}
         {control && <Controls />}
       </header>
       <p class="readout" aria-live="off">
@@ -120,28 +119,21 @@ const maxChoices = 400;
 
 function Chooser() {
   const list = choices.value.slice(0, maxChoices);
-  const places = [...new Set(list.map(placeOf))];
   const id = selected.value ?? "";
   const missing = id && !list.some((m) => m.id === id) ? cells.get(id)?.metric : undefined;
   return (
     <select class="chooser" aria-label="tag" value={id} onChange={(e) => (selected.value = e.currentTarget.value)}>
-      {missing && <option value={missing.id}>{missing.name}</option>}
-      {places.map((p) => (
-        <optgroup key={p} label={p}>
-          {list
-            .filter((m) => placeOf(m) === p)
-            .map((m) => (
-              <option key={m.id} value={m.id}>
-                {m.name}
-              </option>
-            ))}
-        </optgroup>
+      {missing && <option value={missing.id}>{labelOf(missing)}</option>}
+      {list.map((m) => (
+        <option key={m.id} value={m.id}>
+          {labelOf(m)}
+        </option>
       ))}
     </select>
   );
 }
 
-const placeOf = (m: Metric): string => f.place(m);
+const labelOf = (m: Metric): string => `${m.node}${m.device ? "/" + m.device : ""}: ${m.name}`;
 
 // The line above the chart: what the cursor is on, else the present value.
 function Readout({ shown, at, metric, source }: { shown: Shown; at: number | null; metric: Metric; source: "edge" | "scada" }) {

@@ -47,21 +47,22 @@ export function UplinkPanel() {
   );
 }
 
+// last: how many reports are shown; the panel of the overview has room for one, and for the uplink's name.
 function Summary({ u, last }: { u: Uplink; last: number }) {
   const list = useReports(u);
   return (
     <div class={`uplink up-${u.state}`} data-uplink={u.name} data-state={u.state} data-owed={u.owed}>
       <div class="uplink-head">
-        <strong>{u.name}</strong>
+        {last === 1 && <strong>{u.name}</strong>}
         <StateWord state={u.state} word={f.uplinkWord(u.state)} />
         <span class="dim">since {f.clock(u.since, serverNow.value)}</span>
       </div>
       <p class="reason" title={u.reason}>
-        {u.reason || u.server}
+        {u.reason || (last === 1 ? u.server : "")}
       </p>
       <dl class="figures">
         <div>
-          <dt>owed samples</dt>
+          <dt>owed</dt>
           <dd class={u.owed > 0 && !f.uplinkNormal(u.state) ? "noteworthy" : ""}>{f.count(u.owed)}</dd>
         </div>
         <div>
@@ -69,11 +70,11 @@ function Summary({ u, last }: { u: Uplink; last: number }) {
           <dd>{f.age(u.oldest, serverNow.value)}</dd>
         </div>
         <div>
-          <dt>delivered /s</dt>
+          <dt>per second</dt>
           <dd>{f.rate(u.rate)}</dd>
         </div>
         <div>
-          <dt>time to drain</dt>
+          <dt>drained in</dt>
           <dd>{drain(u)}</dd>
         </div>
       </dl>

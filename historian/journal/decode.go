@@ -67,24 +67,23 @@ type decoder struct {
 	copied bool // b is our own copy, so values may lie in it
 }
 
+// samples decodes count samples and returns them without the first skip.
 func (d *decoder) samples(at Millis, first Index, count, skip uint64) []Sample {
-	prev := Sample{At: at, Received: at}
-	out := make([]Sample, 0, min(count-skip, 1<<16)) // beyond it the count is believed as samples come
+	out := make([]Sample, 0, min(count, 1<<16)) // beyond it the count is believed as samples come
+	prev := &Sample{At: at, Received: at}
 	for i := range count {
-		s := d.sample(&prev)
+		out = append(out, Sample{Index: first + Index(i)})
+		s := &out[i]
+		d.sample(s, prev)
 		if d.bad {
 			return nil
 		}
-		s.Index = first + Index(i)
-		if i >= skip {
-			out = append(out, s)
-		}
 		prev = s
 	}
-	return out
+	return out[min(skip, count):]
 }
 
-func (d *decoder) sample(prev *Sample) (s Sample) {
+func (d *decoder) sample(s, prev *Sample) {
 	flags := d.byte()
 	s.Series = prev.Series + 1
 	if flags&flagNextSeries == 0 {
@@ -106,12 +105,9 @@ func (d *decoder) sample(prev *Sample) (s Sample) {
 	}
 	s.Historical = flags&flagHistorical != 0
 	s.Birth = flags&flagBirth != 0
-	if flags&flagNull != 0 {
-		s.Value.Null = true
-		return s
+	if s.Value.Null = flags&flagNull != 0; !s.Value.Null {
+		d.value(&s.Value)
 	}
-	d.value(&s.Value)
-	return s
 }
 
 func (d *decoder) value(v *Value) {

@@ -88,6 +88,23 @@ func (f *faultyFile) Datasync() error {
 	return f.File.Datasync()
 }
 
+// unsynced is the operating system's file layer without flushes, for tests of what the journal does and not of what the disk keeps.
+type unsynced struct{ OS }
+
+func (unsynced) SyncDir(string) error { return nil }
+
+func (u unsynced) Open(name string, flag int) (File, error) {
+	f, err := u.OS.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return unsyncedFile{f}, nil
+}
+
+type unsyncedFile struct{ File }
+
+func (unsyncedFile) Datasync() error { return nil }
+
 func TestACommitIsOneFlushAndItsPages(t *testing.T) {
 	files := &faultyFiles{}
 	o := small()

@@ -141,7 +141,7 @@ func TestStateTwin(t *testing.T) {
 		dir := filepath.Join(base, fmt.Sprint(round))
 		file := filepath.Join(dir, "state")
 		open := func() (*Journal, *State) {
-			j, err := Open(filepath.Join(dir, "j"), Options{SegmentBytes: minSegmentBytes, MaxBytes: minSegmentBytes, Spares: -1})
+			j, err := Open(filepath.Join(dir, "j"), Options{SegmentBytes: minSegmentBytes, MaxBytes: minSegmentBytes, Spares: -1, Files: unsynced{}})
 			if err != nil {
 				rt.Fatal(err)
 			}

@@ -25,9 +25,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must come.
 const patience = 15 * time.Second
 
-// startBroker runs a mosquitto for this test and returns its address.
+// startBroker runs a mosquitto for this test, which from here on runs beside others, and returns its address.
 func startBroker(t *testing.T) string {
 	t.Helper()
+	t.Parallel()
 	path, err := exec.LookPath("mosquitto")
 	if err != nil {
 		if path = "/usr/sbin/mosquitto"; !isFile(path) {

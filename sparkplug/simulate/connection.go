@@ -66,7 +66,6 @@ func (s *session) connect(ctx context.Context, w *wire) (link, error) {
 	o := connectOptions{clientID: s.clientID, user: s.end.user, password: s.end.password, in: s.in}
 	if !s.has(NoWill) {
 		m := s.death()
-		m.qos = 1 // [tck-id-payloads-ndeath-will-message-qos]
 		o.will = &m
 	}
 	if s.spec.Protocol == V311 {

@@ -22,7 +22,7 @@ const (
 	DuplicateID Fault = "duplicate-id" // a second node with the same client id and the same name
 	HugeBirth   Fault = "huge-birth"   // the NBIRTH has 5,000 metrics more
 	Garbage     Fault = "garbage"      // every tenth data message does not decode
-	SlowLink    Fault = "slow-link"    // 4 kB/s with 200 ms on each write
+	SlowLink    Fault = "slow-link"    // 4 kB/s with 50 ms on each write
 	Backlog     Fault = "backlog"      // out for twenty intervals, then all that was missed in one burst
 )
 

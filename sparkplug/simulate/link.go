@@ -17,14 +17,13 @@ import (
 type message struct {
 	topic   string
 	payload []byte
-	qos     byte
 }
 
 // link is one MQTT connection, from a CONNACK of success until the socket is gone.
 type link interface {
 	// subscribe asks for all filters at QoS 1 and waits for the SUBACK.
 	subscribe(ctx context.Context, filters []string) error
-	// publish returns when the packet is handed to the socket, and for QoS 1 when it is acknowledged.
+	// publish sends at QoS 0 and returns when the packet is handed to the socket.
 	publish(ctx context.Context, m message) error
 	// disconnect sends DISCONNECT, in 5.0 with reason 0x04, and closes the socket.
 	disconnect()
@@ -36,13 +35,14 @@ type link interface {
 // connectOptions is what a CONNECT of either protocol is made of. The session is always clean.
 type connectOptions struct {
 	clientID, user, password string
-	will                     *message // nil: none
+	will                     *message // QoS 1, not retained; nil: none
 	in                       chan<- message
 }
 
 const (
 	keepAlive  = 30 * time.Second
 	ackTimeout = 10 * time.Second
+	willQoS    = 1  // [tck-id-payloads-ndeath-will-message-qos]
 	inbound    = 64 // messages that wait for a node; more are dropped
 )
 
@@ -117,7 +117,7 @@ type wire struct {
 
 // A slow wire waits this long before each write, and sends this many bytes a second.
 const (
-	slowLatency = 200 * time.Millisecond
+	slowLatency = 50 * time.Millisecond
 	slowRate    = 4096
 )
 

@@ -28,10 +28,10 @@ func connect3(ctx context.Context, w *wire, o connectOptions) (*link3, error) {
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return w, nil }).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.end(err) }).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-			deliver(o.in, message{topic: m.Topic(), payload: m.Payload(), qos: m.Qos()})
+			deliver(o.in, message{topic: m.Topic(), payload: m.Payload()})
 		})
 	if o.will != nil {
-		opts.SetBinaryWill(o.will.topic, o.will.payload, o.will.qos, false)
+		opts.SetBinaryWill(o.will.topic, o.will.payload, willQoS, false)
 	}
 	l.client = mqtt.NewClient(opts)
 	if err := l.await(ctx, l.client.Connect()); err != nil {
@@ -50,7 +50,7 @@ func (l *link3) subscribe(ctx context.Context, filters []string) error {
 }
 
 func (l *link3) publish(ctx context.Context, m message) error {
-	return l.await(ctx, l.client.Publish(m.topic, m.qos, false, m.payload))
+	return l.await(ctx, l.client.Publish(m.topic, 0, false, m.payload))
 }
 
 // await waits for the token, the context or the end of the connection: a QoS 0 token may be

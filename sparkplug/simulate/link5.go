@@ -25,7 +25,7 @@ func connect5(ctx context.Context, w *wire, o connectOptions) (*link5, error) {
 		Conn:          packets.NewThreadSafeConn(w),
 		PacketTimeout: ackTimeout,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
-			deliver(o.in, message{topic: r.Packet.Topic, payload: r.Packet.Payload, qos: r.Packet.QoS})
+			deliver(o.in, message{topic: r.Packet.Topic, payload: r.Packet.Payload})
 			return true, nil
 		}},
 		OnServerDisconnect: func(d *paho.Disconnect) { l.ended(fmt.Errorf("broker disconnects: reason 0x%02x", d.ReasonCode)) },
@@ -38,7 +38,7 @@ func connect5(ctx context.Context, w *wire, o connectOptions) (*link5, error) {
 		Properties: &paho.ConnectProperties{ReceiveMaximum: &receiveMaximum, SessionExpiryInterval: &never},
 	}
 	if o.will != nil {
-		cp.WillMessage = &paho.WillMessage{Topic: o.will.topic, Payload: o.will.payload, QoS: o.will.qos}
+		cp.WillMessage = &paho.WillMessage{Topic: o.will.topic, Payload: o.will.payload, QoS: willQoS}
 	}
 	ack, err := l.client.Connect(ctx, cp)
 	if err != nil {
@@ -56,12 +56,41 @@ func (l *link5) subscribe(ctx context.Context, filters []string) error {
 	for _, f := range filters {
 		s.Subscriptions = append(s.Subscriptions, paho.SubscribeOptions{Topic: f, QoS: 1})
 	}
+	ctx, cancel := l.whileUp(ctx)
+	defer cancel()
 	_, err := l.client.Subscribe(ctx, s)
-	return err
+	return l.orCause(err)
 }
 
 func (l *link5) publish(ctx context.Context, m message) error {
-	_, err := l.client.Publish(ctx, &paho.Publish{Topic: m.topic, QoS: m.qos, Payload: m.payload})
+	_, err := l.client.Publish(ctx, &paho.Publish{Topic: m.topic, Payload: m.payload})
+	return l.orCause(err)
+}
+
+// whileUp ends with the connection: the library waits for an acknowledgement on a broken one until its time limit.
+func (l *link5) whileUp(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		select {
+		case <-l.client.Done():
+			cancel()
+		case <-stop:
+		}
+	})
+	return ctx, func() { close(stop); ended.Wait(); cancel() }
+}
+
+// orCause prefers the reason the connection ended to the error that followed from it.
+func (l *link5) orCause(err error) error {
+	select {
+	case <-l.client.Done():
+		if err != nil {
+			return l.cause()
+		}
+	default:
+	}
 	return err
 }
 

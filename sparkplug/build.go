@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -124,19 +123,15 @@ func ParseState(payload []byte) (HostState, error) {
 		return HostState{}, errState
 	}
 	var s struct {
-		Online    *bool        `json:"online"`
-		Timestamp *json.Number `json:"timestamp"`
+		Online    *bool  `json:"online"`
+		Timestamp *int64 `json:"timestamp"`
 	}
 	d := json.NewDecoder(bytes.NewReader(payload))
-	if err := d.Decode(&s); err != nil || s.Online == nil || s.Timestamp == nil {
+	if err := d.Decode(&s); err != nil || s.Online == nil || s.Timestamp == nil || *s.Timestamp < 0 {
 		return HostState{}, errState
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return HostState{}, errState
 	}
-	ts, err := strconv.ParseInt(s.Timestamp.String(), 10, 64)
-	if err != nil || ts < 0 {
-		return HostState{}, errState
-	}
-	return HostState{Online: *s.Online, Timestamp: ts}, nil
+	return HostState{Online: *s.Online, Timestamp: *s.Timestamp}, nil
 }

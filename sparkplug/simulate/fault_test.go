@@ -84,9 +84,9 @@ func TestNoWill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := r.until(t, "a death", atLeast(1, sparkplug.NDEATH))
+	r.until(t, "a death", atLeast(1, sparkplug.NDEATH))
 	r.send(t, sparkplug.StateMessage("marker", sparkplug.HostState{}))
-	all = r.until(t, "the marker", atLeast(1, sparkplug.STATE))
+	all := r.until(t, "the marker", atLeast(1, sparkplug.STATE))
 	for _, s := range all {
 		if s.topic.Type == sparkplug.NDEATH && s.topic.Node == "silent" {
 			t.Error("a death of the node without Will")

@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"math"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +10,7 @@ import (
 
 // bench is a node whose every look finds a change, with a knob.
 func bench(name string) NodeSpec {
-	tick := func(m Moment) float64 { return math.Floor(float64(m.At.UnixMilli())) }
+	tick := func(m Moment) float64 { return float64(m.At.UnixMilli()) }
 	return NodeSpec{Group: "G", Node: name,
 		Signals: []Signal{count(sparkplug.Int64, "Ticks", tick), {Name: "Level", Type: sparkplug.Double, Unit: "m", Low: 0, High: 1e15, Deadband: 0.5,
 			Value: func(m Moment) sparkplug.Value { return numeric(sparkplug.Double, tick(m)) }}},

@@ -38,7 +38,7 @@ type command struct {
 	run           func(ctx context.Context, args []string, std streams) int
 }
 
-func commands() []command {
+func subcommands() []command {
 	return []command{
 		{"run", "run the appliance from a configuration file", runRun},
 		{"demo", "a simulated plant, the appliance and an enterprise broker, on this machine only", runDemo},
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, std streams) int {
 		usage(std.out)
 		return exitOK
 	}
-	for _, c := range commands() {
+	for _, c := range subcommands() {
 		if c.name == args[0] {
 			return c.run(ctx, args[1:], std)
 		}
@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, std streams) int {
 
 func usage(w io.Writer) {
 	fmt.Fprint(w, "edge is a Sparkplug-aware industrial edge appliance.\n\nusage: edge COMMAND [flags]\n\n")
-	for _, c := range commands() {
+	for _, c := range subcommands() {
 		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\nTry it:         edge demo\nHelp on one:    edge COMMAND --help\n")

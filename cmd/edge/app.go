@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"edge/broker/auth"
+	"edge/broker/server"
+	"edge/sparkplug/uplink"
+	"edge/ui"
+)
+
+// shutdownDeadline is how long a stop may take, everything flushed.
+const shutdownDeadline = 10 * time.Second
+
+// App is one appliance: the parts joined, the addresses taken, the data folder locked.
+type App struct {
+	cfg      *Config
+	log      *slog.Logger
+	lock     *os.File
+	pipeline *pipeline
+	mqtt     []server.Listener
+	http     net.Listener
+	certs    []*serverTLS
+	ready    chan struct{} // closed once clients are let in
+}
+
+// appOptions is what `edge demo` and tests add to a configuration.
+type appOptions struct {
+	writes     bool                  // the page may write values
+	demo       ui.Demo               // the demo's pane
+	tuneUplink func(*uplink.Options) // last word on an uplink's options
+}
+
+// NewApp opens the data folder and takes the addresses of a valid configuration. Nothing runs before Run.
+func NewApp(cfg *Config, log *slog.Logger, o appOptions) (*App, error) {
+	a := &App{cfg: cfg, log: log, ready: make(chan struct{})}
+	if err := a.open(o); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *App) open(o appOptions) (err error) {
+	if a.lock, err = lockData(a.cfg.Data); err != nil {
+		return err
+	}
+	if a.pipeline, err = openPipeline(a.cfg, a.log, o); err != nil {
+		return err
+	}
+	if a.http, err = a.listen("http.address", a.cfg.HTTP.Address, a.cfg.HTTP.TLS); err != nil {
+		return err
+	}
+	for i, c := range a.cfg.Broker.Listeners {
+		l, err := a.listen(fmt.Sprintf("broker.listeners[%d].address", i), c.Address, c.TLS)
+		if err != nil {
+			return err
+		}
+		a.mqtt = append(a.mqtt, server.Listener{Listener: l, Name: c.Name, Anonymous: c.Anonymous})
+	}
+	return nil
+}
+
+// listen takes an address, with TLS if the configuration has it.
+func (a *App) listen(key, address string, files TLSConfig) (net.Listener, error) {
+	secure, err := newServerTLS(a.cfg, files)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s: %s is in use; stop the other program or set another address", key, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	if secure != nil {
+		a.certs = append(a.certs, secure)
+		l = tls.NewListener(l, secure.config())
+	}
+	return l, nil
+}
+
+// MQTTAddr is the address of the first MQTT listener, with the port that the system chose for 0.
+func (a *App) MQTTAddr() string { return a.mqtt[0].Addr().String() }
+
+// HTTPAddr is the address of the page.
+func (a *App) HTTPAddr() string { return a.http.Addr().String() }
+
+// URL is the page's address for a browser.
+func (a *App) URL() string {
+	if a.cfg.HTTP.TLS.enabled() {
+		return "https://" + a.HTTPAddr() + "/"
+	}
+	return "http://" + a.HTTPAddr() + "/"
+}
+
+// Ready is closed once clients are let in.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// Run serves until ctx ends, then stops from the left within shutdownDeadline. It may be called once.
+func (a *App) Run(ctx context.Context) error {
+	p := a.pipeline
+	stages := []stage{
+		{name: "broker", run: a.serveMQTT},
+		{name: "host", run: func(ctx context.Context) error { return p.plant.run(ctx, p.router) }},
+	}
+	for _, u := range p.uplinks {
+		stages = append(stages, stage{name: "uplink " + u.Status().Name, run: u.Run})
+	}
+	stages = append(stages,
+		stage{name: "page", run: a.serveHTTP},
+		stage{name: "historian", run: p.history.Run, drained: p.history.Close},
+		stage{name: "sessions", run: p.sessions.Run, drained: p.sessions.Close},
+		stage{name: "journal", run: p.journal.Run},
+	)
+	return runStages(ctx, a.log, shutdownDeadline, stages)
+}
+
+// alive tells the service manager's watchdog whether the host moves; a step that hangs holds its lock, and the
+// ticks stop.
+func (a *App) alive() bool {
+	return time.Since(time.UnixMilli(a.pipeline.plant.ticked.Load())) < 10*time.Second
+}
+
+// Close releases what NewApp took. Call it after Run, or instead of it.
+func (a *App) Close() error {
+	var errs []error
+	for _, l := range a.mqtt {
+		errs = append(errs, ignoreClosed(l.Close()))
+	}
+	if a.http != nil {
+		errs = append(errs, ignoreClosed(a.http.Close()))
+	}
+	if a.pipeline != nil {
+		errs = append(errs, a.pipeline.close())
+	}
+	if a.lock != nil {
+		errs = append(errs, a.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// serveMQTT is the leftmost stage: STATE online before anyone can connect, STATE offline before anyone is cut off.
+func (a *App) serveMQTT(ctx context.Context) error {
+	p := a.pipeline
+	if err := p.plant.announce(ctx, p.states["host"], p.router, true); err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var group errgroup.Group
+	for _, l := range a.mqtt {
+		group.Go(func() error { return p.server.Serve(serving, l) })
+	}
+	close(a.ready)
+	failed := make(chan error, 1)
+	go func() { failed <- group.Wait() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.Background(), shutdownDeadline/2)
+	defer cancel()
+	err := p.plant.announce(ending, p.states["host"], p.router, false)
+	err = errors.Join(err, p.server.Shutdown(ending))
+	stop()
+	return errors.Join(err, <-failed)
+}
+
+// serveHTTP serves the page until ctx ends; open streams are ended.
+func (a *App) serveHTTP(ctx context.Context) error {
+	s := a.pipeline.ui.Server()
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(a.http) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	a.pipeline.ui.Close()
+	ending, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ending); err != nil {
+		s.Close()
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Reload takes what may change while running from a newly loaded configuration: certificates, users, rules.
+// What cannot be read changes nothing.
+func (a *App) Reload(next *Config) error {
+	policy, err := loadPolicy(next)
+	if err != nil {
+		return err
+	}
+	for _, c := range a.certs {
+		if err := c.reload(); err != nil {
+			return err
+		}
+	}
+	a.pipeline.server.SetAuth(policy)
+	return nil
+}
+
+// loadPolicy reads users and rules.
+func loadPolicy(cfg *Config) (*auth.Policy, error) {
+	return auth.Load(cfg.path(cfg.Broker.Users), cfg.path(cfg.Broker.ACL))
+}

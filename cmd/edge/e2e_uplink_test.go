@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/sparkplug/simulate"
+	"edge/sparkplug/uplink"
+)
+
+// cutDuration is how long the uplink is cut: seconds in `go test`, a minute in .ci/long.
+func cutDuration() time.Duration {
+	if os.Getenv("EDGE_LONG") == "1" {
+		return time.Minute
+	}
+	return 5 * time.Second
+}
+
+// load is a plant of two nodes with 100 metrics each that gives about 1,000 samples a second.
+func load() []simulate.NodeSpec { return simulate.Generic("E2E", 2, 2, 50) }
+
+var loadNodes = []string{"E2E/node1", "E2E/node2"}
+
+// startFleet runs simulated nodes until the test ends or stop is called.
+func startFleet(t *testing.T, broker string, nodes []simulate.NodeSpec, interval time.Duration) (f *simulate.Fleet, stop func()) {
+	t.Helper()
+	f, err := simulate.New(simulate.Options{Broker: "tcp://" + broker, Nodes: nodes, Interval: interval, Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("simulated nodes: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return f, stop
+}
+
+// toMosquitto adds an uplink to a real mosquitto.
+func toMosquitto(addr string) func(*Config) {
+	return func(c *Config) {
+		u := defaultUplink()
+		u.Name, u.Servers = "enterprise", []ServerConfig{{URL: "mqtt://" + addr}}
+		u.Flush.SamplesPerSecond, u.Flush.BitsPerSecond = 20_000, 0
+		c.Uplinks = []UplinkConfig{u}
+	}
+}
+
+// outageReport is what GET /api/v1/uplinks/{name}/outages says of one outage.
+type outageReport struct {
+	From, To                            string
+	Owed, Delivered, Duplicated, Waived uint64
+	Gaps                                []struct{ Reason string }
+}
+
+// TestUplinkCut: a real mosquitto is the enterprise. After a cut under 1,000 samples a second every sample arrives exactly
+// once or is counted as a duplicate within the barrier's bound, seq has no gap, and the report says owed = delivered.
+func TestUplinkCut(t *testing.T) {
+	enterprise := startMosquitto(t)
+	heard := watch(t, enterprise.addr, "checker")
+	var line cable
+	app := startApp(t, t.TempDir(), appOptions{tuneUplink: func(o *uplink.Options) {
+		o.Servers[0].Dial = line.dial
+		o.Jitter, o.BackoffMin, o.BackoffMax = -1, 200*time.Millisecond, time.Second
+	}}, toMosquitto(enterprise.addr))
+	said := watch(t, app.MQTTAddr(), "plant-checker")
+	_, stop := startFleet(t, app.MQTTAddr(), load(), 200*time.Millisecond)
+
+	eventually(t, 15*time.Second, "both nodes are alive at the enterprise", func() bool { return slices.Equal(heard.online(), loadNodes) })
+	eventually(t, 15*time.Second, "data flows", func() bool { return heard.count() > 1000 })
+	line.pull()
+	eventually(t, 5*time.Second, "the enterprise takes both nodes for dead", func() bool { return len(heard.online()) == 0 })
+	before := said.count()
+	cut := time.Now().Add(cutDuration())
+	eventually(t, cutDuration()+5*time.Second, "the cut lasts", func() bool { return time.Now().After(cut) })
+	if n := said.count() - before; n < int(cutDuration().Seconds())*500 {
+		t.Fatalf("only %d samples were made during the cut", n)
+	}
+	line.plug()
+	eventually(t, 15*time.Second, "both nodes are alive again", func() bool { return slices.Equal(heard.online(), loadNodes) })
+	stop() // what was said until here must arrive
+	until := time.Now()
+	eventually(t, time.Minute, "the backlog is delivered", func() bool {
+		v := compare(said, heard, until)
+		return v.missing == 0
+	})
+	var reports []outageReport
+	eventually(t, 15*time.Second, "the outage is reported", func() bool {
+		app.get(t, "api/v1/uplinks/enterprise/outages", &reports)
+		return len(reports) > 0 && reports[0].To != ""
+	})
+
+	v := compare(said, heard, until)
+	t.Logf("sent %d, missing %d, in a birth only %d, duplicated %d; report %+v", v.sent, v.missing, v.inBirthOnly, v.duplicated, reports[0])
+	if bound := 1000 * 2 * 2; v.duplicated > bound { // a barrier is at most 1 s old when the line is cut
+		t.Errorf("%d duplicates, want at most %d", v.duplicated, bound)
+	}
+	if r := reports[0]; r.Owed == 0 || r.Owed != r.Delivered || r.Waived != 0 || len(r.Gaps) != 0 {
+		t.Errorf("report %+v, want owed = delivered and no gap", r)
+	}
+	if r := reports[0]; uint64(v.duplicated) > r.Duplicated {
+		t.Errorf("%d duplicates arrived, the report counts %d", v.duplicated, r.Duplicated)
+	}
+	heard.report(t, "enterprise")
+	said.report(t, "plant")
+}
+
+// startProgram runs `edge run` as a process of its own and returns its MQTT and page addresses.
+func startProgram(t *testing.T, config string) (cmd *exec.Cmd, mqttAddr, page string) {
+	t.Helper()
+	cmd = asProgram(context.Background(), t, "run", "--config", config)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan []string, 1)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		pattern := regexp.MustCompile(`msg=started .*mqtt=(\S+) page=(\S+)`)
+		for s := bufio.NewScanner(stderr); s.Scan(); {
+			if m := pattern.FindStringSubmatch(s.Text()); m != nil {
+				started <- m
+			}
+			testWriter{t}.Write(s.Bytes())
+		}
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-read
+		cmd.Wait() //nolint:errcheck // it was killed
+	})
+	select {
+	case m := <-started:
+		return cmd, m[1], m[2]
+	case <-time.After(15 * time.Second):
+		t.Fatal("edge run did not start within 15 s")
+		return nil, "", ""
+	}
+}
+
+// TestKillNine: kill -9 of the appliance makes mosquitto publish each node's NDEATH; after a restart on the same address
+// the nodes are born again with the next bdSeq, and nothing that was on disk is missing at the enterprise.
+func TestKillNine(t *testing.T) {
+	enterprise := startMosquitto(t)
+	heard := watch(t, enterprise.addr, "checker")
+	dir := t.TempDir()
+	config := filepath.Join(dir, "edge.yaml")
+	write := func(mqtt string) {
+		text := fmt.Sprintf(`
+data: %s
+broker: {listeners: [{name: plant, address: "%s", anonymous: true}]}
+uplinks: [{name: enterprise, servers: [{url: "mqtt://%s"}]}]
+http: {address: "127.0.0.1:0"}
+`, filepath.Join(dir, "data"), mqtt, enterprise.addr)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("127.0.0.1:0")
+	first, mqttAddr, _ := startProgram(t, config)
+	said := watch(t, mqttAddr, "plant-checker")
+	startFleet(t, mqttAddr, load(), 200*time.Millisecond)
+	eventually(t, 20*time.Second, "both nodes are alive at the enterprise", func() bool { return slices.Equal(heard.online(), loadNodes) })
+	eventually(t, 15*time.Second, "data flows", func() bool { return heard.count() > 1000 })
+
+	killed := time.Now()
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "mosquitto published both NDEATHs", func() bool { return len(heard.online()) == 0 })
+
+	write(mqttAddr)
+	_, again, _ := startProgram(t, config)
+	if again != mqttAddr {
+		t.Fatalf("restarted on %s, want %s", again, mqttAddr)
+	}
+	eventually(t, 40*time.Second, "both nodes are born again", func() bool { return slices.Equal(heard.online(), loadNodes) })
+	for _, name := range loadNodes {
+		if n := heard.node(name); len(n.bdSeqs) < 2 || n.bdSeqs[len(n.bdSeqs)-1] == n.bdSeqs[0] {
+			t.Errorf("%s: bdSeq of its births %v, want a new one after the kill", name, n.bdSeqs)
+		}
+	}
+	committed := killed.Add(-time.Second) // 250 ms for the commit, the rest for a busy machine
+	eventually(t, 30*time.Second, "what was committed has arrived", func() bool { return compare(said, heard, committed).missing == 0 })
+	v := compare(said, heard, committed)
+	t.Logf("committed %d, missing %d, in a birth only %d, duplicated %d", v.sent, v.missing, v.inBirthOnly, v.duplicated)
+	if v.sent < 500 {
+		t.Errorf("only %d samples were committed before the kill", v.sent)
+	}
+	heard.report(t, "enterprise")
+}

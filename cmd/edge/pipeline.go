@@ -1,0 +1,274 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"edge/broker"
+	"edge/broker/router"
+	"edge/broker/server"
+	"edge/broker/store"
+	"edge/historian"
+	"edge/historian/journal"
+	"edge/sparkplug"
+	"edge/sparkplug/uplink"
+	"edge/ui"
+)
+
+// pipeline holds the parts of one appliance, in the order that data moves:
+//
+//	listeners ─► server ─► router ─► plant ─► journal ─┬─► historian ─► ui
+//	                                  └─► ui (live)    └─► uplinks
+//
+// openPipeline reads from the right of this picture to the left: what is fed stands before what feeds it.
+type pipeline struct {
+	journal  *journal.Journal
+	states   map[string]*journal.State
+	history  *historian.Store
+	sessions *store.Store
+	uplinks  []*uplink.Uplink
+	ui       *ui.UI
+	plant    *plant
+	router   *router.Router
+	server   *server.Server
+	commands *commands
+}
+
+// openPipeline opens the stores in cfg.Data and joins the parts. Nothing runs yet.
+func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error) {
+	p := &pipeline{states: map[string]*journal.State{}}
+	if err := p.openStores(cfg, log); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.joinPlant(cfg, log)
+	if err := p.joinBroker(cfg, log); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.commands = &commands{plant: p.plant, journal: p.journal, to: p.router, writes: o.writes}
+	if err := p.joinUplinks(cfg, log, o); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.joinPage(cfg, log, o)
+	return p, nil
+}
+
+// openStores opens what stands on the right: the journal, then those that keep what it cannot keep for ever.
+func (p *pipeline) openStores(cfg *Config, log *slog.Logger) (err error) {
+	dir := func(name string) string { return filepath.Join(cfg.Data, name) }
+	quarantine := dir("quarantine")
+	p.journal, err = journal.Open(dir("journal"), journal.Options{Quarantine: quarantine, Log: log.With("part", "journal")})
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	for _, name := range []string{"sparkplug", "uplink"} {
+		if err := os.MkdirAll(dir(name), 0o700); err != nil {
+			return err
+		}
+	}
+	for owner, file := range map[string]string{"births": "sparkplug/births", "host": "sparkplug/host", "uplink": "uplink/state"} {
+		if p.states[owner], err = journal.OpenState(p.journal, owner, dir(file)); err != nil {
+			return fmt.Errorf("open %s: %w", file, err)
+		}
+	}
+	r := cfg.Historian.Retention
+	p.history, err = historian.Open(dir("history"), p.journal, historian.Options{
+		Quarantine: quarantine, Raw: time.Duration(r.Raw), Minute: time.Duration(r.Minute), Hour: time.Duration(r.Hour),
+		MaxBytes: int64(r.Bytes), Log: log.With("part", "historian"),
+	})
+	if err != nil {
+		return fmt.Errorf("open historian: %w", err)
+	}
+	p.sessions, err = store.Open(dir("broker.db"), p.journal, store.Options{Quarantine: quarantine, Log: log.With("part", "store")})
+	if err != nil {
+		return fmt.Errorf("open session store: %w", err)
+	}
+	return nil
+}
+
+// joinPlant makes the Sparkplug host, seeded with the births it knew before the last stop.
+func (p *pipeline) joinPlant(cfg *Config, log *slog.Logger) {
+	p.plant = &plant{
+		log: log.With("part", "host"), now: time.Now, births: p.states["births"], aware: cfg.Sparkplug.Aware,
+		sampleDue: time.Duration(cfg.Historian.CommitInterval), ackedDue: time.Duration(cfg.Broker.CommitInterval),
+		outbox: make(chan sparkplug.Publish, outboxSize),
+		host: sparkplug.NewHost(sparkplug.Options{
+			HostID: cfg.Sparkplug.HostID, ExtraHostIDs: cfg.Sparkplug.ExtraHostIDs,
+			ReorderTimeout: reorderTimeout(cfg), LastState: lastState(p.states["host"]),
+		}),
+		rec: recorder{journal: p.journal, series: p.history},
+	}
+	p.plant.seed()
+}
+
+// reorderTimeout maps the file's 0, no waiting, to the host's negative.
+func reorderTimeout(cfg *Config) time.Duration {
+	if cfg.Sparkplug.ReorderTimeout == 0 {
+		return -1
+	}
+	return time.Duration(cfg.Sparkplug.ReorderTimeout)
+}
+
+// joinBroker makes the router with the plant as its tap, and the server with the sessions of before.
+func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger) error {
+	sessions, retained, err := p.sessions.Load()
+	if err != nil {
+		return fmt.Errorf("load sessions: %w", err)
+	}
+	policy, err := loadPolicy(cfg)
+	if err != nil {
+		return err
+	}
+	l := cfg.Broker.Limits
+	o := router.Options{
+		RetainedMessages: l.RetainedMessages, RetainedBytes: int64(l.RetainedBytes), Retained: retained,
+		Store: p.sessions, Taps: []broker.Tap{p.plant},
+	}
+	if cfg.Sparkplug.Aware {
+		o.Gates = []broker.Gate{deathStamp{now: time.Now}}
+	}
+	p.router = router.New(o)
+	p.server = server.New(server.Options{
+		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
+		Limits: brokerLimits(l), Log: log.With("part", "broker"),
+	})
+	return nil
+}
+
+// durable is what acknowledgements wait for: the journal, or with durability fast nothing.
+func (p *pipeline) durable(cfg *Config) server.Durable {
+	if cfg.Broker.Durability == "fast" {
+		return nil
+	}
+	return durability{p.journal}
+}
+
+// durability shows the journal to the broker, which has its own word for an index.
+type durability struct{ journal *journal.Journal }
+
+func (d durability) Durable() broker.Index { return broker.Index(d.journal.Durable()) }
+
+func (d durability) OnDurable(f func(broker.Index)) {
+	d.journal.OnDurable(func(i journal.Index) { f(broker.Index(i)) })
+}
+
+// deathStamp is the gate that gives every NDEATH the time at which it is delivered.
+// [tck-id-conformance-mqtt-aware-ndeath-timestamp]
+type deathStamp struct{ now func() time.Time }
+
+// Pass implements broker.Gate. What is no Sparkplug payload passes as it is.
+func (g deathStamp) Pass(m *broker.Message) (*broker.Message, error) {
+	if t, err := sparkplug.ParseTopic(string(m.Topic)); err != nil || t.Type != sparkplug.NDEATH {
+		return m, nil
+	}
+	payload, ok := sparkplug.StampDeath(m.Payload, g.now())
+	if !ok {
+		return m, nil
+	}
+	stamped := *m
+	stamped.Payload = payload
+	return &stamped, nil
+}
+
+// joinUplinks makes a cursor on the journal for every uplink.
+func (p *pipeline) joinUplinks(cfg *Config, log *slog.Logger, o appOptions) error {
+	for i := range cfg.Uplinks {
+		options, err := uplinkOptions(cfg, &cfg.Uplinks[i])
+		if err != nil {
+			return err
+		}
+		options.Log = log.With("part", "uplink", "uplink", options.Name)
+		if o.tuneUplink != nil {
+			o.tuneUplink(&options)
+		}
+		u, err := uplink.New(options, uplink.Deps{
+			Journal: p.journal, Series: p.history.Key, Backlog: p.history, State: p.states["uplink"],
+			Commands: upstream{p.commands, "$uplink/" + options.Name},
+		})
+		if err != nil {
+			return fmt.Errorf("uplink %s: %w", options.Name, err)
+		}
+		p.uplinks = append(p.uplinks, u)
+	}
+	p.history.SetOwed(p.owedFrom)
+	return nil
+}
+
+// owedFrom is the lowest index that any uplink still owes; 0 when none does.
+func (p *pipeline) owedFrom() journal.Index {
+	var lowest journal.Index
+	for _, u := range p.uplinks {
+		if i := u.OwedFrom(); i > 0 && (lowest == 0 || i < lowest) {
+			lowest = i
+		}
+	}
+	return lowest
+}
+
+// joinPage makes the page over everything, and hands it to the plant for live values.
+func (p *pipeline) joinPage(cfg *Config, log *slog.Logger, o appOptions) {
+	b := thisBuild()
+	p.ui = ui.New(ui.Options{
+		Plant: p.plant, History: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Commands: p.commands, Demo: o.demo,
+		Version: b.Version, Commit: b.Commit, Durability: cfg.Broker.Durability, DataDir: cfg.Data, Ready: p.ready,
+		Log: log.With("part", "page"),
+	})
+	p.plant.live = p.ui
+}
+
+// uplinks shows all uplinks to the page.
+type uplinks []*uplink.Uplink
+
+// Status implements ui.Uplinks.
+func (all uplinks) Status() []uplink.Status {
+	out := make([]uplink.Status, len(all))
+	for i, u := range all {
+		out[i] = u.Status()
+	}
+	return out
+}
+
+// Outages implements ui.Uplinks.
+func (all uplinks) Outages(name string) ([]uplink.Outage, bool) {
+	for _, u := range all {
+		if u.Status().Name == name {
+			return u.Outages(), true
+		}
+	}
+	return nil, false
+}
+
+// ready says why the appliance cannot do its work now; empty when it can.
+func (p *pipeline) ready() []string {
+	var reasons []string
+	if s := p.journal.Stats(); s.Err != nil {
+		reasons = append(reasons, "the journal cannot write: "+s.Err.Error())
+	} else if s.Lag > 10*time.Second {
+		reasons = append(reasons, fmt.Sprintf("the journal is %s behind: the disk is too slow", s.Lag.Round(time.Second)))
+	}
+	return reasons
+}
+
+// close ends what was opened, from the left to the right; it is for a start that did not succeed and for
+// parts that have no stage of their own.
+func (p *pipeline) close() error {
+	var errs []error
+	if p.sessions != nil {
+		errs = append(errs, p.sessions.Close())
+	}
+	if p.history != nil {
+		errs = append(errs, p.history.Close())
+	}
+	for _, s := range p.states {
+		if s != nil {
+			errs = append(errs, s.Checkpoint())
+		}
+	}
+	if p.journal != nil {
+		errs = append(errs, p.journal.Close())
+	}
+	return errors.Join(errs...)
+}

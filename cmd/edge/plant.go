@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"edge/broker"
+	"edge/broker/topic"
+	"edge/historian/journal"
+	"edge/sparkplug"
+	"edge/ui"
+)
+
+// hostName is the publisher name of the Sparkplug host: what it says enters the router under it.
+const hostName = "$host"
+
+// live is whoever shows values and events at once; ui.UI does. Its methods do not block.
+type live interface {
+	Changed([]sparkplug.MetricRef)
+	NodeChanged([]sparkplug.NodeRef)
+	Event(journal.Event)
+}
+
+// plant is the tap that feeds the Sparkplug host: every message and session event of the broker is one step of
+// the host, whose records go to the journal, changes to the page, and messages back to the router.
+//
+// A message is stepped on its publisher's goroutine under mu. Accepting a message means its records are in the
+// journal's buffer; a QoS 1 or 2 message is acknowledged when they are durable.
+// When the journal takes nothing, the values are still shown, and the loss is recorded as a gap later.
+type plant struct {
+	// Set before the first message, never changed.
+	log       *slog.Logger
+	now       func() time.Time
+	live      live
+	births    *journal.State // topic -> time received and payload of the last birth
+	sampleDue time.Duration  // how long a sample may wait for its commit
+	ackedDue  time.Duration  // the same for what a publisher waits for
+	aware     bool
+
+	outbox  chan sparkplug.Publish // owned by sendLoop on the right side
+	dropped atomic.Uint64          // messages of the host for which the outbox had no room
+	ticked  atomic.Int64           // Unix ms of the last tick: whether the host still moves
+
+	mu   sync.Mutex // held for one step and its append; never during I/O or a callback
+	host *sparkplug.Host
+	rec  recorder
+}
+
+// outboxSize bounds what the host may have to say at once; a restart of a large plant asks for many rebirths.
+const outboxSize = 4096
+
+// Message implements broker.Tap.
+func (p *plant) Message(m *broker.Message) (broker.Index, error) {
+	if !strings.HasPrefix(string(m.Topic), sparkplug.Namespace+"/") || m.From == hostName {
+		return 0, nil
+	}
+	due := p.sampleDue
+	if m.QoS > 0 {
+		due = p.ackedDue
+	}
+	in := sparkplug.Input{Message: &sparkplug.Message{Topic: string(m.Topic), Payload: m.Payload, Retain: m.Retain, ClientID: clientOf(m)}}
+	index, err := p.step(in, due)
+	if m.QoS == 0 {
+		return 0, nil // nobody waits for it; a gap is recorded if it was lost
+	}
+	return broker.Index(index), err
+}
+
+// clientOf names the MQTT client behind a message; our own publishers are no clients.
+func clientOf(m *broker.Message) string {
+	if strings.HasPrefix(m.From, "$") {
+		return ""
+	}
+	return m.From
+}
+
+// Session implements broker.Tap.
+func (p *plant) Session(e broker.SessionEvent) {
+	reason := string(e.Reason)
+	s := sparkplug.Session{ClientID: e.ClientID, Address: e.Addr, TLS: e.Cert != "", Connected: e.Kind == broker.Connected, Reason: reason}
+	p.step(sparkplug.Input{Session: &s}, p.sampleDue) //nolint:errcheck // a loss is recorded as a gap
+}
+
+// tick lets time pass for the host.
+func (p *plant) tick() {
+	p.step(sparkplug.Input{}, p.sampleDue) //nolint:errcheck // a loss is recorded as a gap
+	p.ticked.Store(p.now().UnixMilli())
+}
+
+// step takes the host one step further and hands on what it wants done.
+func (p *plant) step(in sparkplug.Input, due time.Duration) (journal.Index, error) {
+	p.mu.Lock()
+	out := p.host.Step(in, p.now())
+	index, events, err := p.rec.append(due, out.Records)
+	p.mu.Unlock()
+	p.handOn(out, events)
+	return index, err
+}
+
+// requestRebirth asks a node for its births on behalf of an operator; ok is false for a node that is not known.
+func (p *plant) requestRebirth(ref sparkplug.NodeRef, reason string) (ok bool) {
+	p.mu.Lock()
+	out, ok := p.host.RequestRebirth(ref, reason, p.now())
+	_, events, _ := p.rec.append(p.ackedDue, out.Records) // a loss is recorded as a gap
+	p.mu.Unlock()
+	p.handOn(out, events)
+	return ok
+}
+
+// handOn shows what changed and says what the host wants said.
+func (p *plant) handOn(out sparkplug.Output, events []journal.Event) {
+	p.rememberBirths(out.Records)
+	p.live.Changed(out.Changed)
+	p.live.NodeChanged(out.Nodes)
+	for _, e := range events {
+		e.Payload = nil // the event log does not show it
+		p.live.Event(e)
+	}
+	for _, m := range out.Publish {
+		p.say(m)
+	}
+}
+
+// rememberBirths keeps the last birth of every node and device for the time after a restart, and publishes it for
+// subscribers of an aware server's certificates.
+func (p *plant) rememberBirths(records []sparkplug.Record) {
+	for _, r := range records {
+		e := r.Event
+		if e == nil || e.Kind != sparkplug.NodeBorn && e.Kind != sparkplug.DeviceBorn || len(e.Payload) == 0 {
+			continue
+		}
+		t := sparkplug.Topic{Type: sparkplug.NBIRTH, Group: e.Group, Node: e.Node, Device: e.Device}
+		if e.Device != "" {
+			t.Type = sparkplug.DBIRTH
+		}
+		kept := binary.BigEndian.AppendUint64(nil, uint64(p.now().UnixMilli()))
+		if _, err := p.births.Put(t.String(), append(kept, e.Payload...)); err != nil {
+			p.log.Warn("birth not kept for the next start", "group", e.Group, "node", e.Node, "device", e.Device, "err", err)
+		}
+		if certificate, ok := sparkplug.CertificateTopic(t.String()); ok && p.aware {
+			p.say(sparkplug.Publish{Topic: certificate, Payload: e.Payload, QoS: 1, Retain: true})
+		}
+	}
+}
+
+// seed gives the host the births kept before the last stop: nodes before their devices.
+func (p *plant) seed() {
+	topics := p.births.Keys(sparkplug.Namespace + "/")
+	slices.SortStableFunc(topics, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
+	for _, t := range topics {
+		kept, _ := p.births.Get(t)
+		if len(kept) < 8 {
+			continue
+		}
+		at := time.UnixMilli(int64(binary.BigEndian.Uint64(kept)))
+		if err := p.host.Seed(t, kept[8:], at); err != nil {
+			p.log.Warn("kept birth left out", "topic", t, "err", err)
+		}
+	}
+}
+
+// say queues a message of the host. What finds no room is dropped and counted: the host asks again.
+func (p *plant) say(m sparkplug.Publish) {
+	select {
+	case p.outbox <- m:
+	default:
+		p.dropped.Add(1)
+	}
+}
+
+// run sends what the host says and ticks it, until ctx ends.
+func (p *plant) run(ctx context.Context, to broker.Publisher) error {
+	ticker := time.NewTicker(250 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-p.outbox:
+			p.publish(to, m)
+		case <-ticker.C:
+			p.tick()
+		}
+	}
+}
+
+func (p *plant) publish(to broker.Publisher, m sparkplug.Publish) broker.Index {
+	index, err := to.Publish(&broker.Message{
+		Topic: topic.Name(m.Topic), Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, From: hostName, Received: p.now(),
+	})
+	if err != nil {
+		p.log.Warn("host message not published", "topic", m.Topic, "err", err)
+	}
+	return index
+}
+
+// stateKey is where the newest STATE timestamp is kept: it must never go back.
+const stateKey = "state_timestamp"
+
+// announce publishes this host's STATE for every id it answers for. The timestamp is on disk before it is published.
+func (p *plant) announce(ctx context.Context, kept *journal.State, to broker.Publisher, online bool) error {
+	p.mu.Lock()
+	messages := p.host.StateDeath
+	if online {
+		messages = p.host.StateBirth
+	}
+	out := messages(p.now())
+	stamp := p.host.StateTimestamp()
+	p.mu.Unlock()
+	if err := kept.PutSync(ctx, stateKey, strconv.AppendInt(nil, stamp, 10)); err != nil {
+		return fmt.Errorf("keep the STATE timestamp: %w", err)
+	}
+	for _, m := range out {
+		p.publish(to, m)
+	}
+	return nil
+}
+
+// lastState reads what announce kept; 0 before the first.
+func lastState(kept *journal.State) int64 {
+	text, _ := kept.Get(stateKey)
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// Nodes implements ui.Plant.
+func (p *plant) Nodes() []sparkplug.NodeView {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.host.Nodes()
+}
+
+// Node implements ui.Plant.
+func (p *plant) Node(group, node string) (sparkplug.NodeView, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.host.Node(group, node)
+}
+
+// Metrics implements ui.Plant. It takes the lock for a page at a time, so that a large plant is not held up.
+func (p *plant) Metrics(f ui.MetricFilter) []sparkplug.MetricView {
+	filter := sparkplug.MetricFilter{Group: f.Group, Node: f.Node, Quality: f.Quality}
+	if f.Device != "" {
+		filter.Device = &f.Device
+	}
+	var after *sparkplug.MetricRef
+	if f.After != (sparkplug.MetricRef{}) {
+		after = &f.After
+	}
+	var all []sparkplug.MetricView
+	for {
+		limit := 1000
+		if f.Limit > 0 {
+			limit = min(limit, f.Limit-len(all))
+		}
+		p.mu.Lock()
+		page, more := p.host.Metrics(filter, after, limit)
+		p.mu.Unlock()
+		all = append(all, page...)
+		if !more || len(page) == 0 || f.Limit > 0 && len(all) >= f.Limit {
+			return all
+		}
+		last := page[len(page)-1]
+		after = &sparkplug.MetricRef{Group: last.Group, Node: last.Node, Device: last.Device, Name: last.Name}
+	}
+}
+
+// Metric implements ui.Plant.
+func (p *plant) Metric(ref sparkplug.MetricRef) (sparkplug.MetricView, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.host.Metric(ref)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"time"
+
+	"edge/historian/journal"
+	"edge/sparkplug"
+)
+
+// seriesOf finds or gives a metric's series; historian.Store does.
+type seriesOf interface {
+	Resolve(k journal.SeriesKey) (id journal.SeriesID, fresh bool)
+}
+
+// recorder turns what the host says into journal records. It belongs to the plant and is guarded by its lock.
+//
+// When the journal takes nothing (its buffer is full, or the disk is), samples are counted as lost and events wait,
+// at most maxWaiting of them; the first append that works carries those events and a GapEvent for each node.
+type recorder struct {
+	journal *journal.Journal
+	series  seriesOf
+	waiting []journal.Record // schemas and events that must not be lost
+	lost    map[sparkplug.NodeRef]lostSpan
+	refused uint64 // samples without a series: the catalog is full
+}
+
+// maxWaiting bounds the events kept while the journal takes nothing.
+const maxWaiting = 4096
+
+// lostSpan is what one node lost while the journal took nothing.
+type lostSpan struct {
+	from, to time.Time
+	count    uint64
+}
+
+// append writes the host's records in their order, due at the latest. It returns the index that makes them durable
+// and the events as the event log will have them.
+func (r *recorder) append(due time.Duration, records []sparkplug.Record) (journal.Index, []journal.Event, error) {
+	if len(records) == 0 && len(r.waiting) == 0 && len(r.lost) == 0 {
+		return 0, nil, nil
+	}
+	recs := r.waiting
+	for ref, span := range r.lost {
+		recs = append(recs, gapRecord(ref, span))
+	}
+	recs = r.convert(recs, records)
+	index, err := r.journal.Append(due, recs...)
+	if err != nil {
+		r.keep(recs, records)
+		return 0, nil, err
+	}
+	r.waiting, r.lost = nil, nil
+	var events []journal.Event
+	for i := range recs {
+		if recs[i].Kind == journal.KindEvent {
+			events = append(events, *recs[i].Event)
+		}
+	}
+	return index, events, nil
+}
+
+// convert groups neighbouring samples into one record; a schema precedes the first sample of its series.
+func (r *recorder) convert(recs []journal.Record, records []sparkplug.Record) []journal.Record {
+	var samples []journal.Sample
+	flush := func() {
+		if len(samples) > 0 {
+			recs = append(recs, journal.Record{Kind: journal.KindSamples, Samples: samples})
+			samples = nil
+		}
+	}
+	for _, rec := range records {
+		if rec.Event != nil {
+			flush()
+			recs = append(recs, journal.Record{Kind: journal.KindEvent, Event: journalEvent(rec.Event)})
+			continue
+		}
+		key := seriesKey(rec.Sample)
+		id, fresh := r.series.Resolve(key)
+		if id == 0 {
+			r.refused++
+			continue
+		}
+		if fresh {
+			flush()
+			recs = append(recs, journal.Record{Kind: journal.KindSchema, Schema: &journal.Schema{Series: id, Key: key}})
+		}
+		samples = append(samples, journalSample(id, rec.Sample))
+	}
+	flush()
+	return recs
+}
+
+// keep remembers what a failed append must not forget.
+func (r *recorder) keep(recs []journal.Record, records []sparkplug.Record) {
+	r.waiting = nil
+	for _, rec := range recs {
+		schema := rec.Kind == journal.KindSchema
+		event := rec.Kind == journal.KindEvent && rec.Event.Kind != journal.GapEvent && len(r.waiting) < maxWaiting
+		if schema || event { // schemas are bounded by the catalog
+			r.waiting = append(r.waiting, rec)
+		}
+	}
+	if r.lost == nil {
+		r.lost = map[sparkplug.NodeRef]lostSpan{}
+	}
+	for _, rec := range records {
+		if rec.Sample == nil {
+			continue
+		}
+		ref := sparkplug.NodeRef{Group: rec.Sample.Group, Node: rec.Sample.Node}
+		span := r.lost[ref]
+		if span.count == 0 {
+			span.from = rec.Sample.Received
+		}
+		span.to, span.count = rec.Sample.Received, span.count+1
+		r.lost[ref] = span
+	}
+}
+
+func gapRecord(ref sparkplug.NodeRef, span lostSpan) journal.Record {
+	return journal.Record{Kind: journal.KindEvent, Event: &journal.Event{
+		Kind: journal.GapEvent, Group: ref.Group, Node: ref.Node, Count: span.count, BdSeq: -1,
+		At: millis(span.from), Until: millis(span.to), Reason: "the journal could not take these samples: disk full, or slower than the data",
+	}}
+}
+
+func seriesKey(s *sparkplug.Sample) journal.SeriesKey {
+	return journal.SeriesKey{Group: s.Group, Node: s.Node, Device: s.Device, Metric: s.Metric, Type: journal.DataType(s.Value.Type)}
+}
+
+func journalSample(id journal.SeriesID, s *sparkplug.Sample) journal.Sample {
+	return journal.Sample{
+		Series: id, At: millis(s.At), Received: millis(s.Received), Quality: journal.Quality(s.Quality),
+		Value:      journal.Value{Type: journal.DataType(s.Value.Type), Null: s.Value.Null, Num: s.Value.Num, Bytes: s.Value.Bytes},
+		Historical: s.Historical, Birth: s.Birth,
+	}
+}
+
+// eventKinds maps the host's events to the journal's.
+var eventKinds = map[sparkplug.EventKind]journal.EventKind{
+	sparkplug.NodeBorn: journal.NodeBirth, sparkplug.NodeDied: journal.NodeDeath,
+	sparkplug.DeviceBorn: journal.DeviceBirth, sparkplug.DeviceDied: journal.DeviceDeath,
+	sparkplug.SeqGap: journal.SeqGap, sparkplug.RebirthAsked: journal.RebirthAsked, sparkplug.RebirthDone: journal.RebirthDone,
+}
+
+func journalEvent(e *sparkplug.Event) *journal.Event {
+	return &journal.Event{
+		Kind: eventKinds[e.Kind], At: millis(e.At), Group: e.Group, Node: e.Node, Device: e.Device,
+		Reason: e.Reason, BdSeq: int16(e.BdSeq), Payload: e.Payload,
+	}
+}
+
+func millis(t time.Time) journal.Millis {
+	if t.IsZero() {
+		return 0
+	}
+	return journal.Millis(t.UnixMilli())
+}

@@ -9,9 +9,8 @@ import (
 type Options struct {
 	Quarantine string // folder for damaged files; default: "quarantine" in the store's folder
 
-	Window       time.Duration // length of a block, 1 m to 1 h, divides an hour; default 10 m
-	HeadBytes    int64         // memory of samples not yet in a block; a flush is cut early at this; default 64 MiB, at least 1 MiB
-	BacklogBytes int64         // journal bytes above the checkpoint that force a flush; default 48 MiB, at least 1 MiB
+	Window    time.Duration // length of a block, 1 m to 1 h, divides an hour; default 10 m
+	HeadBytes int64         // memory of samples not yet in a block; a flush is cut early at this; default 64 MiB, at least 1 MiB
 
 	Raw      time.Duration // day files older than this are removed; 0: never
 	Minute   time.Duration // 1-minute rollups; 0: never
@@ -35,7 +34,6 @@ func (o Options) defaults() Options {
 		*p = max(*p, low)
 	}
 	set(&o.HeadBytes, 64<<20, 1<<20)
-	set(&o.BacklogBytes, 48<<20, 1<<20)
 	set(&o.DayBytes, 8<<30, 256<<10)
 	if o.Window < time.Minute || o.Window > time.Hour || time.Hour%o.Window != 0 {
 		o.Window = 10 * time.Minute

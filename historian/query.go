@@ -46,7 +46,9 @@ type Stats struct {
 	SamplesTotal   uint64 // samples at rest and in the head
 	Bytes          int64  // all files of the historian, journal not counted
 	BytesPerSample float64
-	Head           int // samples held in memory, not yet in a block
-	Duplicates     uint64
-	Late           uint64
+	Head           int    // samples held in memory, not yet in a block
+	Duplicates     uint64 // repetitions of a sample with the same series, time, value and quality: dropped
+	Late           uint64 // samples that came after their window was written, and too few for a block of their own
+	Refused        uint64 // samples older than retention, over a day in the future, or too long: not kept
+	Unknown        uint64 // samples of a series without a schema: not kept
 }

@@ -1,0 +1,172 @@
+package historian
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const maxBacklog = 10_000
+
+// Backlog returns the samples of one node with from <= Index < to in index order, at most limit (at most 10,000). next is where
+// to go on: every sample of the node below next was returned or is no longer kept; it is to when nothing is left, and less
+// when the store has not read the journal so far yet. A repetition of a sample that was kept is not there.
+func (s *Store) Backlog(ctx context.Context, group, node string, from, to journal.Index, limit int) (samples []journal.Sample, next journal.Index, err error) {
+	b := &backlog{s: s, groups: s.catalog.nodeGroups(group, node), from: from, limit: min(max(1, limit), maxBacklog)}
+	b.inMemory(to) // before the files: what moves there meanwhile is then seen twice, not never
+	if b.from >= b.to {
+		return nil, from, nil
+	}
+	if err := b.inFiles(ctx); err != nil {
+		return nil, from, err
+	}
+	if len(b.list) == b.limit {
+		return b.list, b.list[len(b.list)-1].Index + 1, nil
+	}
+	return b.list, b.to, nil
+}
+
+// backlog gathers the lowest limit indices of a node. What is gathered is in order; when it is full, to falls to the
+// highest in it.
+type backlog struct {
+	s        *Store
+	groups   []uint32
+	from, to journal.Index
+	limit    int
+	list     []journal.Sample
+}
+
+func (b *backlog) inMemory(to journal.Index) {
+	b.s.mu.RLock()
+	defer b.s.mu.RUnlock()
+	b.to = min(to, b.s.applied+1)
+	for _, h := range [...]*head{b.s.flushing, b.s.head} {
+		if h == nil {
+			continue
+		}
+		for k, c := range h.cells {
+			if slices.Contains(b.groups, k.group) {
+				b.add(b.s.rowsBetween(c, b.from, b.to, b.limit))
+			}
+		}
+	}
+}
+
+// rowsBetween returns the first limit rows of a cell with from <= Index < to.
+func (s *Store) rowsBetween(c *cell, from, to journal.Index, limit int) (out []journal.Sample) {
+	i, _ := slices.BinarySearchFunc(c.rows, from, func(r row, at journal.Index) int { return cmp.Compare(r.index, at) })
+	for ; i < len(c.rows) && c.rows[i].index < to && len(out) < limit; i++ {
+		r := &c.rows[i]
+		out = append(out, c.sample(r, s.catalog.get(r.series).key.Type))
+	}
+	return out
+}
+
+// add merges more samples in, which are in index order.
+func (b *backlog) add(more []journal.Sample) {
+	if len(more) == 0 {
+		return
+	}
+	b.list = append(b.list, more...)
+	slices.SortFunc(b.list, func(x, y journal.Sample) int { return cmp.Compare(x.Index, y.Index) })
+	b.list = slices.CompactFunc(b.list, func(x, y journal.Sample) bool { return x.Index == y.Index })
+	if len(b.list) >= b.limit {
+		clear(b.list[b.limit:])
+		b.list = b.list[:b.limit]
+		b.to = b.list[b.limit-1].Index + 1
+	}
+}
+
+// inFiles goes through the flushes that may hold the range, in the order they were written. A flush's checkpoint says
+// that later ones hold nothing below it: then what is gathered is complete.
+func (b *backlog) inFiles(ctx context.Context) error {
+	rows, err := b.flushes(ctx)
+	if err != nil {
+		return err
+	}
+	for i, r := range rows {
+		if i > 0 && rows[i-1].checkpoint+1 >= b.to && rows[i-1].applied < r.applied {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := b.s.days.get(r.day).view(func(tx *bolt.Tx) error { return b.flush(tx, r) })
+		if err := b.s.survive(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushes lists the flushes with indices from b.from on, in the order they were written.
+func (b *backlog) flushes(ctx context.Context) (out []flushRow, err error) {
+	for _, day := range b.s.days.existing(0, 1<<40) {
+		if _, t := b.s.days.info(day); !t.holdsFrom(b.from) || t.firstIndex >= b.to {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := b.s.days.get(day).view(func(tx *bolt.Tx) error {
+			c := tx.Bucket(bucketFlush).Cursor()
+			for k, v := c.Last(); k != nil; k, v = c.Prev() {
+				r, err := readFlushRow(day, k, v)
+				if err != nil {
+					continue
+				}
+				if r.applied < b.from {
+					break
+				}
+				out = append(out, r)
+			}
+			return nil
+		})
+		if err := b.s.survive(err); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(x, y flushRow) int {
+		return cmp.Or(cmp.Compare(x.applied, y.applied), cmp.Compare(x.checkpoint, y.checkpoint), cmp.Compare(x.day, y.day))
+	})
+	return out, nil
+}
+
+// flush takes what one flush wrote of the node.
+func (b *backlog) flush(tx *bolt.Tx, r flushRow) error {
+	var buf []journal.Sample
+	visit := func(_, v []byte) error {
+		block, err := chunk.Parse(v)
+		if err == nil && (block.FirstIndex >= b.to || block.LastIndex < b.from) {
+			return nil
+		}
+		if err == nil {
+			buf, err = block.Range(buf[:0], b.from, b.to, b.limit)
+		}
+		if isDamage(err) {
+			b.s.reportDamage(b.s.days.path(r.day), err)
+			return nil
+		}
+		b.add(buf)
+		return err
+	}
+	blk, late := tx.Bucket(bucketBlock), tx.Bucket(bucketLate).Cursor()
+	for _, g := range b.groups {
+		for _, u := range r.units {
+			if v := blk.Get(blockKey(u, g)); v != nil {
+				if err := visit(nil, v); err != nil {
+					return err
+				}
+			}
+		}
+		if err := eachLateOf(late, r.number, g, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}

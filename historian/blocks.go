@@ -1,0 +1,88 @@
+package historian
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// eachBlock calls f with every block of a group that has samples with from <= At < to: those of the windows in order of
+// time, then the late ones in order of arrival. damaged is told of a block that cannot be read. The block is the file's
+// memory: nothing of it may be kept.
+func eachBlock(blk, late *bolt.Bucket, group uint32, from, to journal.Millis, f func(*chunk.Block) error, damaged func(key []byte, err error)) error {
+	visit := func(k, v []byte) error {
+		b, err := chunk.Parse(v)
+		if err == nil {
+			if b.Last < from || b.First >= to {
+				return nil
+			}
+			err = f(b)
+		}
+		if isDamage(err) {
+			damaged(k, err)
+			return nil
+		}
+		return err
+	}
+	// A block begins at most an hour before its samples end.
+	first, end := unitOf(floorTo(from, hourMillis)), unitOf(max(0, to-1))
+	if err := eachUnit(blk.Cursor(), group, first, end, visit); err != nil {
+		return err
+	}
+	return eachLate(late.Cursor(), group, visit)
+}
+
+// eachUnit visits a group's blocks with first <= unit <= end. Keys are sorted by unit, then group: it jumps over the others.
+func eachUnit(c *bolt.Cursor, group, first, end uint32, visit func(k, v []byte) error) error {
+	for k, v := c.Seek(blockKey(first, group)); k != nil; {
+		unit, g := binary.BigEndian.Uint32(k), binary.BigEndian.Uint32(k[4:])
+		switch {
+		case unit > end:
+			return nil
+		case g == group:
+			if err := visit(k, v); err != nil {
+				return err
+			}
+			k, v = c.Seek(blockKey(unit+1, group))
+		case g < group:
+			k, v = c.Seek(blockKey(unit, group))
+		default:
+			k, v = c.Seek(blockKey(unit+1, group))
+		}
+	}
+	return nil
+}
+
+// eachLate visits a group's late blocks.
+func eachLate(c *bolt.Cursor, group uint32, visit func(k, v []byte) error) error {
+	for k, v := c.First(); k != nil; {
+		flush, g := binary.BigEndian.Uint64(k), binary.BigEndian.Uint32(k[8:])
+		switch {
+		case g == group:
+			if err := visit(k, v); err != nil {
+				return err
+			}
+			k, v = c.Next()
+		case g < group:
+			k, v = c.Seek(lateKey(flush, group))
+		default:
+			k, v = c.Seek(lateKey(flush+1, group))
+		}
+	}
+	return nil
+}
+
+// eachLateOf visits the late blocks that one flush wrote for a group.
+func eachLateOf(c *bolt.Cursor, flush uint64, group uint32, visit func(k, v []byte) error) error {
+	prefix := lateKey(flush, group)
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if err := visit(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package historian
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"edge/historian/journal"
+)
+
+// groupSeries is how many series share a block.
+const groupSeries = 128
+
+// announceAgain is how long a fresh series may go without its schema record being seen before Resolve asks for it again:
+// the journal may have refused the first.
+const announceAgain = 2 * time.Second
+
+// series is one type epoch of one metric.
+type series struct {
+	id    journal.SeriesID
+	key   journal.SeriesKey
+	group uint32 // of the block format; given once
+
+	// Guarded by catalog.mu.
+	announced time.Time
+	durable   bool // its schema is in the durable journal, or in a file
+	saved     bool // it is in catalog.db
+}
+
+// metric is what its type epochs share; owner is a device, or with device empty a node.
+type metric struct{ group, node, device, name string }
+type owner struct{ group, node, device string }
+
+// catalog is the table of all series.
+type catalog struct {
+	limit int
+	clock func() time.Time
+
+	mu       sync.RWMutex
+	byID     map[journal.SeriesID]*series
+	byKey    map[journal.SeriesKey]*series
+	byMetric map[metric][]*series
+	byHash   map[string]metric // by journal.SeriesKey.MetricID
+	groups   map[owner][]uint32
+	members  map[uint32]int // series in a group
+	lastID   journal.SeriesID
+	lastGrp  uint32
+}
+
+func newCatalog(limit int, clock func() time.Time) *catalog {
+	return &catalog{limit: limit, clock: clock, byID: make(map[journal.SeriesID]*series), byKey: make(map[journal.SeriesKey]*series),
+		byMetric: make(map[metric][]*series), byHash: make(map[string]metric), groups: make(map[owner][]uint32),
+		members: make(map[uint32]int)}
+}
+
+// Resolve returns the id of a series and gives it one when it is fresh: then the caller appends a journal.KindSchema
+// record before the series' first sample. id is 0 when Options.MaxSeries are taken; the sample cannot be recorded.
+// A series is fresh again when its schema record did not come through the journal for two seconds.
+func (s *Store) Resolve(k journal.SeriesKey) (id journal.SeriesID, fresh bool) {
+	return s.catalog.resolve(k)
+}
+
+func (c *catalog) resolve(k journal.SeriesKey) (id journal.SeriesID, fresh bool) {
+	c.mu.RLock()
+	e := c.byKey[k]
+	known := e != nil && e.durable
+	c.mu.RUnlock()
+	if known {
+		return e.id, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock()
+	if e = c.byKey[k]; e == nil {
+		if len(c.byID) >= c.limit {
+			return 0, false
+		}
+		e = &series{id: c.lastID + 1, key: k, group: c.groupLocked(owner{k.Group, k.Node, k.Device})}
+		c.addLocked(e)
+	} else if e.durable || now.Sub(e.announced) < announceAgain {
+		return e.id, false
+	}
+	e.announced = now
+	return e.id, true
+}
+
+// groupLocked returns the group that takes the owner's next series.
+func (c *catalog) groupLocked(o owner) uint32 {
+	if g := c.groups[o]; len(g) > 0 && c.members[g[len(g)-1]] < groupSeries {
+		return g[len(g)-1]
+	}
+	return c.lastGrp + 1
+}
+
+func (c *catalog) addLocked(e *series) {
+	o := owner{e.key.Group, e.key.Node, e.key.Device}
+	m := metric{o.group, o.node, o.device, e.key.Metric}
+	c.byID[e.id], c.byKey[e.key] = e, e
+	if c.byMetric[m] == nil {
+		c.byHash[e.key.MetricID()] = m
+	}
+	c.byMetric[m] = append(c.byMetric[m], e)
+	if !slices.Contains(c.groups[o], e.group) {
+		c.groups[o] = append(c.groups[o], e.group)
+	}
+	c.members[e.group]++
+	c.lastID, c.lastGrp = max(c.lastID, e.id), max(c.lastGrp, e.group)
+}
+
+// bind takes a series from the journal or from a file. A number or key that is already bound stays as it is.
+func (c *catalog) bind(id journal.SeriesID, k journal.SeriesKey, group uint32, saved bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byID[id]
+	if e == nil {
+		if c.byKey[k] != nil || len(c.byID) >= c.limit || id == 0 {
+			return
+		}
+		if group == 0 {
+			group = c.groupLocked(owner{k.Group, k.Node, k.Device})
+		}
+		e = &series{id: id, key: k, group: group}
+		c.addLocked(e)
+	}
+	if e.key == k {
+		e.durable, e.saved = true, e.saved || saved
+	}
+}
+
+func (c *catalog) get(id journal.SeriesID) *series {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.byID[id]
+}
+
+// Key is what an id stands for.
+func (s *Store) Key(id journal.SeriesID) (k journal.SeriesKey, ok bool) {
+	if e := s.catalog.get(id); e != nil {
+		return e.key, true
+	}
+	return k, false
+}
+
+// FindMetric finds the metric of a journal.SeriesKey.MetricID.
+func (s *Store) FindMetric(id string) (group, node, device, metric string, ok bool) {
+	s.catalog.mu.RLock()
+	defer s.catalog.mu.RUnlock()
+	m, ok := s.catalog.byHash[id]
+	return m.group, m.node, m.device, m.name, ok
+}
+
+// Metrics lists every series, in the order of their ids.
+func (s *Store) Metrics() []journal.Schema {
+	all := s.catalog.list(func(*series) bool { return true })
+	out := make([]journal.Schema, len(all))
+	for i, e := range all {
+		out[i] = journal.Schema{Series: e.id, Key: e.key}
+	}
+	return out
+}
+
+// list returns the series that keep says, by id. keep runs under the lock.
+func (c *catalog) list(keep func(*series) bool) []*series {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make([]*series, 0, len(c.byID))
+	for _, e := range c.byID {
+		if keep(e) {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b *series) int { return int(int64(a.id) - int64(b.id)) })
+	return out
+}
+
+// unsaved lists the series that catalog.db does not have; markSaved says that it has them now.
+func (c *catalog) unsaved() []*series { return c.list(func(e *series) bool { return !e.saved }) }
+
+func (c *catalog) markSaved(list []*series) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range list {
+		e.saved, e.durable = true, true
+	}
+}
+
+// epochs are the series of one metric.
+func (c *catalog) epochs(m metric) []*series {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.byMetric[m])
+}
+
+// nodeGroups are the groups of a node and its devices, ascending.
+func (c *catalog) nodeGroups(group, node string) []uint32 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var out []uint32
+	for o, g := range c.groups {
+		if o.group == group && o.node == node {
+			out = append(out, g...)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (c *catalog) len() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.byID)
+}

@@ -1,0 +1,130 @@
+package historian
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+var catalogBuckets = [][]byte{bucketMeta, bucketSeries}
+
+// catalogFile is catalog.db: the series, and how far the files are. It is the last thing a flush writes.
+type catalogFile struct {
+	path string
+	db   *bolt.DB
+}
+
+// openCatalog opens catalog.db and fills the table. lost says that a damaged one was moved aside: the day files tell
+// their series again.
+func (s *Store) openCatalog() (lost bool, err error) {
+	path := filepath.Join(s.dir, "catalog.db")
+	_ = os.Remove(path + ".tmp")
+	_, err = os.Stat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if !missing {
+		err = s.loadCatalog(path)
+		var newer *VersionError
+		var corrupt *CorruptError
+		if errors.As(err, &newer) || !errors.As(err, &corrupt) {
+			return false, err // nil too
+		}
+		to, moved := moveAside(path, s.o.Quarantine, s.o.Clock())
+		if moved != nil {
+			return false, fmt.Errorf("open historian: move damaged %s aside: %w", path, moved)
+		}
+		s.o.Log.Error("catalog is damaged, moved aside; rebuilt from the day files", "part", "historian", "file", path, "to", to, "err", err)
+		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s, rebuilt from the day files", err, to)})
+		s.catalog, s.pos = newCatalog(s.o.MaxSeries, s.o.Clock), position{}
+	}
+	if err := createBolt(path, catalogBuckets); err != nil {
+		return false, fmt.Errorf("open historian: %w", err)
+	}
+	return true, s.loadCatalog(path)
+}
+
+func (s *Store) loadCatalog(path string) error {
+	db, err := openBolt(path, false, 0)
+	if err != nil {
+		return err
+	}
+	f := &catalogFile{path: path, db: db}
+	err = guard(path, func() error {
+		return db.View(func(tx *bolt.Tx) error { return s.readCatalog(path, tx) })
+	})
+	if err != nil {
+		return errors.Join(err, f.close())
+	}
+	s.file = f
+	return nil
+}
+
+func (s *Store) readCatalog(path string, tx *bolt.Tx) error {
+	corrupt := func(err error) error { return &CorruptError{File: path, Err: err, Hint: hintQuarantine} }
+	meta, rows := tx.Bucket(bucketMeta), tx.Bucket(bucketSeries)
+	if meta == nil || rows == nil {
+		return corrupt(errors.New("a bucket is missing"))
+	}
+	if err := checkVersion(path, meta); err != nil {
+		return err
+	}
+	if b := meta.Get(metaPosition); b != nil {
+		var err error
+		if s.pos, err = readPosition(b); err != nil {
+			return corrupt(err)
+		}
+	}
+	if err := s.readSeriesRows(rows, true); err != nil {
+		return corrupt(err)
+	}
+	return nil
+}
+
+func (s *Store) readSeriesRows(rows *bolt.Bucket, saved bool) error {
+	return rows.ForEach(func(k, v []byte) error {
+		e, err := readSeries(k, v)
+		if err == nil {
+			s.catalog.bind(e.id, e.key, e.group, saved)
+		}
+		return err
+	})
+}
+
+// seriesOf takes the series that a day file knows.
+func (s *Store) seriesOf(d *dayFile) error {
+	return d.view(func(tx *bolt.Tx) error {
+		if err := s.readSeriesRows(tx.Bucket(bucketSeries), false); err != nil {
+			return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}
+		}
+		return nil
+	})
+}
+
+// save commits the new series and the position.
+func (f *catalogFile) save(list []*series, pos position) error {
+	return guard(f.path, func() error {
+		return f.db.Update(func(tx *bolt.Tx) error {
+			rows := tx.Bucket(bucketSeries)
+			for _, e := range list {
+				if err := rows.Put(big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
+					return err
+				}
+			}
+			return tx.Bucket(bucketMeta).Put(metaPosition, pos.bytes())
+		})
+	})
+}
+
+func (f *catalogFile) close() error { return guard(f.path, f.db.Close) }
+
+// known says that a day file has the series' row.
+func known(rows *bolt.Bucket, e *series) bool {
+	k := binary.BigEndian.AppendUint32(nil, uint32(e.id))
+	return rows.Get(k) != nil
+}

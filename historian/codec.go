@@ -1,0 +1,119 @@
+package historian
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"edge/historian/journal"
+)
+
+var errMalformed = errors.New("malformed row")
+
+// fields reads the parts of a row that may be damaged: past the end it is bad and gives zeros.
+type fields struct {
+	b   []byte
+	bad bool
+}
+
+func (f *fields) uvarint() uint64 {
+	x, n := binary.Uvarint(f.b)
+	if n <= 0 {
+		f.bad, f.b = true, nil
+		return 0
+	}
+	f.b = f.b[n:]
+	return x
+}
+
+func (f *fields) varint() int64 {
+	x, n := binary.Varint(f.b)
+	if n <= 0 {
+		f.bad, f.b = true, nil
+		return 0
+	}
+	f.b = f.b[n:]
+	return x
+}
+
+func (f *fields) text() string {
+	n := f.uvarint()
+	if n > uint64(len(f.b)) {
+		f.bad, f.b = true, nil
+		return ""
+	}
+	s := string(f.b[:n])
+	f.b = f.b[n:]
+	return s
+}
+
+// end tells whether everything was there and nothing is left.
+func (f *fields) end() error {
+	if f.bad || len(f.b) != 0 {
+		return errMalformed
+	}
+	return nil
+}
+
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// big4 and big8 make keys whose order is that of the numbers.
+func big4(x uint32) []byte { return binary.BigEndian.AppendUint32(nil, x) }
+func big8(x uint64) []byte { return binary.BigEndian.AppendUint64(nil, x) }
+
+// blockKey is the key of a block: when its window (or the flush) began, then the group.
+func blockKey(unit, group uint32) []byte {
+	return binary.BigEndian.AppendUint32(big4(unit), group)
+}
+
+func lateKey(flush uint64, group uint32) []byte {
+	return binary.BigEndian.AppendUint32(big8(flush), group)
+}
+
+// A series' row is the same in the catalog and in a day file: group number, type, the four names.
+func appendSeries(dst []byte, s *series) []byte {
+	dst = binary.AppendUvarint(dst, uint64(s.group))
+	dst = append(dst, byte(s.key.Type))
+	for _, name := range [...]string{s.key.Group, s.key.Node, s.key.Device, s.key.Metric} {
+		dst = appendText(dst, name)
+	}
+	return dst
+}
+
+func readSeries(k, v []byte) (*series, error) {
+	f := &fields{b: v}
+	s := &series{group: uint32(f.uvarint())}
+	s.key.Type = journal.DataType(f.uvarint())
+	s.key.Group, s.key.Node, s.key.Device, s.key.Metric = f.text(), f.text(), f.text(), f.text()
+	if len(k) != 4 || f.end() != nil {
+		return nil, errMalformed
+	}
+	s.id = journal.SeriesID(binary.BigEndian.Uint32(k))
+	return s, nil
+}
+
+// appendEvent appends an event without its index, which is the key, and without its payload.
+func appendEvent(dst []byte, e journal.Event) []byte {
+	dst = append(dst, byte(e.Kind))
+	dst = binary.AppendVarint(dst, int64(e.At))
+	dst = binary.AppendVarint(dst, int64(e.Until))
+	for _, s := range [...]string{e.Group, e.Node, e.Device, e.Reason, e.User} {
+		dst = appendText(dst, s)
+	}
+	dst = binary.AppendVarint(dst, int64(e.BdSeq))
+	return binary.AppendUvarint(dst, e.Count)
+}
+
+func readEvent(k, v []byte) (e journal.Event, err error) {
+	f := &fields{b: v}
+	e.Kind = journal.EventKind(f.uvarint())
+	e.At, e.Until = journal.Millis(f.varint()), journal.Millis(f.varint())
+	e.Group, e.Node, e.Device, e.Reason, e.User = f.text(), f.text(), f.text(), f.text(), f.text()
+	e.BdSeq, e.Count = int16(f.varint()), f.uvarint()
+	if len(k) < 8 || f.end() != nil {
+		return e, errMalformed
+	}
+	e.Index = journal.Index(binary.BigEndian.Uint64(k[len(k)-8:])) // an event's key ends with its index everywhere
+	return e, nil
+}

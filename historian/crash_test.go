@@ -1,0 +1,3 @@
+package historian
+
+func childMain(dir string) {}

@@ -1,0 +1,243 @@
+package historian
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"edge/historian/journal"
+
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	windowGrace  = 10 * time.Second // after a window's end, for what is on its way
+	retryFlush   = 10 * time.Second // after a flush that failed
+	retainEvery  = time.Minute
+	flushAll     = false // write everything
+	flushWindows = true  // leave the window in memory that has just begun
+)
+
+// flight is what one flush writes, and what is then true of the files.
+type flight struct {
+	head *head
+	pos  position
+}
+
+// wantFlush asks for a flush without waiting for it.
+func (s *Store) wantFlush() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Flush writes the head to its files, for a backup: it asks Run to do it and waits.
+func (s *Store) Flush(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case s.asks <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// flushLoop writes windows when they end and everything when it is asked to, and removes old days.
+func (s *Store) flushLoop(ctx context.Context) error {
+	timer := time.NewTimer(s.untilWindowEnds())
+	defer timer.Stop()
+	retain := time.NewTicker(retainEvery)
+	defer retain.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-retain.C:
+			s.retain()
+			continue
+		case <-timer.C:
+			err = s.flush(flushWindows)
+		case <-s.kick:
+			err = s.flush(flushAll)
+		case done := <-s.asks:
+			err = s.flush(flushAll)
+			done <- err
+		}
+		wait := s.untilWindowEnds()
+		if err != nil {
+			wait = retryFlush
+		}
+		timer.Reset(wait)
+	}
+}
+
+func (s *Store) untilWindowEnds() time.Duration {
+	now := s.o.Clock().Add(-windowGrace)
+	return now.Truncate(s.o.Window).Add(s.o.Window).Sub(now)
+}
+
+// flush writes the head. After an error everything is where it was: in memory, in the journal, and what a day file took
+// already it will not be given again.
+func (s *Store) flush(windows bool) error {
+	err := s.flushPending(windows)
+	if err != nil != s.failing {
+		s.failing = err != nil
+		s.tellFlush(err)
+	}
+	if err == nil {
+		s.retain()
+	}
+	return err
+}
+
+func (s *Store) flushPending(windows bool) error {
+	if s.pending == nil {
+		s.take(windows)
+	} else if err := s.write(s.pending); err != nil {
+		return err
+	} else {
+		s.take(windows)
+	}
+	if s.pending == nil {
+		return nil
+	}
+	return s.write(s.pending)
+}
+
+// take hands the head to the flush and begins a new one.
+func (s *Store) take(windows bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, pos := s.head, position{checkpoint: s.applied, applied: s.applied}
+	kept := newHead(s.window)
+	if now := millis(s.o.Clock().Add(-windowGrace)); windows && now > 0 {
+		w := floorTo(now, s.window)
+		lowest := out.lowestIn(w)
+		switch {
+		case lowest > max(s.pos.applied, s.replayed): // else a file could not tell what of this window it has
+			kept, _ = out.hold(w)
+			pos.checkpoint, pos.held, pos.length = lowest-1, w, s.window
+		case lowest == 0 && out.empty():
+			return
+		}
+	}
+	if out.empty() && pos.checkpoint <= s.pos.checkpoint {
+		return
+	}
+	s.head, s.flushing, s.pending = kept, out, &flight{out, pos}
+}
+
+// landed ends a flush: the files have what was in flight.
+func (s *Store) landed(f *flight) {
+	s.pos, s.pending = f.pos, nil
+	s.mu.Lock()
+	s.flushing = nil
+	s.mu.Unlock()
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+}
+
+// write puts a flight into its day files, each in one transaction, and then says so in the catalog and to the journal.
+func (s *Store) write(f *flight) error {
+	started := time.Now()
+	for _, job := range s.jobs(f) {
+		d := s.days.get(job.day)
+		if pos, _ := s.days.info(job.day); pos == f.pos {
+			continue // written by an attempt that failed later
+		}
+		err := s.writeDay(d, job, f.pos)
+		if errors.Is(err, berrors.ErrMaxSizeReached) && s.overfull() {
+			s.giveUp(job)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", d.path, err)
+		}
+	}
+	list := s.catalog.unsaved()
+	if err := s.file.save(list, f.pos); err != nil {
+		return fmt.Errorf("write %s: %w", s.file.path, err)
+	}
+	s.catalog.markSaved(list)
+	s.owner.Checkpoint(f.pos.checkpoint)
+	s.landed(f)
+	s.bytes.Store(diskBytes(s.dir))
+	s.o.Log.Debug("window written", "part", "historian", "samples", f.head.count, "took", time.Since(started))
+	return nil
+}
+
+func (s *Store) tellFlush(err error) {
+	if err == nil {
+		s.o.Log.Info("history is written again", "part", "historian")
+		s.event(journal.Event{Kind: journal.SystemEvent, Reason: "history is written again"})
+		return
+	}
+	s.o.Log.Error("history cannot be written; free disk space", "part", "historian", "err", err)
+	s.event(journal.Event{Kind: journal.SystemEvent,
+		Reason: fmt.Sprintf("history cannot be written, it stays in memory and in the journal: %v", err)})
+}
+
+// giveUp drops what a day's file has no room for, so that the other days go on.
+func (s *Store) giveUp(job *dayJob) {
+	first, last, n := dayStart(job.day+1), dayStart(job.day), 0
+	for _, k := range job.cells {
+		first, last = min(first, k.window), max(last, k.window+s.window)
+		n += len(job.head.cells[k].rows)
+	}
+	s.o.Log.Error("day file is full, samples dropped", "part", "historian", "file", s.days.path(job.day), "samples", n)
+	s.event(journal.Event{Kind: journal.GapEvent, At: first, Until: last, Count: uint64(n), Reason: "the day's file is full"})
+}
+
+// dayJob is the part of a flight that goes to one day.
+type dayJob struct {
+	day    int64
+	head   *head
+	cells  []cellKey     // by window, then group
+	events []loggedEvent // logged on this day
+	life   []loggedEvent // that were true on this day
+}
+
+// jobs sorts a flight by day, oldest first.
+func (s *Store) jobs(f *flight) []*dayJob {
+	byDay := make(map[int64]*dayJob)
+	job := func(at journal.Millis) *dayJob {
+		day := dayOf(at)
+		if byDay[day] == nil {
+			byDay[day] = &dayJob{day: day, head: f.head}
+		}
+		return byDay[day]
+	}
+	for k := range f.head.cells {
+		j := job(k.window)
+		j.cells = append(j.cells, k)
+	}
+	for _, e := range f.head.events {
+		j := job(e.logged)
+		j.events = append(j.events, e)
+		if isLife(e.Kind) && !s.dropped[dayOf(e.At)] { // an event does not bring a removed day back
+			j := job(e.At)
+			j.life = append(j.life, e)
+		}
+	}
+	out := make([]*dayJob, 0, len(byDay))
+	for _, j := range byDay {
+		slices.SortFunc(j.cells, func(a, b cellKey) int {
+			return cmp.Or(cmp.Compare(a.window, b.window), cmp.Compare(a.group, b.group))
+		})
+		out = append(out, j)
+	}
+	slices.SortFunc(out, func(a, b *dayJob) int { return cmp.Compare(a.day, b.day) })
+	return out
+}

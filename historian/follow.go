@@ -1,0 +1,189 @@
+package historian
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"edge/historian/journal"
+)
+
+// A sample outside these bounds is refused: one device with a broken clock would make a file for every day of the calendar.
+const (
+	farFuture = journal.Millis(24 * time.Hour / time.Millisecond)
+	farPast   = 3660 * farFuture // when raw samples are kept for ever
+)
+
+// replay takes the journal's durable records from an index on (0: from the oldest). What the files have is skipped.
+func (s *Store) replay(from journal.Index) error {
+	s.reader = s.journal.NewReader(from)
+	if err := s.catchUp(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// catchUp takes every durable record that there is, flushing when memory is full.
+func (s *Store) catchUp() error {
+	for {
+		rec, ok, err := s.reader.TryNext()
+		switch {
+		case errors.Is(err, journal.ErrRecycled):
+			s.skipRecycled(err)
+		case errors.Is(err, journal.ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		case !ok:
+			s.passed(s.reader.Pos() - 1)
+			return nil
+		default:
+			s.apply(&rec)
+			s.passed(s.reader.Pos() - 1)
+			if s.crowded() {
+				if err := s.flush(flushAll); err != nil {
+					s.o.Log.Error("flush", "part", "historian", "err", err)
+					return nil // the rest stays in the journal
+				}
+			}
+		}
+	}
+}
+
+// skipRecycled goes on with what the log still has: the files and the log do not meet.
+func (s *Store) skipRecycled(cause error) {
+	from := s.reader.Pos()
+	s.reader = s.journal.NewReader(0)
+	s.o.Log.Error("journal does not reach back to the historian's checkpoint", "part", "historian", "err", cause)
+	if to := s.reader.Pos(); to > from && from > 1 {
+		s.event(journal.Event{Kind: journal.GapEvent, At: millis(s.o.Clock()), Until: millis(s.o.Clock()), Count: uint64(to - from),
+			Reason: "records left the journal before they were in a file"})
+	}
+}
+
+// followLoop takes durable records as they come.
+func (s *Store) followLoop(ctx context.Context) error {
+	for {
+		rec, err := s.reader.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, journal.ErrRecycled):
+			s.skipRecycled(err)
+			continue
+		case errors.Is(err, journal.ErrClosed):
+			<-ctx.Done()
+			return nil
+		case err != nil:
+			return err
+		}
+		s.apply(&rec)
+		s.passed(s.reader.Pos() - 1)
+		if s.crowded() {
+			s.wantFlush()
+			s.awaitRoom(ctx)
+		}
+	}
+}
+
+// awaitRoom holds the follower back while memory is full: the journal keeps what it does not read.
+func (s *Store) awaitRoom(ctx context.Context) {
+	for s.overfull() {
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Store) passed(i journal.Index) {
+	s.mu.Lock()
+	s.applied = max(s.applied, i)
+	s.mu.Unlock()
+}
+
+// crowded says that the head is as large as it should become; overfull, that it is and another is being written.
+func (s *Store) crowded() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.head.bytes >= s.o.HeadBytes
+}
+
+func (s *Store) overfull() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.head.bytes >= s.o.HeadBytes && s.flushing != nil || s.head.bytes >= 2*s.o.HeadBytes
+}
+
+func (s *Store) apply(rec *journal.Record) {
+	switch rec.Kind {
+	case journal.KindSamples:
+		s.applySamples(rec.Samples)
+	case journal.KindSchema:
+		s.catalog.bind(rec.Schema.Series, rec.Schema.Key, 0, false)
+	case journal.KindEvent:
+		s.applyEvent(rec)
+	}
+}
+
+func (s *Store) applySamples(list []journal.Sample) {
+	now := millis(s.o.Clock())
+	oldest := max(0, now-farPast)
+	if s.o.Raw > 0 {
+		oldest = max(0, now-toMillis(s.o.Raw))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range list {
+		v := &list[i]
+		if v.Value.Null {
+			v.Value.Num, v.Value.Bytes = 0, nil
+		}
+		e := s.catalog.get(v.Series)
+		switch {
+		case e == nil || e.key.Type != v.Value.Type:
+			s.unknown.Add(1)
+		case v.At < oldest || v.At > now+farFuture || len(v.Value.Bytes) > s.o.MaxValueBytes:
+			s.refused.Add(1)
+		case s.haveSample(v):
+		case !s.head.add(v, e.group, e.key.Type):
+			s.duplicates.Add(1)
+		case !v.Historical && v.At >= s.latest[v.Series].At:
+			s.latest[v.Series] = *v
+		}
+	}
+}
+
+// haveSample and haveEvent say that a replayed record was in a file when the store was opened. A day whose file is not
+// there has nothing, whatever the catalog says.
+func (s *Store) haveSample(v *journal.Sample) bool {
+	if v.Index > s.replayed {
+		return false
+	}
+	p, ok := s.opened[dayOf(v.At)]
+	return ok && newer(p, s.catalogAt).sampleStored(v.Index, v.At)
+}
+
+func (s *Store) haveEvent(i journal.Index, logged journal.Millis) bool {
+	if i > s.replayed {
+		return false
+	}
+	p, ok := s.opened[dayOf(logged)]
+	return ok && newer(p, s.catalogAt).eventStored(i)
+}
+
+func (s *Store) applyEvent(rec *journal.Record) {
+	e := *rec.Event
+	logged := min(max(0, rec.At), millis(s.o.Clock())+farFuture)
+	e.At = min(max(0, e.At), logged+farFuture)
+	e.Until = min(max(0, e.Until), logged+farFuture)
+	if s.haveEvent(e.Index, logged) {
+		return
+	}
+	e.Payload = nil // not done: birth payloads are not kept beyond the journal; their samples are
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head.events = append(s.head.events, loggedEvent{e, logged})
+	s.head.bytes += 192 + int64(len(e.Reason)+len(e.User))
+}

@@ -1,0 +1,274 @@
+package historian
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// lookBack is how far before a range a gap may have begun and still be found, and how far a value is carried.
+const lookBack = 3 * dayMillis
+
+// isLife says that an event of this kind bears on what may be believed of samples.
+func isLife(k journal.EventKind) bool {
+	switch k {
+	case journal.NodeBirth, journal.NodeDeath, journal.DeviceBirth, journal.DeviceDeath, journal.GapEvent:
+		return true
+	}
+	return false
+}
+
+// lifePrefix begins the keys of one owner's rows; with all names empty those of everybody.
+func lifePrefix(o owner) []byte {
+	var b []byte
+	for _, name := range [...]string{o.group, o.node, o.device} {
+		b = appendText(b, name)
+	}
+	return b
+}
+
+func lifeKey(e loggedEvent) []byte {
+	b := binary.BigEndian.AppendUint64(lifePrefix(owner{e.Group, e.Node, e.Device}), uint64(e.At))
+	return binary.BigEndian.AppendUint64(b, uint64(e.Index))
+}
+
+func appendLife(e loggedEvent) []byte {
+	b := append([]byte(nil), byte(e.Kind))
+	b = binary.AppendVarint(b, int64(e.Until))
+	b = binary.AppendVarint(b, int64(e.logged))
+	return appendText(b, e.Reason)
+}
+
+func readLife(o owner, k, v []byte) (e loggedEvent, err error) {
+	n := len(k) - 16
+	f := &fields{b: v}
+	e.Kind = journal.EventKind(f.uvarint())
+	e.Until, e.logged = journal.Millis(f.varint()), journal.Millis(f.varint())
+	e.Reason = f.text()
+	if n < 0 || f.end() != nil {
+		return e, errMalformed
+	}
+	e.At = journal.Millis(binary.BigEndian.Uint64(k[n:]))
+	e.Index = journal.Index(binary.BigEndian.Uint64(k[n+8:]))
+	e.Group, e.Node, e.Device = o.group, o.node, o.device
+	return e, nil
+}
+
+// concerns are the owners whose life bears on a metric of o: everybody, its node, its device.
+func concerns(o owner) []owner {
+	out := []owner{{}, {o.group, o.node, ""}}
+	if o.device != "" {
+		out = append(out, o)
+	}
+	return out
+}
+
+// turn is what an event does to a metric: it ends its truth, begins it, or neither.
+type turn int
+
+const (
+	turnNone turn = iota
+	turnDeath
+	turnBirth
+)
+
+// turnOf: a node's death is its devices' too; a device lives again with its own birth only.
+func turnOf(o owner, k journal.EventKind) turn {
+	switch {
+	case k == journal.NodeDeath || k == journal.DeviceDeath:
+		return turnDeath
+	case k == journal.NodeBirth && o.device == "", k == journal.DeviceBirth:
+		return turnBirth
+	}
+	return turnNone
+}
+
+// gaps returns the stretches of from <= t < to without truth for a metric of o, oldest first. To 0: it lasts.
+func (s *Store) gaps(ctx context.Context, o owner, from, to journal.Millis) ([]Gap, error) {
+	list, err := s.lifeBetween(ctx, o, max(0, from-lookBack), to)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.lifeBefore(ctx, o, max(0, from-lookBack))
+	if err != nil {
+		return nil, err
+	}
+	if before != nil {
+		list = append(list, *before)
+	}
+	// The order of arrival is the order of life: a birth has the device's clock, a death may have ours.
+	slices.SortFunc(list, func(a, b loggedEvent) int { return cmp.Compare(a.Index, b.Index) })
+	list = slices.CompactFunc(list, func(a, b loggedEvent) bool { return a.Index == b.Index })
+	return clip(deadSpans(o, list), from, to), nil
+}
+
+// deadSpans turns events in order of arrival into gaps.
+func deadSpans(o owner, list []loggedEvent) (out []Gap) {
+	open := -1
+	for _, e := range list {
+		switch t := turnOf(o, e.Kind); {
+		case e.Kind == journal.GapEvent:
+			out = append(out, Gap{From: e.At, To: max(e.Until, e.At), Cause: e.Reason})
+		case t == turnDeath && open < 0:
+			open = len(out)
+			out = append(out, Gap{From: e.At, Cause: cause(e)})
+		case t == turnBirth && open >= 0:
+			end := e.At
+			if end < out[open].From {
+				end = max(e.logged, out[open].From) // clocks differ: the birth's arrival
+			}
+			out[open].To = end
+			if end == out[open].From {
+				out = slices.Delete(out, open, open+1)
+			}
+			open = -1
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Gap) int { return cmp.Compare(a.From, b.From) })
+	return out
+}
+
+func cause(e loggedEvent) string {
+	what := "node death"
+	if e.Kind == journal.DeviceDeath {
+		what = "device death"
+	}
+	if e.Reason == "" {
+		return what
+	}
+	return what + ": " + e.Reason
+}
+
+// clip keeps the gaps that touch the range. They keep their own bounds: a reader sees since when it lasts.
+func clip(list []Gap, from, to journal.Millis) []Gap {
+	return slices.DeleteFunc(list, func(g Gap) bool { return g.From >= to || g.To != 0 && (g.To <= from || g.To == g.From) })
+}
+
+// lifeBetween collects the events with from <= At < to, of memory and of the files.
+func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Millis) ([]loggedEvent, error) {
+	who := concerns(o)
+	out := s.lifeInMemory(who, from, to)
+	for _, day := range s.days.existing(dayOf(from), dayOf(max(from, to-1))) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := s.days.get(day).view(func(tx *bolt.Tx) error {
+			c := tx.Bucket(bucketLife).Cursor()
+			for _, w := range who {
+				prefix := lifePrefix(w)
+				for k, v := c.Seek(appendAt(prefix, from)); ofOwner(k, prefix); k, v = c.Next() {
+					if e, err := readLife(w, k, v); err == nil && e.At < to {
+						out = append(out, e)
+					} else if err == nil {
+						break
+					}
+				}
+			}
+			return nil
+		})
+		if err := s.survive(err); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func appendAt(prefix []byte, at journal.Millis) []byte {
+	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), uint64(at))
+}
+
+func ofOwner(k, prefix []byte) bool { return len(k) == len(prefix)+16 && bytes.HasPrefix(k, prefix) }
+
+func (s *Store) lifeInMemory(who []owner, from, to journal.Millis) (out []loggedEvent) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range [...]*head{s.flushing, s.head} {
+		if h == nil {
+			continue
+		}
+		for _, e := range h.events {
+			if isLife(e.Kind) && e.At >= from && e.At < to && slices.Contains(who, owner{e.Group, e.Node, e.Device}) {
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
+
+// lifeBefore finds the last birth or death before a time. It looks at memory, then at the days backwards.
+func (s *Store) lifeBefore(ctx context.Context, o owner, at journal.Millis) (*loggedEvent, error) {
+	who := concerns(o)
+	var last *loggedEvent
+	take := func(e loggedEvent) {
+		if turnOf(o, e.Kind) != turnNone && (last == nil || e.Index > last.Index) {
+			last = &e
+		}
+	}
+	for _, e := range s.lifeInMemory(who, 0, at) {
+		take(e)
+	}
+	list := s.days.existing(0, dayOf(at))
+	for i := len(list) - 1; i >= 0 && last == nil; i-- {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := s.days.get(list[i]).view(func(tx *bolt.Tx) error {
+			c := tx.Bucket(bucketLife).Cursor()
+			for _, w := range who {
+				lastTurn(c, o, w, at, take)
+			}
+			return nil
+		})
+		if err := s.survive(err); err != nil {
+			return nil, err
+		}
+	}
+	return last, nil
+}
+
+// lastTurn walks one owner's rows backwards from a time to the first that is a birth or a death for o.
+func lastTurn(c *bolt.Cursor, o, w owner, at journal.Millis, take func(loggedEvent)) {
+	prefix := lifePrefix(w)
+	k, v := lastBelow(c, appendAt(prefix, at))
+	for ; ofOwner(k, prefix); k, v = c.Prev() {
+		if e, err := readLife(w, k, v); err == nil && turnOf(o, e.Kind) != turnNone {
+			take(e)
+			return
+		}
+	}
+}
+
+// edges are the beginnings and ends of gaps, ascending: nothing is carried over one.
+func edges(gaps []Gap) (out []journal.Millis) {
+	for _, g := range gaps {
+		out = append(out, g.From)
+		if g.To != 0 {
+			out = append(out, g.To)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// nextEdge is the first edge after t.
+func nextEdge(edges []journal.Millis, t journal.Millis) journal.Millis {
+	if i, _ := slices.BinarySearch(edges, t+1); i < len(edges) {
+		return edges[i]
+	}
+	return math.MaxInt64
+}
+
+// lastBelow moves the cursor to the last row whose key is below key.
+func lastBelow(c *bolt.Cursor, key []byte) (k, v []byte) {
+	if k, _ := c.Seek(key); k == nil {
+		return c.Last()
+	}
+	return c.Prev()
+}

@@ -1,0 +1,218 @@
+package historian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"edge/historian/journal"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Store is the historian. All methods may be called from any goroutine.
+type Store struct {
+	// Set by Open, never changed.
+	dir     string
+	o       Options
+	window  journal.Millis
+	journal *journal.Journal
+	owner   *journal.Owner
+	catalog *catalog
+	days    *days
+	file    *catalogFile
+	owed    func() journal.Index // set before Run
+
+	kick    chan struct{}     // a flush is wanted; holds one
+	asks    chan chan<- error // a flush is wanted, and its end
+	room    chan struct{}     // the head has room again; holds one
+	running atomic.Bool
+
+	// What the files had when the store was opened; replay needs it. Set by Open, never changed.
+	catalogAt position
+	opened    map[int64]position
+	replayed  journal.Index // no record above it can be in a file
+
+	// Owned by Open, then by followLoop, then by Close.
+	reader *journal.Reader
+
+	// Owned by Open, then by flushLoop, then by Close.
+	pos     position       // of catalog.db
+	failing bool           // the last flush failed, and an event tells of it
+	pending *flight        // what the last flush could not write; also in flushing
+	dropped map[int64]bool // days that retention removed
+
+	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
+	// Guarded by mu.
+	head     *head
+	flushing *head // given to the flush under way; nil between flushes
+	applied  journal.Index
+	latest   map[journal.SeriesID]journal.Sample // the newest live one of each series, since Open
+	reported map[string]bool                     // files whose damage an event tells of
+	closed   bool
+
+	duplicates, late, refused, unknown atomic.Uint64
+	bytes                              atomic.Int64
+}
+
+// Open opens or creates the store in dir and registers it as the journal's owner "historian" (call it before j.Run). It
+// reads the catalog and the journal above its checkpoint, so that it serves what was committed. Damaged files are moved
+// to Options.Quarantine; it fails only when the folder cannot be used, or with a *VersionError.
+func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
+	o = o.defaults()
+	if o.Quarantine == "" {
+		o.Quarantine = filepath.Join(dir, "quarantine")
+	}
+	part := filepath.Join(dir, "part")
+	for _, d := range [...]string{dir, part, filepath.Join(dir, "trend")} {
+		if err := os.MkdirAll(d, 0o750); err != nil {
+			return nil, fmt.Errorf("open historian: %w", err)
+		}
+	}
+	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
+		days: newDays(part, o.DayBytes), kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
+		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool),
+		latest: make(map[journal.SeriesID]journal.Sample)}
+	s.head = newHead(s.window)
+	from, err := s.openFiles()
+	if err == nil {
+		s.owner = j.Owner("historian")
+		s.owner.Checkpoint(s.pos.checkpoint)
+		s.owner.OnRequest(s.wantFlush)
+		err = s.replay(from)
+	}
+	if err != nil {
+		s.closeFiles()
+		return nil, err
+	}
+	s.bytes.Store(diskBytes(dir))
+	return s, nil
+}
+
+// openFiles reads the catalog and what each day says of itself, and returns where the journal is to be read from.
+func (s *Store) openFiles() (from journal.Index, err error) {
+	lost, err := s.openCatalog()
+	if err != nil {
+		return 0, err
+	}
+	s.catalogAt, s.replayed, s.applied = s.pos, s.pos.applied, s.pos.checkpoint
+	list, err := s.days.scan()
+	if err != nil {
+		return 0, fmt.Errorf("open historian: %w", err)
+	}
+	for _, day := range list {
+		damaged, err := s.openDay(day, lost)
+		if err != nil {
+			return 0, err
+		}
+		lost = lost || damaged
+	}
+	if lost {
+		return 0, nil // all that the log still has; what the files hold is not taken twice
+	}
+	return s.pos.checkpoint + 1, nil
+}
+
+// openDay reads the day's own account. A damaged file is moved aside, and the day begins anew.
+func (s *Store) openDay(day int64, readSeries bool) (damaged bool, err error) {
+	d := s.days.get(day)
+	pos, t, err := d.readMeta()
+	if err == nil && readSeries {
+		err = s.seriesOf(d)
+	}
+	var newer *VersionError
+	if errors.As(err, &newer) {
+		return false, err
+	}
+	if err != nil {
+		d.close()
+		return true, s.setAside(d, err)
+	}
+	s.days.setInfo(d, pos, t)
+	s.opened[day] = pos
+	s.replayed = max(s.replayed, pos.applied)
+	return false, nil
+}
+
+// setAside moves a day file to the quarantine; the gap it leaves is an event.
+func (s *Store) setAside(d *dayFile, cause error) error {
+	to, err := moveAside(d.path, s.o.Quarantine, s.o.Clock())
+	if err != nil {
+		return fmt.Errorf("open historian: move damaged %s aside: %w", d.path, err)
+	}
+	s.o.Log.Error("day file is damaged, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
+	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s", cause, to)})
+	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(d.day), Until: dayStart(d.day + 1), Reason: "the day's file was damaged"})
+	return nil
+}
+
+// event puts an event of our own into the journal, from where it comes back like any other.
+func (s *Store) event(e journal.Event) {
+	if e.At == 0 {
+		e.At = millis(s.o.Clock())
+	}
+	e.BdSeq = -1
+	if _, err := s.journal.Append(time.Second, journal.Record{Kind: journal.KindEvent, Event: &e}); err != nil {
+		s.o.Log.Warn("event lost", "part", "historian", "reason", e.Reason, "err", err)
+	}
+}
+
+// Run follows the journal until ctx ends: durable records to the head, windows to files, retention.
+// It returns an error only when the journal can no longer be read.
+func (s *Store) Run(ctx context.Context) error {
+	s.running.Store(true)
+	defer s.running.Store(false)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.followLoop(ctx) })
+	g.Go(func() error { return s.flushLoop(ctx) })
+	return g.Wait()
+}
+
+// Close takes what the journal made durable since Run ended, writes the head to its files and closes them. Call it after
+// Run returned and before the journal is closed. What a failed flush leaves is in the journal, and replayed by Open.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	was := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if was {
+		return nil
+	}
+	err := s.catchUp()
+	err = errors.Join(err, s.flush(flushAll))
+	return errors.Join(err, s.closeFiles())
+}
+
+func (s *Store) closeFiles() error {
+	s.days.closeAll()
+	if s.file != nil {
+		return s.file.close()
+	}
+	return nil
+}
+
+// SetOwed sets the function that tells the lowest index that an uplink still owes (0: nothing is owed). Retention by age
+// spares days that hold samples at or above it; retention by bytes takes them last, with a GapEvent. Set it before Run.
+func (s *Store) SetOwed(f func() journal.Index) { s.owed = f }
+
+// Stats returns the present counters and sizes.
+func (s *Store) Stats() Stats {
+	s.mu.RLock()
+	inHead := s.head.count
+	if s.flushing != nil {
+		inHead += s.flushing.count
+	}
+	s.mu.RUnlock()
+	rest := s.days.samples()
+	st := Stats{Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
+		Duplicates: s.duplicates.Load(), Late: s.late.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load()}
+	if rest > 0 {
+		st.BytesPerSample = float64(st.Bytes) / float64(rest)
+	}
+	return st
+}

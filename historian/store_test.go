@@ -1,0 +1,244 @@
+package historian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("HISTORIAN_CHILD"); dir != "" {
+		childMain(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// noon is the time at which most tests begin.
+var noon = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+
+func ms(t time.Time) journal.Millis { return millis(t) }
+
+// clock is set by the test.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
+// rig is a store over a real journal. The test is its follower and flusher: catchUp and flush are called by hand, so that
+// every step is in the test's order.
+type rig struct {
+	t      rapid.TB
+	dir    string
+	clock  *clock
+	o      Options
+	jopt   journal.Options
+	j      *journal.Journal
+	s      *Store
+	stop   func()
+	schema map[journal.SeriesKey]bool
+}
+
+func newRig(t testing.TB, o Options) *rig {
+	t.Helper()
+	return newRigIn(t, t.TempDir(), o)
+}
+
+func newRigIn(t rapid.TB, dir string, o Options) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, clock: &clock{now: noon}, o: o, schema: make(map[journal.SeriesKey]bool)}
+	r.o.Clock = r.clock.Now
+	r.jopt = journal.Options{SegmentBytes: 1 << 20, Spares: -1, Clock: r.clock.Now}
+	r.open()
+	return r
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	var err error
+	if r.j, err = journal.Open(filepath.Join(r.dir, "journal"), r.jopt); err != nil {
+		r.t.Fatal(err)
+	}
+	if r.s, err = Open(filepath.Join(r.dir, "history"), r.j, r.o); err != nil {
+		_ = r.j.Close()
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.j.Run(ctx) }()
+	r.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			r.t.Errorf("journal: %v", err)
+		}
+		if err := r.j.Close(); err != nil {
+			r.t.Errorf("close journal: %v", err)
+		}
+	}
+}
+
+// close stops everything in order and checks every file.
+func (r *rig) close() {
+	r.t.Helper()
+	if err := r.s.Close(); err != nil {
+		r.t.Errorf("close: %v", err)
+	}
+	r.stop()
+	r.check()
+}
+
+// crash stops without writing the head.
+func (r *rig) crash() {
+	r.t.Helper()
+	if err := r.s.closeFiles(); err != nil {
+		r.t.Error(err)
+	}
+	r.stop()
+	r.check()
+}
+
+// check runs bbolt's own check on every file and decodes every block.
+func (r *rig) check() {
+	r.t.Helper()
+	checkFiles(r.t, filepath.Join(r.dir, "history"))
+}
+
+func checkFiles(t rapid.TB, dir string) {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "*.db"))
+	parts, _ := filepath.Glob(filepath.Join(dir, "part", "*.db"))
+	if len(files) == 0 {
+		t.Errorf("no files in %s", dir)
+	}
+	for _, path := range append(files, parts...) {
+		db, err := bolt.Open(path, 0o640, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		err = db.View(func(tx *bolt.Tx) error {
+			for err := range tx.Check() {
+				t.Errorf("%s: %v", path, err)
+			}
+			return errors.Join(checkBlocks(tx.Bucket(bucketBlock)), checkBlocks(tx.Bucket(bucketLate)))
+		})
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func checkBlocks(b *bolt.Bucket) error {
+	if b == nil {
+		return nil
+	}
+	return b.ForEach(func(k, v []byte) error {
+		block, err := chunk.Parse(v)
+		if err == nil {
+			_, err = block.All(nil)
+		}
+		return err
+	})
+}
+
+// key names metric n of device "d" of node "n".
+func key(n int) journal.SeriesKey {
+	return journal.SeriesKey{Group: "g", Node: "n", Device: "d", Metric: fmt.Sprint("m", n), Type: 10}
+}
+
+func double(f float64) journal.Value { return journal.Value{Type: 10, Num: math.Float64bits(f)} }
+
+// add appends samples of one series, each in a record of its own, behind its schema if it is fresh.
+func (r *rig) add(k journal.SeriesKey, samples ...journal.Sample) {
+	r.t.Helper()
+	id, fresh := r.s.Resolve(k)
+	if id == 0 {
+		r.t.Fatalf("no id for %v", k)
+	}
+	if fresh {
+		r.append(journal.Record{Kind: journal.KindSchema, Schema: &journal.Schema{Series: id, Key: k}})
+	}
+	for _, v := range samples {
+		v.Series, v.Value.Type = id, k.Type
+		r.append(journal.Record{Kind: journal.KindSamples, Samples: []journal.Sample{v}})
+	}
+}
+
+func (r *rig) append(rec journal.Record) {
+	r.t.Helper()
+	if _, err := r.j.Append(time.Hour, rec); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) addEvent(e journal.Event) {
+	r.t.Helper()
+	e.BdSeq = -1
+	r.append(journal.Record{Kind: journal.KindEvent, Event: &e})
+}
+
+// follow makes what was appended durable and lets the store read it.
+func (r *rig) follow() {
+	r.t.Helper()
+	if err := r.j.Flush(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.s.catchUp(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) flush(windows bool) {
+	r.t.Helper()
+	if err := r.s.flush(windows); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// at is a good sample of a double.
+func at(t time.Time, f float64) journal.Sample {
+	return journal.Sample{At: ms(t), Received: ms(t) + 5, Value: double(f), Quality: journal.Good}
+}
+
+func (r *rig) read(k journal.SeriesKey, from, to time.Time) Samples {
+	r.t.Helper()
+	out, err := r.s.Read(context.Background(), Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric,
+		From: ms(from), To: ms(to), Limit: maxLimit})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+func values(list []journal.Sample) (out []float64) {
+	for _, v := range list {
+		f, _ := v.Value.Float64()
+		out = append(out, f)
+	}
+	return out
+}

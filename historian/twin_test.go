@@ -1,0 +1,216 @@
+package historian
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	"pgregory.net/rapid"
+)
+
+// twin is what the store was sent, in order of arrival.
+type twin struct {
+	list []twinSample
+}
+
+type twinSample struct {
+	metric int
+	again  bool // a repetition of the sample that counts at its time
+	journal.Sample
+}
+
+func (w *twin) add(metric int, v journal.Sample) {
+	again := false
+	for i := len(w.list) - 1; i >= 0; i-- {
+		if o := &w.list[i]; o.metric == metric && o.At == v.At {
+			again = o.Quality == v.Quality && chunk.EqualValue(o.Value, v.Value)
+			break
+		}
+	}
+	w.list = append(w.list, twinSample{metric, again, v})
+}
+
+// read is the answer to a range.
+func (w *twin) read(metric int, from, to journal.Millis) (out []journal.Sample) {
+	byTime := make(map[journal.Millis]journal.Sample)
+	for _, v := range w.list {
+		if v.metric == metric && v.At >= from && v.At < to {
+			byTime[v.At] = v.Sample
+		}
+	}
+	for _, v := range byTime {
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b journal.Sample) int { return cmp.Compare(a.At, b.At) })
+	return out
+}
+
+// twinMachine drives the store and its twin with the same random steps.
+type twinMachine struct {
+	*rig
+	twin
+	metrics int
+	kinds   []journal.DataType
+	sent    []twinSample // to be sent again
+	waiting []twinSample // appended, not yet read by the store
+}
+
+func (m *twinMachine) key(n int) journal.SeriesKey {
+	k := key(n % (m.metrics - 1))
+	k.Type = m.kinds[n] // the last metric is a type epoch of the first
+	return k
+}
+
+func (m *twinMachine) send(metric int, v journal.Sample) {
+	v.Value.Type = m.kinds[metric]
+	m.rig.add(m.key(metric), v)
+	m.waiting = append(m.waiting, twinSample{metric: metric, Sample: v})
+}
+
+func (m *twinMachine) actions() map[string]func(*rapid.T) {
+	value := func(t *rapid.T, metric int) journal.Value {
+		v := journal.Value{Type: m.kinds[metric], Num: rapid.Uint64Range(0, 4).Draw(t, "value")}
+		if v.Type == 12 {
+			v.Num, v.Bytes = 0, []byte(rapid.StringN(0, 3, 9).Draw(t, "text"))
+		}
+		return v
+	}
+	draw := func(t *rapid.T, at time.Time, spread int) {
+		for range rapid.IntRange(1, 12).Draw(t, "n") {
+			metric := rapid.IntRange(0, m.metrics-1).Draw(t, "metric")
+			when := ms(at) + journal.Millis(rapid.IntRange(-spread, spread).Draw(t, "ms"))
+			m.send(metric, journal.Sample{At: when, Received: ms(m.clock.Now()), Value: value(t, metric),
+				Quality: rapid.SampledFrom([]journal.Quality{journal.Good, journal.Bad}).Draw(t, "q"), Historical: spread > 5000})
+		}
+	}
+	return map[string]func(*rapid.T){
+		"live":     func(t *rapid.T) { draw(t, m.clock.Now(), 3000) },
+		"late":     func(t *rapid.T) { draw(t, m.clock.Now().Add(-20*time.Minute), 1_200_000) },
+		"old days": func(t *rapid.T) { draw(t, m.clock.Now().Add(-30*time.Hour), 86_400_000) },
+		"again": func(t *rapid.T) {
+			if len(m.sent) > 0 {
+				v := rapid.SampledFrom(m.sent).Draw(t, "which")
+				m.send(v.metric, v.Sample)
+			}
+		},
+		"in order": func(t *rapid.T) { // a backlog that fills a window
+			metric := rapid.IntRange(0, m.metrics-1).Draw(t, "metric")
+			start := m.clock.Now().Add(-time.Duration(rapid.IntRange(1, 40).Draw(t, "hours")) * time.Hour)
+			for i := range 100 {
+				m.send(metric, journal.Sample{At: ms(start.Add(time.Duration(i) * time.Second)), Value: value(t, metric), Quality: journal.Good,
+					Historical: true})
+			}
+		},
+		"time": func(t *rapid.T) {
+			m.clock.Set(m.clock.Now().Add(time.Duration(rapid.IntRange(1, 900).Draw(t, "s")) * time.Second))
+		},
+		"flush":  func(t *rapid.T) { m.sync(); m.flush(flushAll) },
+		"window": func(t *rapid.T) { m.sync(); m.flush(flushWindows) },
+		"reopen": func(t *rapid.T) { m.sync(); m.rig.close(); m.rig.open() },
+		"crash":  func(t *rapid.T) { m.sync(); m.rig.crash(); m.rig.open() },
+		"":       m.check,
+	}
+}
+
+// sync lets the store read what was sent, and then the twin.
+func (m *twinMachine) sync() {
+	m.follow()
+	for _, v := range m.waiting {
+		m.twin.add(v.metric, v.Sample)
+		m.sent = append(m.sent, v)
+	}
+	m.waiting = nil
+}
+
+func (m *twinMachine) check(t *rapid.T) {
+	m.sync()
+	now := ms(m.clock.Now())
+	from := now - journal.Millis(rapid.IntRange(0, 200_000_000).Draw(t, "from"))
+	to := from + journal.Millis(rapid.IntRange(1, 250_000_000).Draw(t, "to"))
+	for metric := range m.metrics - 1 {
+		want := m.twin.read(metric, from, to)
+		if metric == 0 {
+			want = m.twin.both(from, to, m.metrics-1)
+		}
+		k := m.key(metric)
+		got, err := m.s.Read(context.Background(), Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric, From: from, To: to})
+		if err != nil && len(want) > 0 {
+			t.Fatal(err)
+		}
+		if len(got.Samples) != len(want) {
+			t.Fatalf("metric %d: %d samples, want %d", metric, len(got.Samples), len(want))
+		}
+		for i, v := range got.Samples {
+			if v.At != want[i].At || v.Quality != want[i].Quality || !chunk.EqualValue(v.Value, want[i].Value) {
+				t.Fatalf("metric %d: sample %d is %+v, want %+v", metric, i, v, want[i])
+			}
+		}
+	}
+}
+
+// both is read for two type epochs of one metric: the last to arrive counts, of whatever type.
+func (w *twin) both(from, to journal.Millis, other int) []journal.Sample {
+	joined := twin{}
+	for _, v := range w.list {
+		if v.metric == other {
+			v.metric = 0
+		}
+		joined.list = append(joined.list, v)
+	}
+	return joined.read(0, from, to)
+}
+
+func TestStoreAgainstASortedSlice(t *testing.T) {
+	parent := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp(parent, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRigIn(t, dir, Options{HeadBytes: 1 << 20})
+		m := &twinMachine{rig: r, metrics: 4, kinds: []journal.DataType{4, 11, 12, 3}}
+		defer m.rig.close()
+		t.Repeat(m.actions())
+		m.checkBacklog(t)
+	})
+}
+
+// checkBacklog reads everything in index order in small steps: what was sent, in order of arrival, each at most once.
+func (m *twinMachine) checkBacklog(t *rapid.T) {
+	m.sync()
+	var got []journal.Sample
+	end := m.j.Durable() + 1
+	for from := journal.Index(1); from < end; {
+		list, next, err := m.s.Backlog(context.Background(), "g", "n", from, end, rapid.IntRange(1, 50).Draw(t, "limit"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next <= from {
+			t.Fatalf("Backlog from %d goes on at %d", from, next)
+		}
+		got, from = append(got, list...), next
+	}
+	n := 0
+	for i, v := range got {
+		if i > 0 && v.Index <= got[i-1].Index {
+			t.Fatalf("index %d after %d", v.Index, got[i-1].Index)
+		}
+	}
+	for _, w := range m.twin.list {
+		switch {
+		case n < len(got) && w.At == got[n].At && w.Quality == got[n].Quality && chunk.EqualValue(w.Value, got[n].Value):
+			n++
+		case !w.again: // a repetition may be left out
+			t.Fatalf("Backlog sample %d of %d should be %+v", n, len(got), w)
+		}
+	}
+	if n != len(got) {
+		t.Fatalf("Backlog gave %d samples more than were sent", len(got)-n)
+	}
+}

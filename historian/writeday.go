@@ -1,0 +1,228 @@
+package historian
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// lateRows is how few samples of a group, come after their window was written, are put with others that came late:
+// a block of their own would cost more than they do.
+const lateRows = 64
+
+// dayWriter writes one flush into one day file, in one transaction.
+type dayWriter struct {
+	s                   *Store
+	job                 *dayJob
+	series, block, late *bolt.Bucket
+	flush               uint64 // this flush's number in the file
+	units               []uint32
+	totals              totals
+	duplicates, lateN   uint64
+}
+
+func (s *Store) writeDay(d *dayFile, job *dayJob, pos position) error {
+	_, before := s.days.info(job.day)
+	var w *dayWriter
+	err := d.update(func(tx *bolt.Tx) error {
+		w = &dayWriter{s: s, job: job, totals: before, series: tx.Bucket(bucketSeries), block: tx.Bucket(bucketBlock),
+			late: tx.Bucket(bucketLate)}
+		w.block.FillPercent, w.late.FillPercent = 1, 1 // keys come in ascending order
+		var err error
+		if w.flush, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
+			return err
+		}
+		if err := w.cells(); err != nil {
+			return err
+		}
+		if err := w.events(tx); err != nil {
+			return err
+		}
+		return w.account(tx, pos)
+	})
+	if err != nil {
+		return err
+	}
+	s.days.setInfo(d, pos, w.totals)
+	s.duplicates.Add(w.duplicates)
+	s.late.Add(w.lateN)
+	return nil
+}
+
+// cells writes the samples, window by window.
+func (w *dayWriter) cells() error {
+	var window journal.Millis = -1
+	var unit uint32
+	var again, room bool
+	for _, k := range w.job.cells {
+		if k.window != window {
+			window = k.window
+			unit, again, room = w.freeUnit(window)
+		}
+		if err := w.cell(k, unit, again, room); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freeUnit finds the unit for a window's blocks of this flush: the window's start, or when it was written before (again)
+// the one behind the last. room is false when all units of the window are taken.
+func (w *dayWriter) freeUnit(window journal.Millis) (unit uint32, again, room bool) {
+	start, end := unitOf(window), unitOf(window+w.s.window)
+	k, _ := lastBelow(w.block.Cursor(), blockKey(end, 0))
+	if k == nil || binary.BigEndian.Uint32(k) < start {
+		return start, false, true
+	}
+	last := binary.BigEndian.Uint32(k)
+	return last + 1, true, last+1 < end
+}
+
+// cell writes one group's samples of one window.
+func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
+	samples, err := w.samples(k, again)
+	if err != nil || len(samples) == 0 {
+		return err
+	}
+	end := unitOf(k.window + w.s.window)
+	late := again && (len(samples) < lateRows || !room)
+	for part := 0; len(samples) > 0; part++ {
+		n := min(len(samples), chunk.MaxSamples)
+		data, err := chunk.Encode(samples[:n])
+		if err != nil {
+			return fmt.Errorf("group %d at %d: %w", k.group, k.window, err)
+		}
+		if at := unit + uint32(part); !late && at < end {
+			w.noteUnit(at)
+			err = w.block.Put(blockKey(at, k.group), data)
+		} else {
+			w.lateN += uint64(n)
+			w.totals.lateSamples += uint64(n)
+			err = w.putLate(k.group, data)
+		}
+		if err != nil {
+			return err
+		}
+		w.totals.samples += uint64(n)
+		w.totals.blockBytes += uint64(len(data))
+		w.totals.addIndex(samples[0].Index, samples[n-1].Index)
+		samples = samples[n:]
+	}
+	return nil
+}
+
+func (w *dayWriter) noteUnit(unit uint32) {
+	if n := len(w.units); n == 0 || w.units[n-1] != unit {
+		w.units = append(w.units, unit)
+	}
+}
+
+// putLate appends a late block under this flush's number. One group may have several: late windows, one after the other.
+func (w *dayWriter) putLate(group uint32, data []byte) error {
+	for part := uint16(0); ; part++ {
+		k := binary.BigEndian.AppendUint16(lateKey(w.flush, group), part)
+		if w.late.Get(k) == nil {
+			return w.late.Put(k, data)
+		}
+	}
+}
+
+// samples turns a cell into samples, without repetitions of what the file has.
+func (w *dayWriter) samples(k cellKey, again bool) ([]journal.Sample, error) {
+	c := w.job.head.cells[k]
+	have, err := w.have(k, again)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]journal.Sample, 0, len(c.rows))
+	for i := range c.rows {
+		r := &c.rows[i]
+		e := w.s.catalog.get(r.series)
+		if err := w.noteSeries(e); err != nil {
+			return nil, err
+		}
+		v := c.value(r, e.key.Type)
+		if have != nil {
+			at := stamp{r.series, r.at}
+			if old, ok := have[at]; ok && old.Quality == r.quality && chunk.EqualValue(old.Value, v) {
+				w.duplicates++
+				continue
+			}
+			have[at] = journal.Sample{Value: v, Quality: r.quality}
+		}
+		out = append(out, journal.Sample{Index: r.index, Series: r.series, At: r.at, Received: r.received, Value: v, Quality: r.quality,
+			Historical: r.flags&rowHistorical != 0, Birth: r.flags&rowBirth != 0})
+	}
+	return out, nil
+}
+
+// stamp is the identity of a sample.
+type stamp struct {
+	series journal.SeriesID
+	at     journal.Millis
+}
+
+// have reads what the file holds of a group in a window that was written before, by stamp: of several the last to arrive.
+func (w *dayWriter) have(k cellKey, again bool) (map[stamp]journal.Sample, error) {
+	if !again {
+		return nil, nil
+	}
+	have := make(map[stamp]journal.Sample)
+	err := eachBlock(w.block, w.late, k.group, k.window, k.window+w.s.window, func(b *chunk.Block) error {
+		list, err := b.All(nil)
+		for _, v := range list {
+			at := stamp{v.Series, v.At}
+			if old, ok := have[at]; !ok || old.Index < v.Index {
+				have[at] = v
+			}
+		}
+		return err
+	}, func([]byte, error) {}) // a damaged block has no say in what is a repetition
+	return have, err
+}
+
+// noteSeries puts the series' row into the day file, once.
+func (w *dayWriter) noteSeries(e *series) error {
+	if known(w.series, e) {
+		return nil
+	}
+	return w.series.Put(big4(uint32(e.id)), appendSeries(nil, e))
+}
+
+// account says what this flush wrote, and how far the file is now.
+func (w *dayWriter) account(tx *bolt.Tx, pos position) error {
+	row := binary.AppendUvarint(nil, uint64(pos.checkpoint))
+	row = binary.AppendUvarint(row, uint64(pos.applied))
+	for _, u := range w.units {
+		row = binary.AppendUvarint(row, uint64(u))
+	}
+	meta := tx.Bucket(bucketMeta)
+	if err := tx.Bucket(bucketFlush).Put(big8(w.flush), row); err != nil {
+		return err
+	}
+	if err := meta.Put(metaTotals, w.totals.bytes()); err != nil {
+		return err
+	}
+	return meta.Put(metaPosition, pos.bytes())
+}
+
+func (w *dayWriter) events(tx *bolt.Tx) error {
+	events, life := tx.Bucket(bucketEvent), tx.Bucket(bucketLife)
+	events.FillPercent = 1
+	for _, e := range w.job.events {
+		if err := events.Put(big8(uint64(e.Index)), appendEvent(nil, e.Event)); err != nil {
+			return err
+		}
+		w.totals.addEvent(e.Index)
+	}
+	for _, e := range w.job.life {
+		if err := life.Put(lifeKey(e), appendLife(e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

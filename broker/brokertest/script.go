@@ -30,16 +30,21 @@ type Broker struct {
 // gives has "3.1.1:" or "5.0:" in front. Lines beginning with # are comments; "only 5.0" (or 3.1.1) as a line by itself leaves the other version
 // out. The commands are those of the table in command.go. With -rewrite the answers are written into the file.
 func Run(t *testing.T, pattern string, start func(t *testing.T) Broker) {
+	RunIn(t, pattern, func(t *testing.T, run func(t *testing.T)) { run(t) }, start)
+}
+
+// RunIn is Run with each run of a script, its broker included, inside a bubble: synctest.Test makes one.
+func RunIn(t *testing.T, pattern string, bubble func(*testing.T, func(*testing.T)), start func(t *testing.T) Broker) {
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no script matches %s: %v", pattern, err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runFile(t, file, start) })
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runFile(t, file, bubble, start) })
 	}
 }
 
-func runFile(t *testing.T, file string, start func(t *testing.T) Broker) {
+func runFile(t *testing.T, file string, bubble func(*testing.T, func(*testing.T)), start func(t *testing.T) Broker) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +52,9 @@ func runFile(t *testing.T, file string, start func(t *testing.T) Broker) {
 	lines := parseScript(string(text))
 	for _, v := range []packets.Version{packets.V4, packets.V5} {
 		if onlyVersion(lines, v) {
-			t.Run(versionName(v), func(t *testing.T) { runLines(t, file, lines, v, start(t)) })
+			t.Run(versionName(v), func(t *testing.T) {
+				bubble(t, func(t *testing.T) { runLines(t, file, lines, v, start(t)) })
+			})
 		}
 	}
 	if t.Failed() {

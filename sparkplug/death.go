@@ -72,8 +72,8 @@ func (s *step) down(n *node, state State, reason string) {
 // deviceDown makes a device's metrics stale as of at. One that is down already keeps its time and reason.
 func (s *step) deviceDown(d *device, state State, at time.Time, reason string) {
 	if d.state != StateOnline {
-		if d.state == StateUnknown {
-			d.state = state
+		if d.state == StateUnknown && state != StateUnknown {
+			d.state, d.since, d.reason = state, at, reason
 		}
 		return
 	}

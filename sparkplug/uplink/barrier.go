@@ -20,6 +20,10 @@ type group struct {
 	reached journal.Millis // arrival of the last sample in it, of the oldest lane that is sending
 }
 
+// barrierSamples is after how many samples a PINGREQ is sent even if they are few messages: it bounds what a loss may
+// duplicate, in samples.
+const barrierSamples = 1000
+
 // A barrier is the proof of delivery for QoS 0: the PINGRESP on the same connection says that the server has read every
 // byte before the PINGREQ. One group at most waits for it while the next one fills, so that what a loss may duplicate
 // is bounded by two groups.
@@ -55,11 +59,14 @@ func (b *barrier) pinged(now time.Time) {
 
 // due tells whether a PINGREQ is due: the group is full or old enough, and no other is outstanding.
 func (b *barrier) due(now time.Time, most int, every time.Duration) bool {
-	return len(b.waiting) == 0 && b.open.msgs > 0 && (b.open.msgs >= most || now.Sub(b.open.at) >= every)
+	return len(b.waiting) == 0 && b.open.msgs > 0 &&
+		(b.open.msgs >= most || b.open.samples >= barrierSamples || now.Sub(b.open.at) >= every)
 }
 
 // room tells whether more may be written.
-func (b *barrier) room(most int) bool { return b.open.msgs < most }
+func (b *barrier) room(most int) bool {
+	return b.open.msgs < most && (b.open.samples < barrierSamples || len(b.waiting) == 0)
+}
 
 // taken returns the groups that pongs PINGRESPs confirm.
 func (b *barrier) taken(pongs uint64) []group {

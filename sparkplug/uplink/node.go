@@ -20,6 +20,8 @@ type node struct {
 
 	// Owned by the proxy goroutine.
 	history historyReader
+	waiting time.Time // since when no server has the primary host; zero: not
+	again   uint64    // written by the last session, and not confirmed
 
 	mu       sync.Mutex // guards the rest
 	model    model

@@ -50,14 +50,18 @@ func (n *node) proxyLoop(ctx context.Context) {
 		}
 		began := time.Now()
 		e, err := n.session(ctx, server, postmortem)
+		if err != nil && ctx.Err() == nil {
+			n.u.failed(server)
+			n.u.lost(n.ref, err.Error(), server)
+		}
+		n.u.duplicate(n.again)
+		n.again = 0
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			if time.Since(began) > n.u.o.BackoffMax {
 				backoff = n.u.o.BackoffMin
 			}
-			n.u.failed(server)
-			n.u.lost(n.ref, err.Error(), server)
 			n.hold(ctx, backoff, Down, err.Error(), "trying again")
 			backoff = min(2*backoff, n.u.o.BackoffMax)
 		case e.kind == endForeign:
@@ -69,6 +73,9 @@ func (n *node) proxyLoop(ctx context.Context) {
 		}
 	}
 }
+
+// startGrace is how long a primary host may take to be found before the wait is an outage.
+const startGrace = 5 * time.Second
 
 // wanted tells whether the node should have a session now, on which server, and sets the reason if not.
 func (n *node) wanted() (server int, postmortem, ok bool) {
@@ -95,11 +102,18 @@ func (n *node) wanted() (server int, postmortem, ok bool) {
 		postmortem = true
 	}
 	server, ok, reason := n.u.pick(now)
-	if !ok {
-		n.set(WaitState, reason)
+	if ok {
+		n.waiting = time.Time{}
+		return server, postmortem, true
+	}
+	n.set(WaitState, reason)
+	if n.waiting.IsZero() {
+		n.waiting = time.Now()
+	}
+	if time.Since(n.waiting) >= startGrace {
 		n.u.lost(n.ref, reason, server)
 	}
-	return server, postmortem, ok
+	return server, postmortem, false
 }
 
 // pause waits until something changed, or d. Meanwhile the queue's bounds are kept.
@@ -126,7 +140,7 @@ func (n *node) hold(ctx context.Context, d time.Duration, state State, reason, t
 		if left <= 0 || n.u.kicks.Load() != kicks {
 			return true
 		}
-		n.set(state, fmt.Sprintf("%s; %s in %d s", reason, then, int(left/time.Second)+1))
+		n.set(state, fmt.Sprintf("%s; %s in %d s", reason, then, int((left+time.Second-1)/time.Second)))
 		n.pause(ctx, min(left, time.Second))
 	}
 }

@@ -88,7 +88,7 @@ func (s *session) end() {
 	n.mu.Lock()
 	n.attached, n.inbox, n.lagging = false, nil, nil
 	n.mu.Unlock()
-	s.u.duplicate(s.barrier.unconfirmed())
+	n.again += s.barrier.unconfirmed()
 }
 
 // births publishes NBIRTH with seq 0 and the DBIRTHs of all devices that are alive, from the values of now.

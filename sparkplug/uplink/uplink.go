@@ -180,7 +180,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 	defer cancel()
 	u.ctx = ctx
 	if _, ok := u.d.State.Get(u.prefix + "fed"); !ok { // new: from now on everything is owed
-		if err := u.d.State.PutSync(ctx, u.prefix+"fed", strconv.AppendUint(nil, u.feeds.Load(), 10)); err != nil {
+		if err := u.d.State.PutSync(ctx, u.prefix+"fed", strconv.AppendUint(nil, u.feeds.Load(), 10)); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
 			return fmt.Errorf("uplink %s: %w", u.o.Name, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ type peerProcess struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	out   chan string
+	kept  []string // read and not yet expected
 }
 
 // startLines starts a program that ends with the test.
@@ -56,23 +58,28 @@ func startLines(t *testing.T, name string, args ...string) *peerProcess {
 	return l
 }
 
-// expect waits for a line that holds want and returns it.
+// expect waits for a line that holds want and returns it. Lines that come before it are kept for a later expect.
 func (l *peerProcess) expect(want string) string {
 	l.t.Helper()
+	for i, line := range l.kept {
+		if strings.Contains(line, want) {
+			l.kept = slices.Delete(l.kept, i, i+1)
+			return line
+		}
+	}
 	late := time.After(15 * time.Second)
-	var seen []string
 	for {
 		select {
 		case line, ok := <-l.out:
 			if !ok {
-				l.t.Fatalf("%v ended without %q; it said %q", l.cmd.Args, want, seen)
+				l.t.Fatalf("%v ended without %q; it said %q", l.cmd.Args, want, l.kept)
 			}
 			if strings.Contains(line, want) {
 				return line
 			}
-			seen = append(seen, line)
+			l.kept = append(l.kept, line)
 		case <-late:
-			l.t.Fatalf("%v: no %q within 15 s; it said %q", l.cmd.Args, want, seen)
+			l.t.Fatalf("%v: no %q within 15 s; it said %q", l.cmd.Args, want, l.kept)
 		}
 	}
 }

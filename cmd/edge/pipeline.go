@@ -99,7 +99,7 @@ func (p *pipeline) joinPlant(cfg *Config, log *slog.Logger) {
 			HostID: cfg.Sparkplug.HostID, ExtraHostIDs: cfg.Sparkplug.ExtraHostIDs,
 			ReorderTimeout: reorderTimeout(cfg), LastState: lastState(p.states["host"]),
 		}),
-		rec: recorder{journal: p.journal, series: p.history},
+		live: nobody{}, rec: recorder{journal: p.journal, series: p.history},
 	}
 	p.plant.seed()
 }

@@ -29,6 +29,13 @@ type live interface {
 	Event(journal.Event)
 }
 
+// nobody is the live side before the page is there: wills of before a crash are published while the parts are joined.
+type nobody struct{}
+
+func (nobody) Changed([]sparkplug.MetricRef)   {}
+func (nobody) NodeChanged([]sparkplug.NodeRef) {}
+func (nobody) Event(journal.Event)             {}
+
 // plant is the tap that feeds the Sparkplug host: every message and session event of the broker is one step of
 // the host, whose records go to the journal, changes to the page, and messages back to the router.
 //

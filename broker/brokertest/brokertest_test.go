@@ -125,32 +125,39 @@ func TestFaultyCutsReading(t *testing.T) {
 }
 
 func TestStore(t *testing.T) {
-	full := errors.New("disk full")
-	var s Store
-	var told []broker.Index
-	s.OnDurable(func(i broker.Index) { told = append(told, i) })
-	change := []session.Change{{Kind: session.Created, ClientID: "c"}}
-	if i, err := s.SaveSession(change); i != 1 || err != nil || s.Durable() != 1 {
-		t.Errorf("SaveSession = %d, %v; durable %d", i, err, s.Durable())
-	}
-	s.Hold()
-	if i, _ := s.SaveRetained(&broker.Message{Topic: "a"}); i != 2 || s.Durable() != 1 {
-		t.Errorf("held: index %d, durable %d", i, s.Durable())
-	}
-	s.Commit()
-	if diff := cmp.Diff([]broker.Index{2}, told); diff != "" || s.Durable() != 2 {
-		t.Errorf("after Commit: durable %d, told %s", s.Durable(), diff)
-	}
-	s.FailAfter(1, full)
-	if _, err := s.SaveSession(change); err != nil {
-		t.Errorf("the record before the failure: %v", err)
-	}
-	if _, err := s.SaveSession(change); !errors.Is(err, full) {
-		t.Errorf("a full store took a record: %v", err)
-	}
-	if n := len(s.Changes()); n != 2 {
-		t.Errorf("%d changes recorded", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("disk full")
+		var s Store
+		var told []broker.Index
+		s.OnDurable(func(i broker.Index) { told = append(told, i) })
+		change := []session.Change{{Kind: session.Created, ClientID: "c"}}
+		if i, err := s.SaveSession(change); i != 1 || err != nil {
+			t.Errorf("SaveSession = %d, %v", i, err)
+		}
+		synctest.Wait()
+		s.Hold()
+		if i, _ := s.SaveRetained(&broker.Message{Topic: "a"}); i != 2 {
+			t.Errorf("SaveRetained = %d", i)
+		}
+		synctest.Wait()
+		if s.Durable() != 1 {
+			t.Errorf("held: durable %d", s.Durable())
+		}
+		s.Commit()
+		if diff := cmp.Diff([]broker.Index{1, 2}, told); diff != "" || s.Durable() != 2 {
+			t.Errorf("after Commit: durable %d, told %s", s.Durable(), diff)
+		}
+		s.FailAfter(1, full)
+		if _, err := s.SaveSession(change); err != nil {
+			t.Errorf("the record before the failure: %v", err)
+		}
+		if _, err := s.SaveSession(change); !errors.Is(err, full) {
+			t.Errorf("a full store took a record: %v", err)
+		}
+		if n := len(s.Changes()); n != 2 {
+			t.Errorf("%d changes recorded", n)
+		}
+	})
 }
 
 func TestScriptLanguage(t *testing.T) {

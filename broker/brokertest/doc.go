@@ -5,7 +5,7 @@
 //	                   └──◄─ answers, compared with the lines of the script or, with -rewrite, written there
 //
 // Only _test.go files import it. Each Client runs one goroutine, its readLoop, which ends when the connection does;
-// Close waits for it, and the test's clean-up calls Close.
+// Close waits for it, and the test's clean-up calls Close. A Store commits in a goroutine that ends by itself.
 //
 // The rule that must not break: nothing here waits without a deadline, and nothing here sleeps. In a testing/synctest
 // bubble the deadlines cost no time.

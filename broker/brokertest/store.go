@@ -8,9 +8,13 @@ import (
 )
 
 // Store stands in for the durable store of sessions and retained messages: it numbers records, fails on demand, and
-// makes them durable when the test says so. The zero value commits each record at once.
+// makes them durable when the test says so. The zero value commits by itself soon after each record, as a journal
+// does: in a goroutine of its own, which ends when it has told the listeners.
 type Store struct {
+	committing sync.Mutex // held by Commit, so that listeners are called by one goroutine at a time; taken before mu
+
 	mu        sync.Mutex // guards what follows
+	scheduled bool       // a commit is on its way
 	last      broker.Index
 	durable   broker.Index
 	held      bool
@@ -40,12 +44,23 @@ func (s *Store) Hold() {
 
 // Commit makes all records so far durable and tells the listeners.
 func (s *Store) Commit() {
+	s.committing.Lock()
+	defer s.committing.Unlock()
 	s.mu.Lock()
+	s.scheduled = false
 	s.durable = s.last
 	upTo, listeners := s.durable, s.listeners
 	s.mu.Unlock()
 	for _, f := range listeners {
 		f(upTo)
+	}
+}
+
+// startCommitLocked has the records so far committed; the saver, who may hold locks that a listener wants, does not wait.
+func (s *Store) startCommitLocked() {
+	if !s.held && !s.scheduled {
+		s.scheduled = true
+		go s.Commit()
 	}
 }
 
@@ -70,9 +85,7 @@ func (s *Store) save(record func()) (broker.Index, error) {
 	}
 	record()
 	s.last++
-	if !s.held {
-		s.durable = s.last
-	}
+	s.startCommitLocked()
 	return s.last, nil
 }
 

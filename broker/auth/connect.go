@@ -117,8 +117,8 @@ func (u *user) ownsClient(clientID string) bool {
 // checkWill asks for the right to publish the will, and from a Sparkplug node for its own NDEATH and no other.
 func (p *Policy) checkWill(id Identity, will topic.Name) error {
 	node, own := false, false
-	for i := range p.rules {
-		if r := &p.rules[i]; r.will != "" && r.concerns(id) {
+	for _, r := range p.rulesOf(id) {
+		if r.will != "" {
 			node, own = true, own || r.will == will
 		}
 	}

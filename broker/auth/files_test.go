@@ -112,8 +112,8 @@ func TestCutOff(t *testing.T) {
 		}
 		for _, user := range []string{"press", "scada", "viewer", "tool", "robert"} {
 			id := Identity{User: user, ClientID: "c"}
-			for i := range p.rules {
-				for _, f := range p.rules[i].subscribe {
+			for _, r := range p.rulesOf(id) {
+				for _, f := range r.subscribe {
 					if filter, ok := f.expand(id); ok && p.MaySubscribe(id, filter) && !whole.MaySubscribe(id, filter) {
 						t.Errorf("%d bytes of acl.yaml allow %s to subscribe to %s", n, user, filter)
 					}
@@ -227,7 +227,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(p.rules) == 0 && (p.MayPublish(Identity{User: "a"}, "x") || p.MaySubscribe(Identity{User: "a"}, "x")) {
+		if len(p.rules)+len(p.others) == 0 && (p.MayPublish(Identity{User: "a"}, "x") || p.MaySubscribe(Identity{User: "a"}, "x")) {
 			t.Error("no rules allow something")
 		}
 		if p.MayPublish(Identity{User: "a"}, "$x") {

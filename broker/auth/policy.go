@@ -13,9 +13,10 @@ type Policy struct {
 	usersFile, aclFile string
 
 	byName map[string]*user
-	byCert map[string]*user // by certificate subject
-	bound  []*user          // those with a client binding
-	rules  []rule           // in the order of the file
+	byCert map[string]*user  // by certificate subject
+	bound  []*user           // those with a client binding
+	rules  map[string][]rule // by user, those for everyone who has logged in included
+	others []rule            // of a user without rules of its own: those for everyone
 
 	hashing *limiter // shared by all policies that Reload made of one
 }
@@ -49,8 +50,34 @@ func load(usersFile, aclFile string, hashing *limiter) (*Policy, error) {
 			p.bound = append(p.bound, u)
 		}
 	}
-	p.rules = rules
+	p.index(rules)
 	return p, nil
+}
+
+// index sorts the rules by user, so that a publish does not look at those of a thousand others.
+func (p *Policy) index(all []rule) {
+	p.rules = make(map[string][]rule)
+	for _, r := range all {
+		if r.user == everyone {
+			p.others = append(p.others, r)
+		} else {
+			p.rules[r.user] = append(p.rules[r.user], r)
+		}
+	}
+	for name := range p.rules {
+		p.rules[name] = append(p.rules[name], p.others...)
+	}
+}
+
+// rulesOf returns the rules that concern id; none for an identity that is nobody.
+func (p *Policy) rulesOf(id Identity) []rule {
+	if id.User == "" {
+		return nil
+	}
+	if own, found := p.rules[id.User]; found {
+		return own
+	}
+	return p.others
 }
 
 // ifThere is err unless it says that the file does not exist.
@@ -80,11 +107,7 @@ func (p *Policy) MayPublish(id Identity, name topic.Name) bool {
 	if id.Anonymous {
 		return true
 	}
-	for i := range p.rules {
-		r := &p.rules[i]
-		if !r.concerns(id) {
-			continue
-		}
+	for _, r := range p.rulesOf(id) {
 		for _, allowed := range r.publish {
 			if f, ok := allowed.expand(id); ok && topic.Match(f, name) {
 				return true
@@ -101,11 +124,7 @@ func (p *Policy) MaySubscribe(id Identity, f topic.Filter) bool {
 	if id.Anonymous {
 		return !strings.HasPrefix(string(f), "$") || topic.Covers(certificates, f)
 	}
-	for i := range p.rules {
-		r := &p.rules[i]
-		if !r.concerns(id) {
-			continue
-		}
+	for _, r := range p.rulesOf(id) {
 		for _, allowed := range r.subscribe {
 			if wide, ok := allowed.expand(id); ok && topic.Covers(wide, f) {
 				return true

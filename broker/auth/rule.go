@@ -16,10 +16,6 @@ type rule struct {
 	will               topic.Name // of a sparkplug-node: the only will topic it may have; else empty
 }
 
-func (r *rule) concerns(id Identity) bool {
-	return id.User != "" && (r.user == everyone || r.user == id.User)
-}
-
 // pattern is a topic filter in which %u stands for the user name and %c for the client identifier.
 type pattern struct {
 	filter   topic.Filter

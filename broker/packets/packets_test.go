@@ -3,6 +3,7 @@ package packets
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -269,6 +270,25 @@ func TestVersionsDiffer(t *testing.T) {
 	}
 	if _, ok := ConnackV4(MalformedPacket); ok {
 		t.Error("3.1.1 has no return code for a malformed packet")
+	}
+}
+
+// TestLongFieldsAreCut: a field of more than 65,535 bytes does not shift those behind it.
+func TestLongFieldsAreCut(t *testing.T) {
+	long := strings.Repeat("x", 70000)
+	for _, p := range []Packet{
+		&Puback{PacketID: 1, ReasonString: long, User: []UserProperty{{long, "v"}}},
+		&Publish{Topic: long, Payload: []byte("p"), Properties: &PublishProperties{ContentType: long, CorrelationData: []byte(long)}},
+		&Subscribe{PacketID: 1, Filters: []Subscription{{Filter: long, QoS: 1}}},
+	} {
+		got, err := Decode(V5, p.Append(nil, V5))
+		if err != nil {
+			t.Errorf("%v: %v", p.Type(), err)
+			continue
+		}
+		if again := got.Append(nil, V5); !bytes.Equal(again, p.Append(nil, V5)) {
+			t.Errorf("%v decodes to another packet", p.Type())
+		}
 	}
 }
 

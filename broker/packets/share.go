@@ -78,7 +78,7 @@ func (s *Shared) Payload() []byte { return s.payload }
 func (s *Shared) remaining(d *Delivery) int {
 	n := 2 + len(s.payload)
 	if !d.OmitTopic {
-		n += len(s.topic)
+		n += min(len(s.topic), maxField)
 	}
 	if d.QoS > 0 {
 		n += 2

@@ -21,8 +21,13 @@ func seal(dst []byte, at int) []byte {
 func appendUint16(dst []byte, n uint16) []byte { return binary.BigEndian.AppendUint16(dst, n) }
 func appendUint32(dst []byte, n uint32) []byte { return binary.BigEndian.AppendUint32(dst, n) }
 
-// appendString appends a length-prefixed string or binary field.
+// maxField is the longest string or binary field that its two length bytes can say (section 1.5.4).
+const maxField = 65535
+
+// appendString appends a length-prefixed string or binary field, as much of it as fits: a field that is too long must
+// not make the bytes behind it mean something else.
 func appendString[S ~string | ~[]byte](dst []byte, s S) []byte {
+	s = s[:min(len(s), maxField)]
 	return append(appendUint16(dst, uint16(len(s))), s...)
 }
 

@@ -60,7 +60,13 @@ func (c *conn) appendAckLocked(a *ack) {
 // acknowledgedLocked gives a place of the Receive Maximum back. Messages of an earlier connection had none.
 func (c *conn) acknowledgedLocked() { c.out.receiving = max(0, c.out.receiving-1) }
 
-func (s *Server) isDurable(i broker.Index) bool { return uint64(i) <= s.durable.Load() }
+// isDurable asks the journal only if what it told last is not enough.
+func (s *Server) isDurable(i broker.Index) bool {
+	if uint64(i) <= s.durable.Load() {
+		return true
+	}
+	return s.opt.Durable != nil && i != never && i <= s.opt.Durable.Durable()
+}
 
 // await puts c among those that the next commit may release. If the commit came in between, the turn's flush does it:
 // here the lock of a client may be held.

@@ -1,2 +1,31 @@
 // Package server accepts MQTT connections, reads, steps sessions, writes, and ends them.
+//
+//	accept ─► login ─► readLoop ─► handle ─┬─► session step ─► Save, Send
+//	                                       └─► router.Route ─► Deliver ─► outbox of each subscriber ─► its writeLoop
+//	journal's commit ─► onDurable ─► acknowledgements ─► outbox of the publisher ─► its writeLoop
+//
+// Goroutines: one readLoop per connection (Serve starts it, Shutdown waits for it; ServeConn runs it on the
+// caller's), one writeLoop per connection that has logged in (its reader starts it and waits for it), and one
+// tickLoop (New starts it, Shutdown waits for it).
+//
+// A reader handles all packets that one read brought, then wakes the writers it has given something to: a turn. A
+// writer writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
+//
+// Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
+// which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu and
+// kickMu are taken alone; waitMu within an outbox.mu. Taps, gates and Route are called with none of them held.
+//
+// Ends: when a connection ends, taps get Disconnected with its reason, then its will is routed, then the session is free
+// for the connection that takes it over, which is told to the taps as Connected before its first message is routed.
+// In a Shutdown every will is routed while everyone is still connected; then all are disconnected.
+// A will that was in force when the program died is published by New.
+//
+// The rule that must not break: a QoS 1 or 2 message is acknowledged when the journal index that Route named is
+// durable, in the order of arrival; a QoS 2 packet that would be wrong after a crash waits for its own.
+//
+// not done: [MQTT-3.1.2-26] topic aliases towards clients, which save bytes and cost a table each;
+// [MQTT-4.12.0-2] enhanced authentication, refused with 0x8C; checking that a payload marked as UTF-8 is,
+// which section 3.3.2.3.2 leaves open.
+//
+// Sources: MQTT 3.1.1 and 5.0, chapters 3 and 4; CVE-2020-13849 (SlowITe) for the deadlines.
 package server

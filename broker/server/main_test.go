@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"edge/broker"
+	"edge/broker/brokertest"
+	"edge/broker/packets"
+	"edge/broker/router"
+	"edge/broker/session"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a server in a test, with connections over net.Pipe: time is the test's.
+type rig struct {
+	t       testing.TB
+	Server  *Server
+	router  *router.Router
+	store   *brokertest.Store // nil: in memory
+	limits  Limits
+	auth    Auth
+	taps    []broker.Tap
+	gates   []broker.Gate
+	ahead   atomic.Int64 // of the clock
+	started bool
+}
+
+// start makes the server and has it shut down at the end of the test.
+func (r *rig) start(t testing.TB) *rig {
+	r.t = t
+	o := router.Options{Taps: r.taps, Gates: r.gates}
+	so := Options{Limits: r.limits, Auth: r.auth, Now: r.now}
+	if r.store != nil {
+		o.Store, so.Store, so.Durable = r.store, r.store, r.store
+		o.Retained = r.retained()
+		so.Sessions = r.sessions()
+	}
+	r.router = router.New(o)
+	so.Router = r.router
+	r.Server = New(so)
+	if !r.started {
+		r.started = true
+		t.Cleanup(r.stop)
+	}
+	return r
+}
+
+func (r *rig) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := r.Server.Shutdown(ctx); err != nil {
+		r.t.Errorf("shutdown: %v", err)
+	}
+}
+
+// dial opens a connection.
+func (r *rig) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	r.Server.startConn(context.Background(), theirs, Listener{Name: "pipe", Anonymous: true})
+	return ours
+}
+
+// client connects.
+func (r *rig) client(v packets.Version, id string, clean bool) *brokertest.Client {
+	r.t.Helper()
+	c := brokertest.NewClient(r.t, r.dial(), v)
+	c.Connect(id, clean)
+	return c
+}
+
+// sessions are what a store would hold: the changes applied, as after a crash.
+func (r *rig) sessions() []session.Snapshot {
+	byID := make(map[string]*session.Snapshot)
+	for _, c := range r.store.Changes() {
+		switch c.Kind {
+		case session.Created:
+			byID[c.ClientID] = &session.Snapshot{}
+		case session.Ended:
+			delete(byID, c.ClientID)
+			continue
+		}
+		if s := byID[c.ClientID]; s != nil {
+			s.Apply(&c)
+		}
+	}
+	var list []session.Snapshot
+	for _, s := range byID {
+		list = append(list, *s)
+	}
+	return list
+}
+
+func (r *rig) retained() []*broker.Message {
+	byTopic := make(map[string]*broker.Message)
+	for _, m := range r.store.Retained() {
+		byTopic[string(m.Topic)] = m
+	}
+	var list []*broker.Message
+	for _, m := range byTopic {
+		list = append(list, m)
+	}
+	return list
+}
+
+// restart stops the server and starts another on the same store.
+func (r *rig) restart() {
+	r.stop()
+	r.start(r.t)
+}
+
+// TestScripts runs the conversations of testdata.
+func TestScripts(t *testing.T) {
+	brokertest.Run(t, "testdata/*.txt", func(t *testing.T) brokertest.Broker {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		return brokertest.Broker{Dial: r.dial, Advance: r.advance, Restart: r.restart}
+	})
+}
+
+// advance moves the clock of the server and has it do what is due. Deadlines on connections are not moved: tests of
+// those run in a bubble.
+func (r *rig) advance(d time.Duration) {
+	r.ahead.Add(int64(d))
+	r.Server.tick(r.now())
+}
+
+func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
+
+// in runs f in a bubble, where waiting costs no time.
+func in(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+// pass lets time pass in a bubble until everything that is due has been done.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}

@@ -41,14 +41,14 @@ type wirePayload struct {
 }
 
 type wireMetric struct {
-	name               string
-	ts, datatype       uint64
-	alias, hist, null  bool
-	hasTs, transient   bool
-	value              string
-	long               uint64
-	hasValue, hasProps bool
-	props              map[string]uint64
+	name              string
+	ts, datatype      uint64
+	alias, hist, null bool
+	hasTs, transient  bool
+	value             string
+	long              uint64
+	hasValue          bool
+	props             map[string]uint64
 }
 
 func newChecker(t testing.TB) *checker {

@@ -225,9 +225,9 @@ func widen(v sparkplug.Value, to sparkplug.DataType) (sparkplug.Value, bool) {
 		w.Num = math.Float64bits(float64(math.Float32frombits(uint32(v.Num))))
 		return w, true
 	case signed && to == sparkplug.Double:
-		f := float64(int64(v.Num))
-		w.Num = math.Float64bits(f)
-		return w, math.Abs(f) <= 1<<53
+		n := int64(v.Num)
+		w.Num = math.Float64bits(float64(n))
+		return w, -1<<53 <= n && n <= 1<<53
 	case unsigned && to == sparkplug.Double:
 		w.Num = math.Float64bits(float64(v.Num))
 		return w, v.Num <= 1<<53

@@ -39,7 +39,7 @@ var wireCases = []wireCase{
 			0, 0, // keep alive off
 			0, 0, // empty client id
 		)},
-	{name: "connect 3.1.1, everything", v: V4,
+	{name: "connect 3.1.1, everything in its order [v3 MQTT-3.1.3-1]", v: V4,
 		packet: &Connect{Version: V4, KeepAlive: 300, ClientID: "oven",
 			Will:        &Will{Topic: "will/oven", Payload: []byte{0, 0xFF}, QoS: 2, Retain: true},
 			HasUsername: true, Username: "bob", HasPassword: true, Password: []byte("secret")},
@@ -72,7 +72,7 @@ var wireCases = []wireCase{
 			0, // no properties [MQTT-2.2.2-1]
 			0, 1, "c",
 		)},
-	{name: "connect 5.0, everything", v: V5,
+	{name: "connect 5.0, everything in its order [MQTT-3.1.3-1]", v: V5,
 		packet: &Connect{Version: V5, KeepAlive: 10, ClientID: "c", SessionExpiry: 0xFFFFFFFF, ReceiveMaximum: 20,
 			MaximumPacketSize: 65536, TopicAliasMaximum: 5, RequestResponseInformation: true, NoProblemInformation: true,
 			AuthMethod: "m", AuthData: []byte{7}, User: []UserProperty{{"k", "1"}, {"k", "2"}},

@@ -17,7 +17,7 @@ type Connack struct {
 	NoWildcards       bool             // Wildcard Subscription Available is 0
 	NoSubscriptionIDs bool             // Subscription Identifiers Available is 0
 	NoShared          bool             // Shared Subscription Available is 0
-	ServerKeepAlive   Optional[uint16] // seconds; absent: the client's own [MQTT-3.2.2-22]
+	ServerKeepAlive   Optional[uint16] // seconds; absent: the client's own
 	ResponseInfo      string
 	ServerReference   string
 	AuthMethod        string

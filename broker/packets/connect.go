@@ -18,7 +18,7 @@ type Connect struct {
 	MaximumPacketSize          uint32 // 0: absent, no limit
 	TopicAliasMaximum          uint16
 	RequestResponseInformation bool
-	NoProblemInformation       bool // Request Problem Information is 0 [MQTT-3.1.2-29]
+	NoProblemInformation       bool // Request Problem Information is 0 (section 3.1.2.11.7)
 	AuthMethod                 string
 	AuthData                   []byte // nil: absent
 	User                       []UserProperty

@@ -3,7 +3,7 @@ package packets
 // Disconnect ends a connection (section 3.14). In 3.1.1 only a client sends it, and it has no fields.
 type Disconnect struct {
 	Code            ReasonCode
-	SessionExpiry   Optional[uint32] // seconds; from a client only [MQTT-3.14.2-2]
+	SessionExpiry   Optional[uint32] // seconds; from a client only (section 3.14.2.2.2)
 	ReasonString    string
 	ServerReference string
 	User            []UserProperty

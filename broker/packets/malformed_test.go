@@ -35,7 +35,7 @@ var malformedCases = []malformedCase{
 	{"protocol level 0x84, a bridge", V4, UnsupportedProtocolVersion, wire(0x10, 13, 0, 4, "MQTT", 0x84, 2, 0, 0, 0, 1, "c")},
 	{"reserved connect flag [MQTT-3.1.2-3] [v3 MQTT-3.1.2-3]", V4, MalformedPacket,
 		wire(0x10, 13, 0, 4, "MQTT", 4, 3, 0, 0, 0, 1, "c")},
-	{"will QoS without will [MQTT-3.1.2-11] [v3 MQTT-3.1.2-13]", V4, MalformedPacket,
+	{"will QoS without will [MQTT-3.1.2-11] [v3 MQTT-3.1.2-11] [v3 MQTT-3.1.2-13]", V4, MalformedPacket,
 		wire(0x10, 13, 0, 4, "MQTT", 4, 0x0A, 0, 0, 0, 1, "c")},
 	{"will retain without will [MQTT-3.1.2-13] [v3 MQTT-3.1.2-15]", V4, MalformedPacket,
 		wire(0x10, 13, 0, 4, "MQTT", 4, 0x22, 0, 0, 0, 1, "c")},

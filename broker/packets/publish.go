@@ -11,7 +11,7 @@ type Publish struct {
 
 	Expiry          Optional[uint32]   // Message Expiry Interval, seconds
 	TopicAlias      uint16             // 0: absent
-	SubscriptionIDs []uint32           // from server to client only [MQTT-3.3.4-6]
+	SubscriptionIDs []uint32           // from server to client only (section 3.3.4)
 	Properties      *PublishProperties // nil: none
 }
 

@@ -1,2 +1,29 @@
-// Package historian keeps every sample: the head in memory, day files in bbolt, queries over both.
+// Package historian keeps every sample: the newest in memory, the rest in one bbolt file a day, and answers over both.
+//
+//	journal ─► followLoop ─► head ─┬─► window ends ─► chunk.Encode ─► part/2026-03-10.db ─► catalog.db ─► checkpoint
+//	                               │                                        │
+//	                               └──────────────► Read, Buckets, Events, Backlog ◄─┘
+//
+// The journal makes samples durable; this package makes them small and keeps them. It is a cursor on the journal: it reads
+// what is durable, gathers it in the head by group of series and window of time, and when a window ends writes one block for
+// each group, all of a day in one transaction. A day file holds, in that same transaction, how far it has read the journal
+// (position.go), so that after a crash nothing is lost and nothing is there twice. The catalog comes last, then the journal
+// is told that it may recycle.
+//
+// Late samples (their window was written before) are few: each flush puts them behind one another in the bucket "late";
+// a backlog that fills windows becomes blocks like any other. Retention removes whole files.
+//
+// Goroutines, both ended by Run's ctx and awaited by Run: followLoop (journal to head) and flushLoop (head to files,
+// retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu. A dayFile's mu and days.mu are taken
+// alone. No lock but a dayFile's is held while a file is read or written, and that one only keeps it open.
+//
+// The rule that must not break: what was durable in the journal is answered until retention removes it, once.
+//
+// Damaged bytes never stop the start and never panic: bbolt's panics and faults become a *CorruptError, a file that cannot be
+// opened is moved to the quarantine with an event and a gap, a block with a wrong checksum is a gap in the answer.
+//
+// not done: 1-minute and 1-hour rollups (their buckets and files have their names in FORMAT.md), payloads of births and large
+// values in a store of their own, rewriting days with many late samples. Every answer is computed from samples.
+//
+// Sources: OPC UA Part 13 (aggregates, stepped interpolation), Sparkplug 3.0 chapters 5 and 6 (births, deaths, quality).
 package historian

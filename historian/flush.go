@@ -122,16 +122,15 @@ func (s *Store) take(windows bool) {
 	kept := newHead(s.window)
 	if now := millis(s.o.Clock().Add(-windowGrace)); windows && now > 0 {
 		w := floorTo(now, s.window)
-		lowest := out.lowestIn(w)
-		switch {
-		case lowest > max(s.pos.applied, s.replayed): // else a file could not tell what of this window it has
-			kept, _ = out.hold(w)
+		if lowest := out.lowestIn(w); lowest > max(s.pos.applied, s.replayed) { // else a file could not tell what of it it has
+			kept = out.hold(w)
 			pos.checkpoint, pos.held, pos.length = lowest-1, w, s.window
-		case lowest == 0 && out.empty():
-			return
 		}
 	}
-	if out.empty() && pos.checkpoint <= s.pos.checkpoint {
+	if out.empty() && (windows || pos.checkpoint <= s.pos.checkpoint) {
+		if kept.count > 0 {
+			s.head = kept
+		}
 		return
 	}
 	s.head, s.flushing, s.pending = kept, out, &flight{out, pos}

@@ -148,9 +148,9 @@ func (h *head) series(dst []journal.Sample, e *series, from, to journal.Millis) 
 	return dst
 }
 
-// hold moves the cells of one window and returns them, with the lowest index among them, 0 if there are none.
-func (h *head) hold(window journal.Millis) (kept *head, lowest journal.Index) {
-	kept = newHead(h.window)
+// hold moves the cells of one window to a head of their own.
+func (h *head) hold(window journal.Millis) *head {
+	kept := newHead(h.window)
 	for k, c := range h.cells {
 		if k.window != window {
 			continue
@@ -159,13 +159,10 @@ func (h *head) hold(window journal.Millis) (kept *head, lowest journal.Index) {
 		delete(h.cells, k)
 		kept.count += len(c.rows)
 		kept.bytes += c.bytes()
-		if first := c.rows[0].index; lowest == 0 || first < lowest {
-			lowest = first
-		}
 	}
 	h.count -= kept.count
 	h.bytes -= kept.bytes
-	return kept, lowest
+	return kept
 }
 
 func (c *cell) bytes() int64 {

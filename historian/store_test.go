@@ -3,6 +3,7 @@ package historian
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -23,6 +24,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("HISTORIAN_CHILD"); dir != "" {
 		childMain(dir)
 		return
+	}
+	if err := flag.Set("rapid.checks", "15"); err != nil { // the twin syncs to disk; -rapid.checks asks for more
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -69,6 +69,9 @@ func (m *twinMachine) key(n int) journal.SeriesKey {
 
 func (m *twinMachine) send(metric int, v journal.Sample) {
 	v.Value.Type = m.kinds[metric]
+	if v.At &^= 1; metric == m.metrics-1 {
+		v.At |= 1 // epochs do not meet: whether a repetition in one outdoes the other is not said
+	}
 	m.rig.add(m.key(metric), v)
 	m.waiting = append(m.waiting, twinSample{metric: metric, Sample: v})
 }

@@ -31,6 +31,7 @@ type rig struct {
 	keys   []journal.SeriesKey
 	series map[journal.SeriesKey]journal.SeriesID
 
+	log      Journal // what the uplink reads; nil: j
 	backlog  Backlog
 	commands Commands
 }
@@ -75,7 +76,10 @@ func (l testLog) Write(b []byte) (int, error) {
 // start runs an uplink until stop or the test's end.
 func (r *rig) start() {
 	r.t.Helper()
-	up, err := New(r.o, Deps{Journal: r.j, Series: r.key, State: r.st, Backlog: r.backlog, Commands: r.commands})
+	if r.log == nil {
+		r.log = r.j
+	}
+	up, err := New(r.o, Deps{Journal: r.log, Series: r.key, State: r.st, Backlog: r.backlog, Commands: r.commands})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -415,3 +419,5 @@ func (s *server) sendLocked(c *serverSession, m *packets.Publish, retained bool)
 		s.t.Errorf("client %s does not read", c.id)
 	}
 }
+
+func pingresp() *packets.ControlPacket { return packets.NewControlPacket(packets.PINGRESP) }

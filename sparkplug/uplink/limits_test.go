@@ -1,0 +1,255 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"edge/historian/journal"
+	"edge/sparkplug"
+)
+
+// A recycledJournal is a journal whose oldest records are gone.
+type recycledJournal struct {
+	*journal.Journal
+	oldest journal.Index
+}
+
+func (j *recycledJournal) Oldest() journal.Index { return j.oldest }
+
+// historianStub is where those are: it reads them from the journal after all, a few at a time.
+type historianStub struct {
+	r     *rig
+	calls int
+}
+
+func (h *historianStub) Backlog(_ context.Context, group, node string, from, to journal.Index, limit int) (out []journal.Sample, next journal.Index, err error) {
+	h.calls++
+	rd := h.r.j.NewReader(from, journal.KindSamples)
+	for {
+		rec, ok, err := rd.TryNext()
+		if err != nil || !ok || rec.Index >= to {
+			return out, to, err
+		}
+		for _, s := range rec.Samples {
+			if k, _ := h.r.key(s.Series); s.Index < to && k.Group == group && k.Node == node {
+				if out = append(out, s); len(out) == limit {
+					return out, s.Index + 1, nil
+				}
+			}
+		}
+	}
+}
+
+// A backlog older than the journal comes from the historian, and joins the rest without a seam.
+func TestBacklogOlderThanTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := judge(t, s)
+		o := quick(s.as())
+		o.HistoryMetrics = 7
+		r := newRig(t, o)
+		stub := &historianStub{r: r}
+		old := &recycledJournal{Journal: r.j}
+		r.backlog, r.log = stub, old
+		r.start()
+		r.alive()
+		s.cut()
+		time.Sleep(time.Second)
+		var middle journal.Index
+		for i := range 100 {
+			r.samples(r.sample("g", "n", "", "temp", time.Now(), float64(i)), r.sample("g", "n", "d", "temp", time.Now(), float64(i)),
+				r.sample("g", "other", "", "temp", time.Now(), float64(i)))
+			time.Sleep(10 * time.Millisecond)
+			if i == 50 {
+				middle = r.j.Durable() - 1 // inside a record
+			}
+		}
+		old.oldest = middle
+		s.restore()
+		time.Sleep(5 * time.Second)
+		c.verdict()
+		if distinct, again := c.counts(); distinct != 200 || again != 0 {
+			t.Errorf("%d samples, %d twice", distinct, again)
+		}
+		if stub.calls == 0 {
+			t.Error("the historian was not asked")
+		}
+		if o := r.up.Outages(); len(o) != 1 || o[0].Owed != 200 || o[0].Delivered != 200 {
+			t.Errorf("outages %+v", o)
+		}
+	})
+}
+
+// Without a historian what the journal lost is given up and counted.
+func TestBacklogLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := judge(t, s)
+		r := newRig(t, quick(s.as()))
+		old := &recycledJournal{Journal: r.j}
+		r.log = old
+		r.start()
+		r.alive()
+		s.cut()
+		time.Sleep(time.Second)
+		for i := range 10 {
+			r.node(float64(i))
+		}
+		old.oldest = r.j.Durable() - 2 // about three are left: state records lie between
+		s.restore()
+		time.Sleep(5 * time.Second)
+		c.verdict()
+		distinct, _ := c.counts()
+		st := r.up.Status()
+		if uint64(distinct)+st.Drops[reasonRecycled] != 10 || distinct == 10 || st.Owed != 0 {
+			t.Errorf("%d delivered, drops %v, owed %d", distinct, st.Drops, st.Owed)
+		}
+		if o := r.up.Outages(); len(o) != 1 || o[0].Owed != o[0].Delivered+o[0].Waived {
+			t.Errorf("outages %+v", o)
+		}
+	})
+}
+
+// When the socket does not keep up, the newest values go first and what was passed over follows as history.
+func TestConflation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, c := one(t, func(o *Options) {
+			o.LiveSamples, o.BarrierMessages, o.BarrierEvery = 64, 8, 10*time.Second
+		})
+		r.alive()
+		s.mu.Lock()
+		s.mute = true // no PINGRESP: two groups of 8 messages, then the writer waits
+		s.mu.Unlock()
+		for i := range 500 {
+			r.samples(r.sample("g", "n", "", "temp", time.Now(), float64(i)), r.sample("g", "n", "d", "temp", time.Now(), float64(i)))
+			time.Sleep(10 * time.Millisecond)
+		}
+		s.mu.Lock()
+		s.mute = false
+		for _, c := range s.sessions { // the outstanding PINGRESP
+			c.out <- pingresp()
+		}
+		s.mu.Unlock()
+		time.Sleep(30 * time.Second)
+		c.verdict()
+		distinct, again := c.counts()
+		st := r.up.Status()
+		if distinct != 1000 || again == 0 || uint64(again) > st.Duplicated || st.Owed != 0 {
+			t.Errorf("%d samples, %d twice, announced %d, owed %d", distinct, again, st.Duplicated, st.Owed)
+		}
+		got := s.script("edge-up/g/n")
+		newest := slices.IndexFunc(got, func(l string) bool { return strings.HasSuffix(l, " temp=499") })
+		passed := slices.IndexFunc(got, func(l string) bool { return strings.Contains(l, "~temp=200") })
+		if newest < 0 || passed < newest {
+			t.Errorf("the newest value is message %d, history from before %d", newest, passed)
+		}
+		if o := r.up.Outages(); len(o) != 0 {
+			t.Errorf("no session was lost: %+v", o)
+		}
+	})
+}
+
+// Payloads fit the server's packets; a value that never will is given up.
+func TestMaximumPacketSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := judge(t, s)
+		s.maxPacket = 2000
+		r := newRig(t, quick(s.as()))
+		r.start()
+		r.birth("g", "n", "", oven[0], metricSpec{"text", sparkplug.String})
+		time.Sleep(time.Second)
+		s.cut()
+		time.Sleep(time.Second)
+		for i := range 300 {
+			r.samples(r.sample("g", "n", "", "temp", time.Now().Add(time.Duration(i)*time.Millisecond), float64(i)))
+		}
+		text := r.id(journal.SeriesKey{Group: "g", Node: "n", Metric: "text", Type: 12})
+		for _, size := range []int{1000, 5000} {
+			r.samples(journal.Sample{Series: text, At: 1, Received: 1, Quality: journal.Good, Historical: true,
+				Value: journal.Value{Type: 12, Bytes: []byte(strings.Repeat("x", size))}})
+		}
+		time.Sleep(time.Second)
+		s.restore()
+		time.Sleep(3 * time.Second)
+		c.verdict()
+		if distinct, _ := c.counts(); distinct != 301 {
+			t.Errorf("%d samples", distinct)
+		}
+		for _, e := range s.entries() {
+			if len(e.payload) > 2000 {
+				t.Errorf("%s: %d bytes", e.line(), len(e.payload))
+			}
+		}
+		if st := r.up.Status(); st.Drops[reasonSize] != 1 || st.Owed != 0 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+// A primary host that flaps sees deaths at once and births after the debounce.
+func TestPrimaryHostFlaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := judge(t, s)
+		o := quick(s.as())
+		o.PrimaryHost, o.StateDebounce = "scada", 3*time.Second
+		r := newRig(t, o)
+		r.start()
+		r.alive()
+		for i := range 60 {
+			m := sparkplug.StateMessage("scada", sparkplug.HostState{Online: i%2 == 0, Timestamp: int64(1000 + i)})
+			s.publish(m.Topic, m.Payload, true)
+			time.Sleep(500 * time.Millisecond)
+		}
+		births := c.node("g/n").births
+		if births > 11 {
+			t.Errorf("%d births in 30 s", births)
+		}
+		m := sparkplug.StateMessage("scada", sparkplug.HostState{Online: true, Timestamp: 5000})
+		s.publish(m.Topic, m.Payload, true)
+		time.Sleep(5 * time.Second)
+		c.verdict()
+		if n := c.node("g/n"); !n.online || n.births != births+1 {
+			t.Errorf("after it settled: %d births, online %v", n.births, n.online)
+		}
+	})
+}
+
+// Many nodes are born in turn, not at once.
+func TestConnectRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := judge(t, s)
+		o := quick(s.as())
+		o.ConnectRate = 10
+		r := newRig(t, o)
+		r.start()
+		for i := range 50 {
+			r.birth("g", fmt.Sprint("n", i), "", oven[0])
+		}
+		perSecond := map[int64]int{}
+		time.Sleep(10 * time.Second)
+		for _, e := range s.entries() {
+			if e.kind == "CONNECT" {
+				perSecond[e.at.Unix()]++
+			}
+		}
+		for at, n := range perSecond {
+			if n > 21 { // the full bucket, and one second
+				t.Errorf("%d CONNECTs in second %d", n, at)
+			}
+		}
+		for i := range 50 {
+			if n := c.node(fmt.Sprint("g/n", i)); !n.online {
+				t.Errorf("n%d is not online", i)
+			}
+		}
+		c.verdict()
+	})
+}

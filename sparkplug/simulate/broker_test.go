@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"edge/sparkplug"
+	"edge/sparkplug/observe"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -94,6 +95,8 @@ func freeAddress(t *testing.T) string {
 type seen struct {
 	topic   sparkplug.Topic
 	payload []byte
+	qos     byte
+	retain  bool
 	p       *sparkplug.Payload // nil if it does not decode
 	at      time.Time
 }
@@ -129,7 +132,7 @@ func (r *recorder) take(m mqtt.Message) {
 	if err != nil {
 		return
 	}
-	s := seen{topic: topic, payload: m.Payload(), at: time.Now()}
+	s := seen{topic: topic, payload: m.Payload(), qos: m.Qos(), retain: m.Retained(), at: time.Now()}
 	if topic.Type != sparkplug.STATE {
 		s.p, _ = sparkplug.Decode(m.Payload(), sparkplug.Limits{})
 	}
@@ -294,4 +297,27 @@ func conform(all []seen) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// findings is what an observer of the specification's assertions says of a recording.
+func findings(all []seen) (out []observe.Finding) {
+	o := observe.New(observe.Options{})
+	for _, s := range all {
+		out = append(out, o.Message(observe.Message{Topic: s.topic.String(), Payload: s.payload, QoS: s.qos, Retain: s.retain, At: s.at})...)
+	}
+	return out
+}
+
+// healthy fails the test for whatever one of the two judges finds.
+func healthy(t *testing.T, all []seen) {
+	t.Helper()
+	for _, problem := range conform(all) {
+		t.Error(problem)
+	}
+	for _, f := range findings(all) {
+		if strings.Contains(f.Topic, "/DCMD/") {
+			continue // said by the test as host
+		}
+		t.Errorf("%s: %s: %s", f.Topic, f.ID, f.Text)
+	}
 }

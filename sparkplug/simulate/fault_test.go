@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edge/sparkplug"
+	"edge/sparkplug/observe"
 )
 
 // Each fault is seen on the wire, by whoever listens.
@@ -26,6 +27,11 @@ func TestFaultsAreSeen(t *testing.T) {
 			})
 		}
 	}
+	finding := func(id string) func([]seen) bool {
+		return func(all []seen) bool {
+			return slices.ContainsFunc(findings(all), func(f observe.Finding) bool { return f.ID == id })
+		}
+	}
 	data := []sparkplug.MessageType{sparkplug.NDATA, sparkplug.DDATA}
 	births := []sparkplug.MessageType{sparkplug.NBIRTH}
 	for _, c := range []struct {
@@ -36,10 +42,11 @@ func TestFaultsAreSeen(t *testing.T) {
 		{"clock-skew", []Fault{ClockSkew}, []func([]seen) bool{metric(data, func(s seen, m sparkplug.Metric) bool {
 			return time.UnixMilli(int64(m.Timestamp)).Sub(s.at) > 90*time.Minute
 		})}},
-		{"seq-gap", []Fault{SeqGap}, []func([]seen) bool{problem(": seq ")}},
+		{"seq-gap", []Fault{SeqGap}, []func([]seen) bool{problem(": seq "), finding("tck-id-payloads-sequence-num-incrementing")}},
 		{"lost-birth", []Fault{LostBirth}, []func([]seen) bool{problem("before the birth")}},
-		{"alias-reuse", []Fault{AliasReuse}, []func([]seen) bool{problem("alias 1 twice")}},
+		{"alias-reuse", []Fault{AliasReuse}, []func([]seen) bool{problem("alias 1 twice"), finding("tck-id-payloads-alias-uniqueness")}},
 		{"type-change", []Fault{TypeChange}, []func([]seen) bool{
+			finding("tck-id-payloads-metric-datatype-not-req"),
 			metric(data, func(_ seen, m sparkplug.Metric) bool { return m.Alias == 2 && m.Type == sparkplug.String }),
 			metric(births, func(_ seen, m sparkplug.Metric) bool { return m.Name == "Level" && m.Type == sparkplug.String }),
 			metric(data, func(_ seen, m sparkplug.Metric) bool {
@@ -47,7 +54,7 @@ func TestFaultsAreSeen(t *testing.T) {
 			}),
 		}},
 		{"flapping", []Fault{Flapping}, []func([]seen) bool{atLeast(3, sparkplug.NBIRTH), atLeast(2, sparkplug.NDEATH)}},
-		{"bdseq-stuck", []Fault{BdSeqStuck, Flapping}, []func([]seen) bool{atLeast(3, sparkplug.NBIRTH),
+		{"bdseq-stuck", []Fault{BdSeqStuck, Flapping}, []func([]seen) bool{finding("tck-id-topics-nbirth-bdseq-increment"), atLeast(3, sparkplug.NBIRTH),
 			func(all []seen) bool {
 				return !slices.ContainsFunc(all, func(s seen) bool { return s.topic.Type == sparkplug.NBIRTH && sparkplug.BdSeqOf(s.p) != 0 })
 			}}},
@@ -55,7 +62,7 @@ func TestFaultsAreSeen(t *testing.T) {
 		{"huge-birth", []Fault{HugeBirth}, []func([]seen) bool{func(all []seen) bool {
 			return slices.ContainsFunc(all, func(s seen) bool { return s.topic.Type == sparkplug.NBIRTH && len(s.p.Metrics) > hugeExtra })
 		}}},
-		{"garbage", []Fault{Garbage}, []func([]seen) bool{problem("does not decode")}},
+		{"garbage", []Fault{Garbage}, []func([]seen) bool{problem("does not decode"), finding("tck-id-payloads-metric-datatype-value-type")}},
 		{"slow-link", []Fault{SlowLink}, []func([]seen) bool{atLeast(2, sparkplug.DBIRTH)}},
 		{"backlog", []Fault{Backlog}, []func([]seen) bool{atLeast(2, sparkplug.NBIRTH),
 			metric(data, func(_ seen, m sparkplug.Metric) bool { return m.Historical })}},

@@ -38,9 +38,7 @@ func TestHealthyPlantConforms(t *testing.T) {
 			})
 			stop()
 			all := r.until(t, "the deaths", atLeast(4, sparkplug.NDEATH))
-			for _, problem := range conform(all) {
-				t.Error(problem)
-			}
+			healthy(t, all)
 			historical := map[string]int{}
 			for _, s := range all {
 				for _, m := range s.p.Metrics {
@@ -96,9 +94,7 @@ func TestKillFiresTheWillAndReviveIsANewSession(t *testing.T) {
 			all = r.until(t, "its data", func(all []seen) bool {
 				return all[len(all)-1].topic.Node == "N" && all[len(all)-1].topic.Type == sparkplug.DDATA
 			})
-			for _, problem := range conform(all) {
-				t.Error(problem)
-			}
+			healthy(t, all)
 			if s := f.Nodes()[0]; s.BdSeq != 1 || s.Connects != 2 {
 				t.Errorf("%+v", s)
 			}
@@ -127,9 +123,7 @@ func TestStopSaysGoodbye(t *testing.T) {
 			if got := kinds(all, sparkplug.NDEATH); got != deaths {
 				t.Errorf("%d deaths", got)
 			}
-			for _, problem := range conform(all) {
-				t.Error(problem)
-			}
+			healthy(t, all)
 		})
 	}
 }
@@ -147,9 +141,7 @@ func TestRebirthOnRequest(t *testing.T) {
 	if got := f.Nodes()[0]; got.Births != 2 || got.Rebirths != 1 || got.BdSeq != 0 || kinds(all, sparkplug.NDEATH) != 0 {
 		t.Errorf("%+v, %d deaths", got, kinds(all, sparkplug.NDEATH))
 	}
-	for _, problem := range conform(all) {
-		t.Error(problem)
-	}
+	healthy(t, all)
 }
 
 // command is a DCMD for one metric of device D1, by alias.
@@ -205,9 +197,7 @@ func TestCommandIsAppliedAndReadBack(t *testing.T) {
 			if s := f.Nodes()[0]; s.Commands != c.commands || s.Refused != 1-c.commands {
 				t.Errorf("%+v", s)
 			}
-			for _, problem := range conform(all) {
-				t.Error(problem)
-			}
+			healthy(t, all)
 		})
 	}
 }
@@ -244,9 +234,7 @@ func TestPrimaryHostRules(t *testing.T) {
 		t.Errorf("%d births while the host is away", got)
 	}
 	state(true, 3000)
-	for _, problem := range conform(r.until(t, "the next birth", atLeast(2, sparkplug.NBIRTH))) {
-		t.Error(problem)
-	}
+	healthy(t, r.until(t, "the next birth", atLeast(2, sparkplug.NBIRTH)))
 }
 
 func TestNodeNames(t *testing.T) {

@@ -45,7 +45,7 @@ func (u *UI) clients(w http.ResponseWriter, r *http.Request) {
 func clientToJSON(c server.ClientInfo) clientJSON {
 	out := clientJSON{
 		ID: c.ClientID, User: c.User, Address: c.Addr, Listener: c.Listener, TLS: c.TLS, Certificate: c.Cert, Protocol: "3.1.1",
-		Connected: c.Connected, Since: stamp(c.Since), KeepAlive: seconds(c.KeepAlive), Subscriptions: c.Subscriptions,
+		Connected: c.Connected, Since: stamp(c.Since), KeepAlive: seconds(c.KeepAlive), Subscriptions: len(c.Subscriptions),
 		Inflight: c.Inflight, Queued: c.Queued, QueuedBytes: c.QueuedBytes, Dropped: c.Dropped,
 	}
 	if c.Protocol == 5 {

@@ -72,19 +72,35 @@ func (u *UI) history(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.points > 0 {
 		bs, gaps, err := u.opt.History.Buckets(r.Context(), q.Range, q.points)
-		if err != nil && !errors.Is(err, historian.ErrNoSeries) {
-			failStore(w, err)
+		if !u.served(w, q, err) {
 			return
 		}
 		answer(w, http.StatusOK, bucketsJSON{q.id, millis(q.From), millis(q.To), toBuckets(bs), toGaps(gaps)})
 		return
 	}
 	s, err := u.opt.History.Read(r.Context(), q.Range)
-	if err != nil && !errors.Is(err, historian.ErrNoSeries) {
-		failStore(w, err)
+	if !u.served(w, q, err) {
 		return
 	}
 	answer(w, http.StatusOK, samplesJSON{q.id, millis(q.From), millis(q.To), toSamples(s.Samples), toGaps(s.Gaps), millis(s.Next)})
+}
+
+// served answers for an error of the historian. A metric that is live and has no sample yet is no error.
+func (u *UI) served(w http.ResponseWriter, q historyQuery, err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case !errors.Is(err, historian.ErrNoSeries):
+		failStore(w, err)
+		return false
+	}
+	if u.opt.Plant != nil {
+		if _, live := u.opt.Plant.Metric(sparkplug.MetricRef{Group: q.Group, Node: q.Node, Device: q.Device, Name: q.Metric}); live {
+			return true
+		}
+	}
+	fail(w, http.StatusNotFound, "unknown_metric", "no such metric was ever recorded", "see /api/v1/metrics")
+	return false
 }
 
 type historyQuery struct {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gorilla/mux"
 )
@@ -50,8 +51,9 @@ func (u *UI) router() http.Handler {
 		}
 		m.HandleFunc(r.path, r.serve).Methods(methods...)
 	}
-	m.PathPrefix("/api/").HandlerFunc(noRoute)
-	m.PathPrefix("/").Handler(pageFiles()).Methods("GET", "HEAD")
+	// Asked before the path: a later matcher that matches would make mux forget that only the method was wrong.
+	notAPI := func(r *http.Request, _ *mux.RouteMatch) bool { return !strings.HasPrefix(r.URL.Path, "/api/") }
+	m.MatcherFunc(notAPI).PathPrefix("/").Handler(pageFiles()).Methods("GET", "HEAD")
 	m.NotFoundHandler = http.HandlerFunc(noRoute)
 	m.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusMethodNotAllowed, "method", "this address does not take "+r.Method, "see /api/v1/openapi.yaml")

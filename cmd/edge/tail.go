@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edge/sparkplug"
+	"edge/sparkplug/observe"
 	"edge/sparkplug/simulate"
 )
 
@@ -67,16 +68,16 @@ type tail struct {
 	done            func() // ends the command
 
 	mu    sync.Mutex
-	out   *bufio.Writer                                                 // guarded by mu
-	err   error                                                         // guarded by mu: of the first write that failed
-	left  int                                                           // guarded by mu: messages still to print, if not endless
-	names map[sparkplug.NodeRef]nodeNames                               // guarded by mu
-	judge func(topic string, payload []byte, retain bool, at time.Time) // guarded by mu; nil: none
+	out   *bufio.Writer                   // guarded by mu
+	err   error                           // guarded by mu: of the first write that failed
+	left  int                             // guarded by mu: messages still to print, if not endless
+	names map[sparkplug.NodeRef]nodeNames // guarded by mu
+	judge *judge                          // guarded by mu; nil: none
 }
 
 // take prints one message.
-func (t *tail) take(topic string, payload []byte, retain bool) {
-	at := time.Now()
+func (t *tail) take(m observe.Message) {
+	topic, payload, at := m.Topic, m.Payload, m.At
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err != nil || !t.endless && t.left == 0 {
@@ -87,7 +88,7 @@ func (t *tail) take(topic string, payload []byte, retain bool) {
 		return
 	}
 	line := t.read(topic, payload)
-	line.Time, line.Retain = at.UTC().Truncate(time.Millisecond), retain
+	line.Time, line.Retain = at.UTC().Truncate(time.Millisecond), m.Retain
 	if t.asJSON {
 		t.err = line.writeJSON(t.out)
 	} else {
@@ -97,7 +98,7 @@ func (t *tail) take(topic string, payload []byte, retain bool) {
 		t.err = t.out.Flush()
 	}
 	if t.judge != nil {
-		t.judge(topic, payload, retain, at)
+		t.judge.message(m)
 	}
 	if t.left--; t.err != nil || !t.endless && t.left == 0 {
 		t.done()

@@ -13,11 +13,12 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"edge/sparkplug/observe"
 	"edge/sparkplug/simulate"
 )
 
 // taker gets each message, in order, from one goroutine.
-type taker func(topic string, payload []byte, retain bool)
+type taker func(observe.Message)
 
 // firstConnect is how long the first connection may take; later ones are tried until ctx ends.
 const firstConnect = 10 * time.Second
@@ -78,7 +79,8 @@ func tail5(ctx context.Context, u *url.URL, filters []string, take taker, notes 
 	}
 	conf.ClientID = tailID()
 	conf.OnPublishReceived = []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
-		take(r.Packet.Topic, r.Packet.Payload, r.Packet.Retain)
+		p := r.Packet
+		take(observe.Message{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain, At: time.Now()})
 		return true, nil
 	}}
 	cm, err := autopaho.NewConnection(ctx, conf)
@@ -152,7 +154,9 @@ func tail3(ctx context.Context, u *url.URL, filters []string, take taker, notes 
 }
 
 func subscribe3(c mqtt.Client, filter string, take taker) error {
-	token := c.Subscribe(filter, 1, func(_ mqtt.Client, m mqtt.Message) { take(m.Topic(), m.Payload(), m.Retained()) })
+	token := c.Subscribe(filter, 1, func(_ mqtt.Client, m mqtt.Message) {
+		take(observe.Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retain: m.Retained(), At: time.Now()})
+	})
 	if err := tokenError(token); err != nil {
 		return err
 	}

@@ -1,8 +1,41 @@
 package main
 
 import (
+	"fmt"
 	"io"
-	"time"
+
+	"edge/sparkplug/observe"
 )
 
-func newJudge(w io.Writer) func(topic string, payload []byte, retain bool, at time.Time) { return nil }
+// judge tells what the assertions of Sparkplug say of the messages seen. What repeats is told the first time and then
+// every hundredth.
+type judge struct {
+	observer *observe.Observer
+	w        io.Writer
+	told     map[finding]int // at most maxFindings
+}
+
+type finding struct{ topic, id string }
+
+// maxFindings bounds the findings that are counted; those beyond are told each time.
+const maxFindings = 10_000
+
+func newJudge(w io.Writer) *judge {
+	return &judge{observer: observe.New(observe.Options{}), w: w, told: map[finding]int{}}
+}
+
+func (j *judge) message(m observe.Message) {
+	for _, f := range j.observer.Message(m) {
+		key := finding{f.Topic, f.ID}
+		n := j.told[key] + 1
+		if n > 1 || len(j.told) < maxFindings {
+			j.told[key] = n
+		}
+		switch {
+		case n == 1:
+			fmt.Fprintf(j.w, "%s %s %s: %s\n", f.At.Local().Format("15:04:05.000"), f.ID, safe(f.Topic), safe(f.Text))
+		case n%100 == 0:
+			fmt.Fprintf(j.w, "%s %s %s: seen %d times\n", f.At.Local().Format("15:04:05.000"), f.ID, safe(f.Topic), n)
+		}
+	}
+}

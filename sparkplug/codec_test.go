@@ -116,8 +116,22 @@ func TestUnknownFieldsAreCarried(t *testing.T) {
 	}
 }
 
+// [tck-id-payloads-propertyset-values-array-size] [tck-id-payloads-propertyset-keys-array-size]
+// [tck-id-payloads-dataset-column-size] [tck-id-payloads-dataset-column-num-headers] [tck-id-payloads-dataset-types-num]
+// [tck-id-payloads-dataset-types-def] [tck-id-payloads-dataset-types-type] [tck-id-payloads-dataset-types-value]
+// [tck-id-payloads-dataset-parameter-type-req] [tck-id-payloads-template-is-definition] [tck-id-payloads-template-definition-ref]
+// [tck-id-payloads-template-ref-definition] [tck-id-payloads-template-instance-ref] [tck-id-payloads-template-ref-instance]
+// [tck-id-payloads-template-parameter-name-required] [tck-id-payloads-template-parameter-type-value]
 func TestContradictionsAreProblems(t *testing.T) {
 	tests := []struct{ name, hex, problem string }{
+		{"data set: one column said, none there", "12 05 8a 01 02 08 01", "dataset-column-size"},
+		{"data set: a column without a type", "12 08 8a 01 05 08 01 12 01 61", "dataset-types-num"},
+		{"data set: a column of bytes", "12 0a 8a 01 07 08 01 12 01 61 18 11", "dataset-types-value"},
+		{"template without is_definition", "12 03 92 01 00", "template-is-definition"},
+		{"definition with a reference", "12 08 92 01 05 22 01 61 28 01", "template-definition-ref"},
+		{"instance without a reference", "12 05 92 01 02 28 00", "template-instance-ref"},
+		{"parameter without a name", "12 07 92 01 04 28 01 1a 00", "template-parameter-name-required"},
+		{"parameter of bytes", "12 0c 92 01 09 28 01 1a 05 0a 01 61 10 11", "template-parameter-type-value"},
 		{"null with a value", "12 09 0a 01 6e 20 03 38 01 50 07", "is_null and a value"},
 		{"double in int_value", "12 07 0a 01 6e 20 0a 50 02", "does not fit its datatype Double"},
 		{"array of a broken length", "12 09 0a 01 6e 20 18 82 01 01 00", "does not fit its datatype Int32Array"},

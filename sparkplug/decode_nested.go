@@ -114,23 +114,42 @@ func (d *decoder) nestedProperty(f Field, b []byte, depth int) error {
 	return nil
 }
 
-// dataSet checks the wire form of a DataSet: rows of cells. Its cells count as properties.
+// dataSet checks the wire form of a DataSet: rows of cells. Its columns and cells count as properties.
+// [tck-id-payloads-dataset-column-size] [tck-id-payloads-dataset-types-num] [tck-id-payloads-dataset-types-value]
 func (d *decoder) dataSet(data []byte) error {
-	return fields(data, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
-		if typ != protowire.BytesType {
-			return false, nil
+	var columns, names, types uint64
+	datatype := func(t uint64) {
+		if types++; t < uint64(Int8) || t > uint64(Text) {
+			d.p.problem("a data set's column has no basic datatype [tck-id-payloads-dataset-types-value]")
 		}
-		if d.properties--; d.properties < 0 {
-			return true, overLimit("data set cells", 4*d.l.Metrics)
-		}
-		switch num {
-		case 3: // packed types, which proto2 readers accept
-			return true, checkPacked(b)
-		case 4:
-			return true, d.row(b)
+	}
+	err := fields(data, nil, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) (bool, error) {
+		switch {
+		case num == 1 && typ == protowire.VarintType:
+			columns = v
+		case num == 3 && typ == protowire.VarintType:
+			datatype(v)
+		case typ != protowire.BytesType:
+		case num == 3: // packed, which proto2 readers accept
+			return true, packed(b, datatype)
+		case num == 2 || num == 4:
+			if d.properties--; d.properties < 0 {
+				return true, overLimit("data set columns and cells", 4*d.l.Metrics)
+			}
+			if num == 4 {
+				return true, d.row(b)
+			}
+			names++
 		}
 		return true, nil
 	})
+	if columns != names {
+		d.p.problem("a data set's num_of_columns is not the number of its columns [tck-id-payloads-dataset-column-size]")
+	}
+	if types != names {
+		d.p.problem("a data set has not as many types as columns [tck-id-payloads-dataset-types-num]")
+	}
+	return err
 }
 
 func (d *decoder) row(data []byte) error {
@@ -150,34 +169,52 @@ func (d *decoder) row(data []byte) error {
 	})
 }
 
-func checkPacked(b []byte) error {
+// packed calls f for each varint of a packed list.
+func packed(b []byte, f func(uint64)) error {
 	for len(b) > 0 {
-		_, n := protowire.ConsumeVarint(b)
+		v, n := protowire.ConsumeVarint(b)
 		if n < 0 {
 			return malformed("packed types: %v", protowire.ParseError(n))
 		}
+		f(v)
 		b = b[n:]
 	}
 	return nil
 }
 
 // template checks the wire form of a Template and of the templates among its members. Members count as metrics.
+// [tck-id-payloads-template-is-definition] [tck-id-payloads-template-definition-ref] [tck-id-payloads-template-instance-ref]
 func (d *decoder) template(data []byte, depth int) error {
 	if depth > d.l.Depth {
 		return overLimit("nesting", d.l.Depth)
 	}
-	return fields(data, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
+	var says, definition, refers bool
+	err := fields(data, nil, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) (bool, error) {
+		if num == 5 && typ == protowire.VarintType {
+			says, definition = true, v != 0
+		}
 		if typ != protowire.BytesType {
-			return false, nil
+			return true, nil
 		}
 		switch num {
 		case 2:
 			return true, d.member(b, depth)
 		case 3:
 			return true, d.parameter(b)
+		case 4:
+			refers = len(b) > 0
 		}
 		return true, nil
 	})
+	switch {
+	case !says:
+		d.p.problem("a template without is_definition [tck-id-payloads-template-is-definition]")
+	case definition && refers:
+		d.p.problem("a template's definition with a template_ref [tck-id-payloads-template-definition-ref]")
+	case !definition && !refers:
+		d.p.problem("a template's instance without a template_ref [tck-id-payloads-template-instance-ref]")
+	}
+	return err
 }
 
 func (d *decoder) member(data []byte, depth int) error {
@@ -206,14 +243,26 @@ func (d *decoder) member(data []byte, depth int) error {
 	})
 }
 
+// parameter checks one parameter of a template.
+// [tck-id-payloads-template-parameter-name-required] [tck-id-payloads-template-parameter-type-value]
 func (d *decoder) parameter(data []byte) error {
 	if d.properties--; d.properties < 0 {
 		return overLimit("template parameters", 4*d.l.Metrics)
 	}
-	return fields(data, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
-		if num == 9 && typ == protowire.BytesType {
+	var named bool
+	err := fields(data, nil, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) (bool, error) {
+		switch {
+		case num == 1 && typ == protowire.BytesType:
+			named = len(b) > 0
+		case num == 2 && typ == protowire.VarintType && (v < uint64(Int8) || v > uint64(Text)):
+			d.p.problem("a template's parameter has no basic datatype [tck-id-payloads-template-parameter-type-value]")
+		case num == 9 && typ == protowire.BytesType:
 			return true, checkFields(b)
 		}
 		return true, nil
 	})
+	if !named {
+		d.p.problem("a template's parameter has no name [tck-id-payloads-template-parameter-name-required]")
+	}
+	return err
 }

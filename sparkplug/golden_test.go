@@ -54,7 +54,7 @@ func TestGoldenBytes(t *testing.T) {
 }
 
 // TestGoldenValues reads what protoc wrote. Each line: name, datatype, JSON of the value.
-// [tck-id-payloads-metric-datatype-value] [tck-id-payloads-metric-timestamp-in-UTC]
+// [tck-id-payloads-metric-datatype-value] [tck-id-payloads-metric-timestamp-in-UTC] [tck-id-payloads-timestamp-in-UTC]
 func TestGoldenValues(t *testing.T) {
 	want := map[string]string{
 		"nbirth": `
@@ -158,6 +158,7 @@ func TestGoldenBack(t *testing.T) {
 
 // TestGoldenDetails looks at what the lists above do not show: presence, aliases, flags, properties.
 // [tck-id-payloads-propertyset-keys-array-size] [tck-id-payloads-metric-propertyvalue-type-value]
+// [tck-id-payloads-metric-propertyvalue-type-type]
 func TestGoldenDetails(t *testing.T) {
 	g := goldenPayloads(t)
 	p := mustDecode(t, g["nbirth"])

@@ -199,8 +199,8 @@ func (s *step) node(ref NodeRef) *node {
 	at, _ := slices.BinarySearchFunc(h.sorted, n.ref, func(n *node, ref NodeRef) int { return compareNodes(n.ref, ref) })
 	h.sorted = slices.Insert(h.sorted, at, n)
 	h.nodes[n.ref] = n
-	for _, k := range [2]int{at - 1, at + 1} {
-		if k >= 0 && k < len(h.sorted) && strings.EqualFold(h.sorted[k].ref.Node, n.ref.Node) && strings.EqualFold(h.sorted[k].ref.Group, n.ref.Group) {
+	for _, other := range h.sorted {
+		if other != n && strings.EqualFold(other.ref.Node, n.ref.Node) && strings.EqualFold(other.ref.Group, n.ref.Group) {
 			s.warn(n, "another edge node's name differs only in case [tck-id-case-sensitivity-sparkplug-ids]")
 		}
 	}

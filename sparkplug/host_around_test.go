@@ -126,7 +126,15 @@ func TestHostLost(t *testing.T) {
 // [tck-id-host-topic-phid-death-qos] [tck-id-host-topic-phid-death-retain] [tck-id-host-topic-phid-death-topic]
 // [tck-id-host-topic-phid-death-payload-timestamp-connect] [tck-id-host-topic-phid-death-payload-timestamp-disconnect-clean]
 // [tck-id-payloads-state-birth-payload] [tck-id-payloads-state-will-message-payload] [tck-id-intro-sparkplug-host-state]
-// [tck-id-message-flow-hid-sparkplug-state-message-delivered]
+// [tck-id-message-flow-hid-sparkplug-state-message-delivered] [tck-id-components-ph-state]
+// [tck-id-message-flow-phid-sparkplug-state-publish-payload] [tck-id-message-flow-phid-sparkplug-state-publish-payload-timestamp]
+// [tck-id-operational-behavior-host-application-connect-birth-payload] [tck-id-operational-behavior-host-application-connect-birth-qos]
+// [tck-id-operational-behavior-host-application-connect-birth-retained] [tck-id-operational-behavior-host-application-connect-birth-topic]
+// [tck-id-operational-behavior-host-application-connect-will-payload] [tck-id-operational-behavior-host-application-connect-will-qos]
+// [tck-id-operational-behavior-host-application-connect-will-retained] [tck-id-operational-behavior-host-application-connect-will-topic]
+// [tck-id-operational-behavior-host-application-death-payload] [tck-id-operational-behavior-host-application-death-qos]
+// [tck-id-operational-behavior-host-application-death-retained] [tck-id-operational-behavior-host-application-death-topic]
+// [tck-id-payloads-state-will-message-qos] [tck-id-payloads-state-will-message-retain]
 func TestHostState(t *testing.T) {
 	ms := t0.UnixMilli()
 	show := func(pubs []Publish) string {
@@ -274,6 +282,7 @@ func TestHostLimits(t *testing.T) {
 }
 
 // What old or careless peers do wrong is said, not punished.
+// [tck-id-case-sensitivity-metric-names] [tck-id-case-sensitivity-sparkplug-ids]
 func TestHostWarnings(t *testing.T) {
 	p := newPlant(t, Options{})
 	pl := Payload{Seq: 9, HasSeq: true, Metrics: []Metric{
@@ -306,6 +315,14 @@ func TestHostWarnings(t *testing.T) {
 	if p.node().ClockSkew != time.Hour {
 		t.Errorf("skew %v", p.node().ClockSkew)
 	}
+	p.dbirth("Press", 12)
+	p.dbirth("press", 13)
+	p.wantWarning("two devices' names differ only in case")
+	p.send("spBv1.0/g/NBIRTH/M", p.payload(0))
+	p.send("spBv1.0/g/NBIRTH/e", p.payload(0))
+	if n, _ := p.h.Node("g", "e"); !strings.Contains(strings.Join(n.Warnings, ""), "another edge node's name differs only in case") {
+		t.Errorf("%q", n.Warnings)
+	}
 	for _, topic := range []string{"spBv1.0/G/NCMD/E", "a/b", "spBv1.0/G/NDATA", "spBv1.0/STATE/x"} {
 		if out := p.step(Input{Message: &Message{Topic: topic, Payload: []byte("garbage")}}); len(out.Nodes)+len(out.Records)+len(out.Publish) > 0 {
 			t.Errorf("%s: %+v", topic, out)
@@ -313,6 +330,7 @@ func TestHostWarnings(t *testing.T) {
 	}
 }
 
+// [tck-id-topic-structure-namespace-duplicate-device-id-across-edge-node]
 func TestHostMetricsPages(t *testing.T) {
 	p := newPlant(t, Options{})
 	for _, node := range []string{"B", "A"} {

@@ -50,6 +50,11 @@ func (o *Observer) declared(n *node, device string, p *sparkplug.Payload, typ st
 		if m.Missing {
 			o.say("tck-id-operational-behavior-data-publish-"+typ+"-values", "metric %.80q has neither a value nor is_null", m.Name)
 		}
+		for k := range m.Properties {
+			if m.Properties[k].Value.Type == sparkplug.Unknown {
+				o.say("tck-id-payloads-metric-propertyvalue-type-req", "property %.80q of %.80q has no type", m.Properties[k].Key, m.Name)
+			}
+		}
 		if m.Historical {
 			o.say("tck-id-topics-"+typ+"-metrics", "metric %.80q of the birth is historical, want the current value", m.Name)
 		}

@@ -6,8 +6,8 @@
 // devices) so that the two can contradict each other in tests. Tests and `edge tail` run it; it is not safe for
 // concurrent use. The rule that must not break: it reports nothing that a conformant peer may do.
 //
-// not done: what a stream of messages cannot show (wills in CONNECT, clean sessions, subscriptions); the contents of
-// templates and data sets, whose rules need the definitions of the whole birth; names that differ only in case, which
+// not done: what a stream of messages cannot show (wills in CONNECT, clean sessions, subscriptions); templates
+// against their definitions, which needs all of a birth; names that differ only in case, which
 // the Host reports; whether a rebirth keeps its bdSeq, since a new session may have begun unseen.
 //
 // Sources: Sparkplug 3.0 (ISO/IEC 20237), chapters 4 to 6 and 10.

@@ -182,6 +182,9 @@ func TestFindings(t *testing.T) {
 			"operational-behavior-data-publish-nbirth-values"},
 		{"birth metric without a timestamp", birth(5, with(metric("a", one), func(m *sparkplug.Metric) { m.HasTimestamp = false })),
 			"payloads-name-birth-data-requirement"},
+		{"property without a type", birth(5, with(metric("a", one), func(m *sparkplug.Metric) {
+			m.Properties = []sparkplug.Property{{Key: "p", Value: sparkplug.Value{Null: true}}}
+		})), "payloads-metric-propertyvalue-type-req"},
 		{"historical birth metric", birth(5, with(metric("a", one), func(m *sparkplug.Metric) { m.Historical = true })), "topics-nbirth-metrics"},
 		{"alias twice in a birth", birth(5, temp, aliased("other", 1, one)), "payloads-alias-uniqueness"},
 		{"alias of the node in a device", message("DBIRTH", payload(2, aliased("x", 1, one))), "payloads-alias-uniqueness"},

@@ -109,9 +109,9 @@ func (b *browser) checkFaults() {
 	}
 }
 
-// limit gives one action 10 s: what a page does not do by then it does not do.
+// limit gives one action 30 s, for machines that are busy.
 func (b *browser) limit() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.ctx, 10*time.Second)
+	return context.WithTimeout(b.ctx, 30*time.Second)
 }
 
 func call[P, R any](b *browser, cmd cdp.Command[P, R], params P) {

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import * as f from "./format";
+
+test("values keep their digits in place", () => {
+  const cases: [number, string][] = [
+    [0, "0.000"],
+    [1.5, "1.500"],
+    [-9.9999, "-10.000"],
+    [182.349, "182.35"],
+    [1450, "1450.0"],
+    [0.0000123, "1.230e-5"],
+    [2.5e9, "2500000000"],
+    [1.5e16, "1.500e+16"],
+    [NaN, "NaN"],
+  ];
+  for (const [n, want] of cases) assert.equal(f.measured(n), want, String(n));
+});
+
+test("values of every kind", () => {
+  assert.equal(f.value(null), "–");
+  assert.equal(f.value(true), "true");
+  assert.equal(f.value("18446744073709551615", "UInt64"), "18446744073709551615");
+  assert.equal(f.value("Infinity", "Double"), "Infinity");
+  assert.equal(f.value(7, "Int32"), "7");
+  assert.equal(f.value([1, 2]), "[1,2]");
+});
+
+test("control characters are shown, not obeyed", () => {
+  assert.equal(f.value("a\u0000b\u202ec\nd"), "a\\u0000b\\u202ec\\u000ad");
+});
+
+test("long text is cut", () => {
+  assert.equal(f.value("x".repeat(5000)).length, 201);
+});
+
+test("durations have two units at most", () => {
+  const cases: [number, string][] = [
+    [-1, "0 s"],
+    [4.9, "4 s"],
+    [65, "1 min 05 s"],
+    [3600, "1 h 00 min"],
+    [7805, "2 h 10 min"],
+    [90000, "1 d 1 h"],
+    [NaN, "–"],
+  ];
+  for (const [s, want] of cases) assert.equal(f.duration(s), want);
+});
+
+test("ages", () => {
+  const now = Date.parse("2026-05-01T12:00:00.000Z");
+  assert.equal(f.age("2026-05-01T11:59:58.500Z", now), "1 s");
+  assert.equal(f.age("2026-05-01T09:00:00.000Z", now), "3 h");
+  assert.equal(f.age("2026-05-01T12:00:05.000Z", now), "0 s", "a clock that is ahead");
+  assert.equal(f.age(null, now), "–");
+});
+
+test("counts are grouped", () => {
+  assert.equal(f.count(12431), "12,431");
+});

@@ -33,7 +33,7 @@ func (j *judge) message(m observe.Message) {
 		}
 		switch {
 		case n == 1:
-			fmt.Fprintf(j.w, "%s %s %s: %s\n", f.At.Local().Format("15:04:05.000"), f.ID, safe(f.Topic), safe(f.Text))
+			fmt.Fprintf(j.w, "%s %s %s: %s\n", f.At.Local().Format("15:04:05.000"), f.ID, safe(f.Topic), printable(f.Text))
 		case n%100 == 0:
 			fmt.Fprintf(j.w, "%s %s %s: seen %d times\n", f.At.Local().Format("15:04:05.000"), f.ID, safe(f.Topic), n)
 		}

@@ -224,10 +224,10 @@ func (l *tailLine) writeText(w *bufio.Writer, at time.Time) error {
 		b = m.appendText(b)
 	}
 	for _, p := range l.Problems {
-		b = fmt.Appendf(b, " problem: %s", safe(p))
+		b = fmt.Appendf(b, " problem: %s", printable(p))
 	}
 	if l.Error != "" {
-		b = fmt.Appendf(b, " error: %s", safe(l.Error))
+		b = fmt.Appendf(b, " error: %s", printable(l.Error))
 	}
 	_, err := w.Write(append(b, '\n'))
 	return err
@@ -243,6 +243,16 @@ func (m *tailMetric) appendText(b []byte) []byte {
 		b = m.Timestamp.Local().AppendFormat(append(b, '@'), "2006-01-02T15:04:05")
 	}
 	return b
+}
+
+// printable is text of our own that may cite some from outside.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '.'
+		}
+		return r
+	}, s)
 }
 
 // safe quotes text that holds spaces, quotes, = or anything that does not print.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"edge/sparkplug"
+	"edge/sparkplug/observe"
 	"edge/sparkplug/simulate"
 )
 
@@ -124,7 +125,7 @@ func TestTailOfAnAwareServer(t *testing.T) {
 			t.Errorf("got %s", line)
 		}
 	}
-	if !strings.Contains(last, " DDATA  G/node1/dev1 seq=") || !strings.Contains(last, " metric1=") {
+	if !strings.Contains(last, " DDATA  G/node1/dev1 seq=") || !strings.Contains(last, " metric") || strings.Contains(last, " #") {
 		t.Errorf("got %s", last)
 	}
 	if got := <-code; got != exitOK {
@@ -212,6 +213,28 @@ func TestTailCertificatesInAnyOrder(t *testing.T) {
 	tail.read("spBv1.0/G/NBIRTH/N", birth("reborn", 1))
 	if n := tail.names[ref]; n[1].name != "reborn" || len(n) != 1 {
 		t.Errorf("after a birth: %v", n)
+	}
+}
+
+// What repeats is told once, then every hundredth time.
+func TestTailTellsFindings(t *testing.T) {
+	var out bytes.Buffer
+	j := newJudge(&out)
+	say := func(topic string, seq uint64) {
+		p := sparkplug.Payload{Timestamp: 1, HasTimestamp: true, Seq: seq, HasSeq: true, Metrics: []sparkplug.Metric{
+			{Name: "x\x1b", Type: sparkplug.Boolean, Value: sparkplug.BoolValue(true), Timestamp: 1, HasTimestamp: true}}}
+		j.message(observe.Message{Topic: topic, Payload: sparkplug.Encode(&p)})
+	}
+	say("spBv1.0/G/NBIRTH/N", 0)
+	const id = "tck-id-payloads-sequence-num-incrementing"
+	for seq := range uint64(250) { // each one too many
+		say("spBv1.0/G/NDATA/N", (2*seq+2)%256)
+	}
+	if got := strings.Count(out.String(), id); got != 3 {
+		t.Errorf("%s told %d times in\n%s", id, got, &out)
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("a control character came through: %q", &out)
 	}
 }
 

@@ -13,9 +13,10 @@
 // History and live data come from that one function, so a trend has no step where they meet.
 // The rule that must not break: a healthy node conforms; an observer has nothing to report.
 //
-// Goroutines: Fleet.Run starts one nodeLoop per node and ends when all of them did; they end with the
-// context. A connected node adds those of its MQTT library, which end before its session returns.
-// Fleet's methods may be called from any goroutine. Lock order: Fleet has none, node.mu, then bdSeqs.mu.
+// Goroutines: Fleet.Run starts one nodeLoop per node, which ends with the context, and waits for all. A connected
+// node adds those of its MQTT library, which end with the socket; connection waits for the library's word that they did.
+// link5.whileUp watches the connection during a SUBSCRIBE and is awaited by it.
+// Fleet's methods may be called from any goroutine. No two locks nest.
 //
 // Sources: Sparkplug 3.0 chapters 5 (operational behaviour) and 6 (payloads).
 package simulate

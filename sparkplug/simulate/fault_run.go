@@ -59,9 +59,16 @@ func as(v sparkplug.Value, t sparkplug.DataType) sparkplug.Value {
 	return sparkplug.StringValue(fmt.Sprintf("%g", number(v)))
 }
 
+// maxBacklog is how far back a backlog goes when the broker was away for long.
+const maxBacklog = time.Hour
+
 // missedReplay is what a backlog gathered: every interval since the cut, sent without pause.
 func (s *session) missedReplay(now time.Time) *replay {
-	r := newReplay(s.node, s.missed, now, s.opt.Interval)
+	from := s.missed
+	if oldest := now.Add(-maxBacklog); from.Before(oldest) {
+		from = oldest
+	}
+	r := newReplay(s.node, from, now, s.opt.Interval)
 	r.burst = true
 	s.missed = time.Time{}
 	return r

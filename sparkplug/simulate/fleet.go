@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"edge/sparkplug"
 )
@@ -19,6 +20,9 @@ type Fleet struct {
 	opt   Options
 	nodes []*node // twins included
 }
+
+// startSpacing is between the first connections of two nodes: brokers limit how many they accept a second.
+const startSpacing = 5 * time.Millisecond
 
 // New checks the options and makes the nodes; nothing is dialled before Run.
 func New(opt Options) (*Fleet, error) {
@@ -36,7 +40,7 @@ func New(opt Options) (*Fleet, error) {
 	}
 	f := &Fleet{opt: opt}
 	seen := map[string]bool{}
-	for _, spec := range opt.Nodes {
+	for i, spec := range opt.Nodes {
 		if err := checkSpec(spec); err != nil {
 			return nil, err
 		}
@@ -45,8 +49,10 @@ func New(opt Options) (*Fleet, error) {
 			return nil, fmt.Errorf("node %s is there twice; use the fault duplicate-id for that", key)
 		}
 		seen[key] = true
-		f.nodes = append(f.nodes, newNode(opt, spec, end, numbers, key))
-		if f.nodes[len(f.nodes)-1].has(DuplicateID) {
+		n := newNode(opt, spec, end, numbers, key)
+		n.delay = time.Duration(i) * startSpacing
+		f.nodes = append(f.nodes, n)
+		if n.has(DuplicateID) {
 			twin := newNode(opt, spec, end, numbers, key+" (twin)")
 			twin.twin = true
 			f.nodes = append(f.nodes, twin)

@@ -22,7 +22,8 @@ type node struct {
 	numbers  *bdSeqs
 	key      string // in numbers
 	clientID string
-	twin     bool // the other one of duplicate-id
+	twin     bool          // the other one of duplicate-id
+	delay    time.Duration // before the first connection
 	log      *slog.Logger
 	poke     chan struct{} // capacity 1: want has changed
 
@@ -109,6 +110,7 @@ const backoffMax = 30 * time.Second
 
 // nodeLoop connects again and again until ctx ends.
 func (n *node) nodeLoop(ctx context.Context) {
+	n.sleep(ctx, n.delay)
 	pause := n.opt.BackoffMin
 	for n.mayRun(ctx) {
 		births := n.view().Births
@@ -124,7 +126,9 @@ func (n *node) nodeLoop(ctx context.Context) {
 		n.sleep(ctx, n.pauseAfter(err, pause))
 		pause = min(2*pause, backoffMax)
 	}
-	n.enter(Stopped, "the simulation ends")
+	if n.view().State != Killed {
+		n.enter(Stopped, "the simulation ends")
+	}
 }
 
 // errFault ends a connection that a fault has cut; pause is how long the node stays away.

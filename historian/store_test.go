@@ -75,7 +75,12 @@ func newRig(t testing.TB, o Options) *rig {
 
 func newRigIn(t rapid.TB, dir string, o Options) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: dir, clock: &clock{now: noon}, o: o, schema: make(map[journal.SeriesKey]bool)}
+	return newRigAt(t, dir, o, noon)
+}
+
+func newRigAt(t rapid.TB, dir string, o Options, now time.Time) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, clock: &clock{now: now}, o: o, schema: make(map[journal.SeriesKey]bool)}
 	r.o.Clock = r.clock.Now
 	r.jopt = journal.Options{SegmentBytes: 1 << 20, Spares: -1, Clock: r.clock.Now}
 	r.open()
@@ -195,7 +200,13 @@ func (r *rig) add(k journal.SeriesKey, samples ...journal.Sample) {
 
 func (r *rig) append(rec journal.Record) {
 	r.t.Helper()
-	if _, err := r.j.Append(time.Hour, rec); err != nil {
+	_, err := r.j.Append(time.Hour, rec)
+	if errors.Is(err, journal.ErrFull) {
+		if err = r.j.Flush(context.Background()); err == nil {
+			_, err = r.j.Append(time.Hour, rec)
+		}
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
 }

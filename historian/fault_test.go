@@ -1,0 +1,338 @@
+package historian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// fill records one sample a second of metric 0 for the given time up to noon.
+func (r *rig) fill(d time.Duration) {
+	var list []journal.Sample
+	for i := range int(d / time.Second) {
+		list = append(list, at(noon.Add(-d+time.Duration(i)*time.Second), float64(i%977)+0.125))
+	}
+	r.add(key(0), list...)
+}
+
+func (r *rig) dayPath(t time.Time) string {
+	return filepath.Join(r.dir, "history", "part", t.UTC().Format(dayLayout)+".db")
+}
+
+// events returns the reasons of the newest events.
+func (r *rig) events() string {
+	r.t.Helper()
+	r.follow()
+	list, err := r.s.Events(context.Background(), EventQuery{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var out []string
+	for _, e := range list {
+		out = append(out, e.Kind.String()+": "+e.Reason)
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestDamagedBlockIsAGap(t *testing.T) {
+	r := newRig(t, Options{})
+	r.fill(30 * time.Minute)
+	r.follow()
+	r.close()
+	flipPayload(t, r.dayPath(noon))
+	r.open()
+	out := r.read(key(0), noon.Add(-time.Hour), noon)
+	if len(out.Samples) != 1200 || len(out.Gaps) != 1 || !strings.Contains(out.Gaps[0].Cause, "damaged") {
+		t.Errorf("%d samples, gaps %v; want two blocks of 600 and a gap", len(out.Samples), out.Gaps)
+	}
+	if e := r.events(); strings.Count(e, "stored samples are damaged") != 1 {
+		t.Errorf("events:\n%s", e)
+	}
+	if err := r.s.Close(); err != nil {
+		t.Error(err)
+	}
+	r.stop()
+}
+
+// flipPayload damages the second block of a file.
+func flipPayload(t *testing.T, path string) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o640, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketBlock)
+		c := b.Cursor()
+		c.First()
+		k, v := c.Next()
+		v = bytes.Clone(v)
+		v[len(v)-20] ^= 0x10
+		return b.Put(bytes.Clone(k), v)
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDamagedFilesAreMovedAside(t *testing.T) {
+	cut := func(path string) error { return os.Truncate(path, 5000) }
+	zero := func(path string) error {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		clear(b[:2*4096]) // both meta pages
+		return os.WriteFile(path, b, 0o640)
+	}
+	noise := func(path string) error { return os.WriteFile(path, []byte("not a database"), 0o640) }
+	for _, c := range []struct {
+		name, file string
+		damage     func(string) error
+	}{
+		{"day cut", "part/2026-03-10.db", cut},
+		{"day without meta pages", "part/2026-03-10.db", zero},
+		{"day is something else", "part/2026-03-10.db", noise},
+		{"catalog cut", "catalog.db", cut},
+		{"catalog without meta pages", "catalog.db", zero},
+		{"catalog is something else", "catalog.db", noise},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.fill(10 * time.Minute)
+			r.add(key(1), at(noon.Add(-48*time.Hour), 3))
+			r.follow()
+			r.close()
+			if err := c.damage(filepath.Join(r.dir, "history", c.file)); err != nil {
+				t.Fatal(err)
+			}
+			r.open()
+			// The log still has everything: it is taken again, and what the other files have is not taken twice.
+			if got := r.read(key(0), noon.Add(-time.Hour), noon).Samples; len(got) != 600 {
+				t.Errorf("%d samples of 600 came back from the journal", len(got))
+			}
+			if got := r.read(key(1), noon.Add(-72*time.Hour), noon).Samples; len(got) != 1 {
+				t.Errorf("%d samples of the whole day, want 1", len(got))
+			}
+			if n := r.s.Stats().SamplesTotal; n != 601 {
+				t.Errorf("%d samples in all, want 601", n)
+			}
+			if e := r.events(); !strings.Contains(e, "damaged") {
+				t.Errorf("events:\n%s", e)
+			}
+			moved, _ := filepath.Glob(filepath.Join(r.dir, "history", "quarantine", "*"+filepath.Base(c.file)))
+			if len(moved) != 1 {
+				t.Errorf("quarantine holds %v", moved)
+			}
+			r.close()
+		})
+	}
+}
+
+func TestNewerFormatIsLeftAlone(t *testing.T) {
+	for _, file := range []string{"catalog.db", "part/2026-03-10.db"} {
+		t.Run(file, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.fill(time.Minute)
+			r.follow()
+			r.close()
+			path := filepath.Join(r.dir, "history", file)
+			db, err := bolt.Open(path, 0o640, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaVersion, big4(formatVersion+1)) })
+			if err = errors.Join(err, db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := os.ReadFile(path)
+			j, err := journal.Open(filepath.Join(r.dir, "journal"), r.jopt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(filepath.Join(r.dir, "history"), j, r.o)
+			var newer *VersionError
+			if s != nil || !errors.Is(err, ErrNewer) || !errors.As(err, &newer) || newer.Found != formatVersion+1 {
+				t.Errorf("Open: %v", err)
+			}
+			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+				t.Error("the file was changed")
+			}
+			if err := j.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	r := newRig(t, Options{DayBytes: 256 << 10, HeadBytes: 4 << 20})
+	noise := rand.New(rand.NewPCG(1, 1))
+	noisy := func(n int) {
+		var list []journal.Sample
+		for i := range n {
+			v := at(noon.Add(time.Duration(i)*time.Millisecond), 0)
+			v.Value.Num = noise.Uint64() // does not compress
+			list = append(list, v)
+		}
+		r.add(key(0), list...)
+		r.follow()
+	}
+	noisy(30_000)
+	if err := r.s.flush(flushAll); !errors.Is(err, berrors.ErrMaxSizeReached) {
+		t.Fatalf("flush: %v, want %v", err, berrors.ErrMaxSizeReached)
+	}
+	if e := r.events(); !strings.Contains(e, "history cannot be written") {
+		t.Errorf("events:\n%s", e)
+	}
+	// The journal goes on taking samples, and what is in memory is answered.
+	r.add(key(1), at(noon, 5))
+	r.follow()
+	if got := r.read(key(0), noon, noon.Add(time.Hour)).Samples; len(got) != 30_000 {
+		t.Errorf("%d samples of 30,000", len(got))
+	}
+	if got := r.read(key(1), noon, noon.Add(time.Hour)).Samples; len(got) != 1 {
+		t.Errorf("%d samples of 1 that came while the disk was full", len(got))
+	}
+	// The disk has room again.
+	r.s.days.get(dayOf(ms(noon))).close()
+	r.s.days.get(dayOf(ms(noon))).capBytes = 64 << 20
+	r.flush(flushAll)
+	if e := r.events(); !strings.Contains(e, "history is written again") {
+		t.Errorf("events:\n%s", e)
+	}
+	if st := r.s.Stats(); st.SamplesTotal != 30_001 {
+		t.Errorf("%d samples, want 30,001", st.SamplesTotal)
+	}
+	r.close()
+}
+
+// When memory is full as well, a day that has reached its cap loses samples, said with their number; other days go on.
+func TestFullDayGivesWay(t *testing.T) {
+	r := newRig(t, Options{DayBytes: 256 << 10, HeadBytes: 1 << 20})
+	noise := rand.New(rand.NewPCG(1, 1))
+	var list []journal.Sample
+	for i := range 60_000 {
+		v := at(noon.Add(time.Duration(i)*time.Millisecond), 0)
+		v.Value.Num = noise.Uint64()
+		list = append(list, v)
+	}
+	r.add(key(0), list...)
+	r.add(key(0), at(noon.Add(-24*time.Hour), 1))
+	for range 20 {
+		r.follow()
+		_ = r.s.flush(flushAll) // fails while there is memory left
+	}
+	if got := r.read(key(0), noon.Add(-25*time.Hour), noon.Add(-time.Hour)).Samples; len(got) != 1 {
+		t.Errorf("the other day has %d samples, want 1", len(got))
+	}
+	list2, err := r.s.Events(context.Background(), EventQuery{Kinds: []journal.EventKind{journal.GapEvent}})
+	if err != nil || len(list2) == 0 {
+		t.Fatalf("no gap tells of the loss: %v", err)
+	}
+	kept, lost := uint64(len(r.read(key(0), noon, noon.Add(time.Hour)).Samples)), uint64(0)
+	for _, e := range list2 {
+		lost += e.Count
+	}
+	if kept+lost != 60_000 {
+		t.Errorf("%d kept and %d told as lost, of 60,000", kept, lost)
+	}
+	r.s.mu.RLock()
+	held := r.s.head.bytes
+	r.s.mu.RUnlock()
+	if held > 4<<20 {
+		t.Errorf("the head holds %d bytes, its limit is 1 MiB", held)
+	}
+	if err := r.s.Close(); err != nil {
+		t.Logf("close: %v", err)
+	}
+	r.stop()
+}
+
+func TestRetention(t *testing.T) {
+	fill := func(t *testing.T, o Options) *rig {
+		r := newRig(t, o)
+		noise := rand.New(rand.NewPCG(1, 1))
+		for day := range 10 {
+			r.clock.Set(noon.Add(time.Duration(day) * 24 * time.Hour))
+			var list []journal.Sample
+			for i := range 1000 {
+				v := at(r.clock.Now().Add(time.Duration(i)*time.Millisecond), 0)
+				v.Value.Num = noise.Uint64()
+				list = append(list, v)
+			}
+			r.add(key(0), list...)
+			r.follow()
+			r.flush(flushAll)
+		}
+		return r
+	}
+	files := func(r *rig) int {
+		list, _ := filepath.Glob(filepath.Join(r.dir, "history", "part", "*.db"))
+		return len(list)
+	}
+	t.Run("by age", func(t *testing.T) {
+		r := fill(t, Options{Raw: 72 * time.Hour})
+		if n := files(r); n != 4 {
+			t.Errorf("%d days are kept, want today and three", n)
+		}
+		r.close()
+	})
+	t.Run("age spares what is owed", func(t *testing.T) {
+		r := newRig(t, Options{Raw: 72 * time.Hour})
+		r.s.SetOwed(func() journal.Index { return 1 })
+		r.fill(time.Minute)
+		r.follow()
+		r.flush(flushAll)
+		r.clock.Set(noon.Add(240 * time.Hour))
+		r.s.retain()
+		if n := files(r); n != 1 {
+			t.Errorf("%d files, want the one that is owed", n)
+		}
+		r.s.SetOwed(func() journal.Index { return r.j.Durable() + 1 })
+		r.s.retain()
+		if n := files(r); n != 0 {
+			t.Errorf("%d files after it was delivered, want none", n)
+		}
+		r.close()
+	})
+	t.Run("bytes go first by age, then with a gap what is owed", func(t *testing.T) {
+		r := fill(t, Options{})
+		_, second := r.s.days.info(dayOf(ms(noon)) + 1)
+		r.s.SetOwed(func() journal.Index { return second.firstIndex })
+		r.s.o.MaxBytes = r.s.bytes.Load() / 2
+		r.s.retain()
+		n := files(r)
+		if e := r.events(); n > 6 || n < 3 || strings.Count(e, "gap: removed before it was delivered") != 10-n-1 {
+			t.Errorf("%d files; the first was not owed, each other has an event:\n%s", n, e)
+		}
+		r.close()
+	})
+}
+
+func TestSamplesOutOfBoundsAreRefused(t *testing.T) {
+	r := newRig(t, Options{Raw: 24 * time.Hour, MaxValueBytes: 10})
+	long := at(noon, 0)
+	long.Value = journal.Value{Bytes: []byte("more than ten")}
+	text := key(1)
+	text.Type = 12
+	r.add(key(0), at(noon.Add(-25*time.Hour), 1), at(noon.Add(25*time.Hour), 1), at(time.UnixMilli(-5), 1), at(noon, 1))
+	r.add(text, long)
+	r.append(journal.Record{Kind: journal.KindSamples, Samples: []journal.Sample{{Series: 77, At: ms(noon)}}})
+	r.follow()
+	if st := r.s.Stats(); st.Refused != 4 || st.Unknown != 1 || st.SamplesTotal != 1 {
+		t.Errorf("%+v", st)
+	}
+	r.close()
+}

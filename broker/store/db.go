@@ -86,6 +86,7 @@ func (s *Store) boltOptions() *bolt.Options {
 		PageSize:       pageBytes,
 		MaxSize:        int(s.o.MaxBytes),
 		NoStatistics:   true,
+		NoSync:         s.o.noSync,
 	}
 }
 
@@ -148,8 +149,10 @@ func (s *Store) create() error {
 	if err := os.Rename(tmp, s.path); err != nil {
 		return err
 	}
-	if err := (journal.OS{}).SyncDir(filepath.Dir(s.path)); err != nil {
-		return err
+	if !s.o.noSync {
+		if err := (journal.OS{}).SyncDir(filepath.Dir(s.path)); err != nil {
+			return err
+		}
 	}
 	return s.openExisting()
 }

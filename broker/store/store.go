@@ -23,6 +23,8 @@ type Options struct {
 	MaxBytes   int64         // size of broker.db; default 1 GiB
 	Quarantine string        // folder for a damaged broker.db; default: "quarantine" beside it
 	Log        *slog.Logger  // default: none
+
+	noSync bool // for tests that cut no power
 }
 
 // owner is the store's name in the journal.

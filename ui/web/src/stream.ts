@@ -76,7 +76,12 @@ function open(): void {
   });
   on<{ metrics: Change[] }>("change", (d) => store.applyChanges(d.metrics));
   on<Node>("state", store.applyNode);
-  on<Uplink[]>("uplinks", (d) => (store.uplinks.value = d));
+  on<Uplink[]>("uplinks", (d) => {
+    const states = (list: Uplink[]) => list.map((u) => u.name + u.state).join();
+    const turned = states(d) !== states(store.uplinks.peek());
+    store.uplinks.value = d;
+    if (turned) void loadEvents(); // an uplink writes its events to the log itself
+  });
   on<Demo>("demo", (d) => (store.demo.value = d));
   on<Event>("event", (e) => {
     store.addEvents([e]);

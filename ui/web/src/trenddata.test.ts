@@ -27,6 +27,10 @@ test("an empty bucket repeats what was carried in: report by exception is no gap
   assert.deepEqual(points(buckets([bucket(0, 1), bucket(10, null, 1), bucket(20, 3)])), [[0, 1], [10, 1], [20, 3], [30, 3]]);
 });
 
+test("what no server carried in is held from the bucket before", () => {
+  assert.deepEqual(points(buckets([bucket(0, 1), bucket(10, null), bucket(20, 3)])), [[0, 1], [10, 1], [20, 3], [30, 3]]);
+});
+
 test("nothing is drawn before the first value", () => {
   assert.deepEqual(points(buckets([bucket(0, null), bucket(10, 2)])), [[0, null], [10, 2], [20, 2]]);
 });

@@ -70,8 +70,8 @@ export function trendData(b: Buckets): TrendData {
       point(ending ? ending.to : t, inGap && !ending ? null : v);
       held = inGap && !ending ? null : v;
     } else if (!inGap) {
-      point(t, v);
-      held = v;
+      held = v ?? held; // a server that carries nothing in leaves it to us
+      point(t, held);
     }
   }
   if (held !== null && !gaps.some((g) => g.to >= to)) point(to, held);

@@ -86,7 +86,8 @@ function Summary({ u, last }: { u: Uplink; last: number }) {
 
 function drain(u: Uplink): string {
   if (u.owed === 0) return "0 s";
-  return u.eta === null ? "growing" : f.duration(u.eta);
+  const flows = u.state === "live" || u.state === "flushing";
+  return u.eta === null || !flows ? "growing" : f.duration(u.eta);
 }
 
 function Drops({ u }: { u: Uplink }) {

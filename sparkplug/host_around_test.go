@@ -38,6 +38,12 @@ func TestHostSessions(t *testing.T) {
 			p.session("c1", false, ReasonWithWill)
 			p.ndeath(4)
 		}, StateOffline, "NDEATH published by the node itself"},
+		{"farewell; the next connection brings no birth", func(p *plant) {
+			p.ndeath(4)
+			p.session("c1", false, ReasonClean)
+			p.session("c1", true, "")
+			p.session("c1", false, "connection lost")
+		}, StateOffline, "NDEATH published by the node itself"},
 		{"clean disconnect alone", func(p *plant) {
 			p.session("c1", false, ReasonClean)
 		}, StateOffline, "clean disconnect without NDEATH"},
@@ -249,6 +255,12 @@ func TestHostLimits(t *testing.T) {
 	p.ndata(2, text("s", "123"))
 	if got := p.value("", "s"); got != `"123" good` {
 		t.Error(got)
+	}
+	for i := range 20 { // what earlier births held is given back
+		p.nbirth(0, text(fmt.Sprint("text", i), "12345678"))
+		if got := p.value("", fmt.Sprint("text", i)); got != `"12345678" good` {
+			t.Fatalf("birth %d: %s", i, got)
+		}
 	}
 	p.nbirth(0)
 	p.dbirth("D1", 1, p.double("a", 1))

@@ -297,6 +297,32 @@ func TestHostAliases(t *testing.T) {
 	if p.ddata("D", 8, p.byAlias(1, 7)); p.value("", "b") != "10 good" {
 		t.Error("a device's data wrote a metric of the node")
 	}
+
+	p = newPlant(t, Options{}) // a rebirth may give a device's alias to the node
+	p.nbirth(0, p.aliased("a", 1, 1))
+	p.dbirth("D", 1, p.aliased("x", 5, 1))
+	p.nbirth(0, p.aliased("a", 5, 2))
+	p.ndata(1, p.byAlias(5, 3))
+	p.want("a=3")
+	if w := p.node().Warnings; len(w) != 0 {
+		t.Errorf("aliases of the old birth are remembered: %q", w)
+	}
+}
+
+// A value of an older session is not shown as this one's, even if the birth brings only history.
+func TestHostForgetsOldSessions(t *testing.T) {
+	p := newPlant(t, Options{})
+	p.nbirth(0, p.double("a", 1))
+	old := p.double("a", 2)
+	old.Historical = true
+	p.nbirth(1, old)
+	if got := p.value("", "a"); got != "1 never" {
+		t.Error(got)
+	}
+	p.ndata(1, p.double("a", 3))
+	if got := p.value("", "a"); got != "3 good" {
+		t.Error(got)
+	}
 }
 
 // [tck-id-payloads-propertyset-quality-value-type] [tck-id-payloads-propertyset-quality-value-value]

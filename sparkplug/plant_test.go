@@ -161,4 +161,3 @@ func (p *plant) wantWarning(text string) {
 		p.t.Errorf("no warning with %q in %q", text, p.node().Warnings)
 	}
 }
-

@@ -22,15 +22,13 @@ type checker struct {
 }
 
 type checkedNode struct {
-	online       bool
-	bdSeq, seq   uint64
-	births       int
-	deaths       int
-	devices      map[string]map[string]uint64 // device -> metric -> datatype; "" is the node
-	live, filed  int                          // samples in the live and in the history lane
-	liveBetween  bool
-	lastLiveAt   map[string]uint64
-	historyAfter bool
+	online      bool
+	bdSeq, seq  uint64
+	births      int
+	deaths      int
+	devices     map[string]map[string]uint64 // device -> metric -> datatype; "" is the node
+	live, filed int                          // samples in the live and in the history lane
+	lastLiveAt  map[string]uint64
 }
 
 // wirePayload and wireMetric are a payload as its bytes say.

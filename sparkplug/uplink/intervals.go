@@ -61,7 +61,7 @@ func (v *intervals) shrink(most int) (dropped uint64) {
 // valid tells whether the set, read from disk, is one.
 func (v intervals) valid() bool {
 	for i, s := range v {
-		if s.From < 1 || s.To < s.From || i > 0 && s.From <= v[i-1].To+1 {
+		if s.From < 1 || s.To < s.From || s.To > 1<<62 || i > 0 && s.From <= v[i-1].To+1 {
 			return false
 		}
 	}

@@ -37,15 +37,15 @@ const takeoverPause = time.Minute
 func (n *node) proxyLoop(ctx context.Context) {
 	backoff := n.u.o.BackoffMin
 	for ctx.Err() == nil {
-		server, postmortem, ok := n.wanted()
-		if !ok {
+		if _, _, ok := n.wanted(); !ok {
 			n.pause(ctx, time.Second)
 			continue
 		}
 		if !n.hold(ctx, n.u.entry(), Connecting, "in the line of connecting nodes", "connecting") {
 			continue
 		}
-		if server, postmortem, ok = n.wanted(); !ok {
+		server, postmortem, ok := n.wanted() // things change in the line
+		if !ok {
 			continue
 		}
 		began := time.Now()

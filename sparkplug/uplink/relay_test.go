@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,17 +169,22 @@ func (m *mosquitto) kill() {
 	}
 }
 
-// listen has a checker read everything that reaches the server.
-func (m *mosquitto) listen(t testing.TB, c *checker) {
+// listen has a checker read everything that reaches the server. It returns whether it listens.
+func (m *mosquitto) listen(t testing.TB, c *checker) *atomic.Bool {
 	t.Helper()
+	var subscribed atomic.Bool
 	o := mqtt3.NewClientOptions().AddBroker("tcp://" + m.address).SetClientID("checker " + t.Name()).SetOrderMatters(true).
 		SetMaxReconnectInterval(100 * time.Millisecond)
 	o.SetOnConnectHandler(func(cl mqtt3.Client) {
-		cl.Subscribe("spBv1.0/#", 0, func(_ mqtt3.Client, msg mqtt3.Message) { c.take(msg.Topic(), msg.Payload()) })
+		cl.Subscribe("spBv1.0/#", 0, func(_ mqtt3.Client, msg mqtt3.Message) { c.take(msg.Topic(), msg.Payload()) }).Wait()
+		subscribed.Store(true)
 	})
+	o.SetConnectionLostHandler(func(mqtt3.Client, error) { subscribed.Store(false) })
 	cl := mqtt3.NewClient(o)
 	if tok := cl.Connect(); tok.Wait() && tok.Error() != nil {
 		t.Fatal(tok.Error())
 	}
 	t.Cleanup(func() { cl.Disconnect(0) })
+	until(t, "the host is there", subscribed.Load)
+	return &subscribed
 }

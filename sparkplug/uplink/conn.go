@@ -24,7 +24,7 @@ const dialTimeout = 10 * time.Second
 // sync.Locker: paho holds it while it writes one packet. Its own writer holds it back (cork) over a batch.
 type conn struct {
 	net.Conn
-	patience time.Duration
+	patience atomic.Int64 // nanoseconds that one write may take
 
 	mu     sync.Mutex
 	w      *bufio.Writer // guarded by mu
@@ -32,7 +32,8 @@ type conn struct {
 }
 
 func newConn(c net.Conn, patience time.Duration) *conn {
-	k := &conn{Conn: c, patience: patience}
+	k := &conn{Conn: c}
+	k.patience.Store(int64(patience))
 	k.w = bufio.NewWriterSize(deadlineWriter{k}, 32<<10)
 	return k
 }
@@ -41,10 +42,19 @@ func newConn(c net.Conn, patience time.Duration) *conn {
 type deadlineWriter struct{ c *conn }
 
 func (d deadlineWriter) Write(b []byte) (int, error) {
-	if err := d.c.Conn.SetWriteDeadline(time.Now().Add(d.c.patience)); err != nil {
+	if err := d.c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(d.c.patience.Load()))); err != nil {
 		return 0, err
 	}
 	return d.c.Conn.Write(b)
+}
+
+// farewellTime is what a session may take to end.
+const farewellTime = 2 * time.Second
+
+// hurry bounds what is being written and what follows: the uplink stops.
+func (c *conn) hurry() {
+	c.patience.Store(int64(farewellTime))
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(farewellTime))
 }
 
 func (c *conn) Lock() { c.mu.Lock() }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,5 +252,63 @@ func TestConnectRate(t *testing.T) {
 			}
 		}
 		c.verdict()
+	})
+}
+
+// A server that no longer reads does not hold up the end.
+func TestStopWhileTheServerDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, _ := one(t, nil)
+		r.alive()
+		s.mu.Lock()
+		stuck := s.sessions["edge-up/g/n"]
+		stuck.hold = make(chan struct{})
+		s.mu.Unlock()
+		for i := range 10 {
+			r.node(float64(i))
+		}
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		close(stuck.hold)
+	})
+}
+
+// Births never go back in time, whatever the clock does.
+func TestClockStepsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var step atomic.Int64
+		r, s, c := one(t, func(o *Options) {
+			o.Clock = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
+		})
+		r.alive()
+		r.node(1)
+		for _, d := range []time.Duration{-time.Hour, time.Hour, -365 * 24 * time.Hour} {
+			s.cut()
+			time.Sleep(time.Second)
+			step.Store(int64(d))
+			r.node(float64(d))
+			s.restore()
+			time.Sleep(3 * time.Second)
+		}
+		c.verdict()
+		if distinct, again := c.counts(); distinct != 4 || again != 0 {
+			t.Errorf("%d samples, %d twice", distinct, again)
+		}
+		var last uint64
+		for _, e := range s.entries() {
+			if e.kind == "PUBLISH" && strings.Contains(e.topic, "/NBIRTH/") {
+				p, _ := wire(e.payload)
+				if p.ts <= last {
+					t.Errorf("a birth at %d after one at %d", p.ts, last)
+				}
+				last = p.ts
+			}
+		}
+		if st := r.up.Status(); st.Owed != 0 {
+			t.Errorf("status %+v", st)
+		}
 	})
 }

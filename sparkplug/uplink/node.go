@@ -33,7 +33,9 @@ type node struct {
 	inbox    []item // what is new since the session's cut
 	lagging  map[*metric]lag
 	recent   []delivered // for the rewind when the primary host goes offline
+	spans    int         // in recent
 	changed  bool        // the persisted record is behind
+	stamped  time.Time   // of the last birth
 	excess   uint64      // samples to give up for the queue's bound
 
 	state  State
@@ -72,8 +74,8 @@ type delivered struct {
 	spans []span
 }
 
-// maxRecent bounds the memory for the rewind.
-const maxRecent = 2048
+// maxRecent bounds the memory for the rewind, in spans.
+const maxRecent = 8192
 
 func newNode(u *Uplink, r sparkplug.NodeRef) *node {
 	return &node{u: u, ref: r, wake: make(chan struct{}, 1), model: newModel(), bdSeq: -1,
@@ -195,8 +197,10 @@ func (n *node) confirm(g *group, now time.Time) {
 		return
 	}
 	n.recent = append(n.recent, delivered{now, g.spans})
+	n.spans += len(g.spans)
 	first := 0
-	for first < len(n.recent) && (now.Sub(n.recent[first].at) > n.u.o.HostRewind || len(n.recent)-first > maxRecent) {
+	for first < len(n.recent) && (now.Sub(n.recent[first].at) > n.u.o.HostRewind || n.spans > maxRecent) {
+		n.spans -= len(n.recent[first].spans)
 		first++
 	}
 	n.recent = append(n.recent[:0], n.recent[first:]...)
@@ -222,7 +226,7 @@ func (n *node) rewind(since time.Time) (samples uint64) {
 			samples += s.N
 		}
 	}
-	n.recent, n.changed = nil, true
+	n.recent, n.spans, n.changed = nil, 0, true
 	return samples
 }
 

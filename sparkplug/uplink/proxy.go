@@ -94,7 +94,7 @@ func (n *node) wanted() (server int, postmortem, ok bool) {
 				reason += fmt.Sprintf("; its %d owed samples follow at %s", owed, died.Add(after).Format(time.TimeOnly))
 			}
 			n.set(Idle, reason)
-			if owed == 0 {
+			if owed == 0 || after < 0 {
 				n.u.excuse(n.ref)
 			}
 			return 0, false, false
@@ -180,6 +180,7 @@ func (n *node) session(ctx context.Context, server int, postmortem bool) (ending
 	}
 	s.l = l
 	defer l.close()
+	defer context.AfterFunc(ctx, l.conn.hurry)()
 	if err := s.subscribe(ctx); err != nil {
 		return ending{}, err
 	}

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"edge/historian/journal"
@@ -58,7 +59,10 @@ func (n *node) trim(ctx context.Context, s *session) {
 		}
 		excess, upto := n.excess, n.fed
 		over := n.owed > 0 && (excess > 0 || n.oldest < limit)
-		skip := append(intervals(nil), n.done...)
+		var skip intervals
+		if over && s == nil {
+			skip = slices.Clone(n.done)
+		}
 		n.mu.Unlock()
 		if !over {
 			return

@@ -228,6 +228,7 @@ type serverSession struct {
 	will *packets.Publish
 	subs []packets.SubOptions
 	out  chan *packets.ControlPacket
+	hold chan struct{} // not nil: nothing is read until it is closed
 }
 
 func newServer(t testing.TB) *server {
@@ -325,6 +326,12 @@ func (s *server) serve(conn net.Conn) {
 		p, err := packets.ReadPacket(conn)
 		if err != nil {
 			break
+		}
+		s.mu.Lock()
+		hold := c.hold
+		s.mu.Unlock()
+		if hold != nil {
+			<-hold
 		}
 		clean = s.packet(c, p)
 	}

@@ -95,8 +95,7 @@ func (s *session) end() {
 // [tck-id-payloads-sequence-num-zero-nbirth] [tck-id-message-flow-device-birth-publish-nbirth-wait]
 func (s *session) births() error {
 	n := s.n
-	now := s.u.o.Clock()
-	b := s.birth(now)
+	b := s.birth(s.u.o.Clock())
 	n.mu.Lock()
 	nbirth := n.model.nodeBirthPayload(b, s.bdSeq)
 	s.extra = len(n.model.node.former) > 0
@@ -124,7 +123,14 @@ func (s *session) births() error {
 	return nil
 }
 
+// birth is stamped later than every birth of the node before it, whatever the clock does. The caller may not hold mu.
 func (s *session) birth(now time.Time) birth {
+	s.n.mu.Lock()
+	if !now.After(s.n.stamped) {
+		now = s.n.stamped.Add(time.Millisecond)
+	}
+	s.n.stamped = now
+	s.n.mu.Unlock()
 	return birth{now: now, stampNow: s.u.o.Profile == "ignition", stale: s.postmortem}
 }
 
@@ -190,8 +196,9 @@ func (s *session) publish(t sparkplug.MessageType, device string, p *sparkplug.P
 // hosts drop the second by its bdSeq. [tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath]
 // [tck-id-operational-behavior-edge-node-intentional-disconnect-packet]
 func (s *session) farewell() {
+	s.l.conn.hurry()
 	_ = s.l.conn.uncork()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), farewellTime)
 	defer cancel()
 	if s.l.conn.ping() == nil {
 		s.barrier.pinged(time.Now())

@@ -1,12 +1,14 @@
 package ui
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -166,6 +168,9 @@ func (c *streamWriter) subscribed() (out []sparkplug.MetricView) {
 		return p.Metrics(MetricFilter{Limit: maxPending})
 	}
 	for ref := range c.s.metrics {
+		if _, whole := c.s.nodes[sparkplug.NodeRef{Group: ref.Group, Node: ref.Node}]; whole {
+			continue // comes with its node
+		}
 		if m, ok := p.Metric(ref); ok {
 			out = append(out, m)
 		}
@@ -175,6 +180,9 @@ func (c *streamWriter) subscribed() (out []sparkplug.MetricView) {
 			out = append(out, p.Metrics(MetricFilter{Group: n.Group, Node: n.Node, Limit: left})...)
 		}
 	}
+	slices.SortFunc(out, func(a, b sparkplug.MetricView) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Node, b.Node), strings.Compare(a.Device, b.Device), strings.Compare(a.Name, b.Name))
+	})
 	return out
 }
 

@@ -123,13 +123,13 @@ func TestStreamBeginsWithASnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := readDocument(t)
 		p := newParts(time.Now, nil)
-		s := watch(t, p.ui, "nodes=plant/press&ids="+setpointID)
+		s := watch(t, p.ui, "nodes=plant/press&ids="+setpointID+","+pressureID)
 		first := s.take()
 		if len(first) != 3 || first[0].name != "snapshot" || first[1].name != "demo" || first[2].name != "heartbeat" {
 			t.Fatalf("events %v", first)
 		}
 		snap := decode[snapshotSeen](t, first[0])
-		if snap.Generation == 0 || len(snap.Nodes) != 4 || len(snap.Metrics) != 9 { // the press has 8, and the setpoint
+		if snap.Generation == 0 || len(snap.Nodes) != 4 || len(snap.Metrics) != 9 { // the press has 8 with its pressure, and the setpoint
 			t.Errorf("generation %d, %d nodes, %d metrics", snap.Generation, len(snap.Nodes), len(snap.Metrics))
 		}
 		for i, name := range []string{"Snapshot", "Demo", "Heartbeat"} {

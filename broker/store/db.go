@@ -168,6 +168,9 @@ func (s *Store) Checkpoint() error {
 	if s.db == nil {
 		return errors.New("broker.db is not open")
 	}
+	if s.j.Durable() == s.upTo {
+		return nil
+	}
 	start := s.upTo
 	for more := true; more; {
 		var upTo journal.Index

@@ -17,25 +17,33 @@ const (
 // encodeChanges writes each message that the changes share once, and then the changes.
 func encodeChanges(changes []session.Change) []byte {
 	var messages []*broker.Message
-	places := map[*broker.Message]int{}
+	room := 64 * len(changes)
 	for i := range changes {
-		if m := messageOf(&changes[i]); m != nil {
-			if _, known := places[m]; !known {
-				places[m] = len(messages)
-				messages = append(messages, m)
-			}
+		if m := messageOf(&changes[i]); m != nil && place(messages, m) == 0 {
+			messages = append(messages, m)
+			room += 64 + len(m.Topic) + len(m.Payload)
 		}
 	}
-	b := []byte{recordChanges}
+	b := append(make([]byte, 0, room), recordChanges)
 	b = binary.AppendUvarint(b, uint64(len(messages)))
 	for _, m := range messages {
 		b = appendMessage(b, m)
 	}
 	b = binary.AppendUvarint(b, uint64(len(changes)))
 	for i := range changes {
-		b = appendChange(b, &changes[i], places)
+		b = appendChange(b, &changes[i], messages)
 	}
 	return b
+}
+
+// place returns where m stands in messages, counted from 1; 0 if it does not. The latest is the likeliest.
+func place(messages []*broker.Message, m *broker.Message) int {
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i] == m {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 func encodeRetained(m *broker.Message) []byte { return appendMessage([]byte{recordRetained}, m) }
@@ -50,7 +58,7 @@ func messageOf(c *session.Change) *broker.Message {
 	return nil
 }
 
-func appendChange(b []byte, c *session.Change, places map[*broker.Message]int) []byte {
+func appendChange(b []byte, c *session.Change, messages []*broker.Message) []byte {
 	b = append(b, byte(c.Kind))
 	b = appendText(b, c.ClientID)
 	switch c.Kind {
@@ -63,7 +71,7 @@ func appendChange(b []byte, c *session.Change, places map[*broker.Message]int) [
 		b = binary.AppendVarint(b, int64(c.Expiry))
 		b = appendTime(b, c.At)
 	case session.WillSet:
-		b = appendPlace(b, c.Will.Message, places)
+		b = binary.AppendUvarint(b, uint64(place(messages, c.Will.Message)))
 		b = binary.AppendVarint(b, int64(c.Will.Delay))
 		b = binary.AppendVarint(b, int64(c.Will.Expiry))
 	case session.Subscribed:
@@ -71,7 +79,7 @@ func appendChange(b []byte, c *session.Change, places map[*broker.Message]int) [
 	case session.Unsubscribed:
 		b = appendText(b, string(c.Filter))
 	case session.Enqueued:
-		b = appendPlace(b, c.Entry.Message, places)
+		b = binary.AppendUvarint(b, uint64(place(messages, c.Entry.Message)))
 		b = appendEntry(b, c.Entry)
 	case session.EntrySent:
 		b = binary.AppendUvarint(b, c.Seq)
@@ -82,14 +90,6 @@ func appendChange(b []byte, c *session.Change, places map[*broker.Message]int) [
 		b = binary.AppendUvarint(b, uint64(c.PacketID))
 	}
 	return b
-}
-
-// appendPlace writes where in the record the message stands, counted from 1; 0 for none.
-func appendPlace(b []byte, m *broker.Message, places map[*broker.Message]int) []byte {
-	if m == nil {
-		return append(b, 0)
-	}
-	return binary.AppendUvarint(b, uint64(places[m]+1))
 }
 
 // The flags of a message; what a flag does not announce is not there.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"edge/broker"
@@ -23,8 +22,6 @@ import (
 	"edge/broker/topic"
 	"edge/historian/journal"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // journalOptions are of a small journal that does not flush: these tests cut no power.
 var journalOptions = journal.Options{SegmentBytes: 64 << 10, Spares: -1, MaxBytes: 128 << 10, Files: unsynced{}}

@@ -55,12 +55,12 @@ type DeviceSpec struct {
 type Signal struct {
 	Name      string
 	Type      sparkplug.DataType
-	Unit      string        // engUnit property; empty: none
-	Low, High float64       // engLow and engHigh properties; none when equal
-	Deadband  float64       // numeric change that is reported; 0: any change
-	Spacing   time.Duration // between looks at the signal in history; 0: 60 s
-	Writable  bool          // a command sets it
-	Value     func(Moment) sparkplug.Value
+	Unit      string                       // engUnit property; empty: none
+	Low, High float64                      // engLow and engHigh properties; none when equal
+	Deadband  float64                      // numeric change that is reported; 0: any change
+	Spacing   time.Duration                // between looks at the signal in history, in whole minutes; 0: one
+	Writable  bool                         // a command sets it
+	Value     func(Moment) sparkplug.Value // pure: history asks it for the past
 }
 
 // Moment is all that a signal's value depends on.

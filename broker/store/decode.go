@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"edge/broker"
-	"edge/broker/packets"
 	"edge/broker/session"
-	"edge/broker/topic"
 )
 
 var errDamaged = errors.New("damaged record")
@@ -100,7 +98,7 @@ func (d *decoder) change(messages []*broker.Message) session.Change {
 	case session.Subscribed:
 		c.Subscription = d.subscription()
 	case session.Unsubscribed:
-		c.Filter = topic.Filter(d.text())
+		textTo(d, &c.Filter)
 	case session.Enqueued:
 		m := d.place(messages)
 		c.Entry = d.entry()
@@ -131,7 +129,7 @@ func (d *decoder) place(messages []*broker.Message) *broker.Message {
 func (d *decoder) message() *broker.Message {
 	flags := d.byte()
 	m := &broker.Message{QoS: flags & messageQoS, Retain: flags&messageRetain != 0}
-	m.Topic = topic.Name(d.text())
+	textTo(d, &m.Topic)
 	m.Payload = d.bytes()
 	m.From, m.User = d.text(), d.text()
 	if flags&messageReceived != 0 {
@@ -141,14 +139,27 @@ func (d *decoder) message() *broker.Message {
 		m.Expires = time.Unix(0, d.varint())
 	}
 	if flags&messageProperties != 0 {
-		p := &packets.PublishProperties{PayloadFormat: d.byte(), ContentType: d.text(), ResponseTopic: d.text()}
-		p.CorrelationData = d.bytes()
+		p := newAt(&m.Properties)
+		p.PayloadFormat, p.ContentType, p.ResponseTopic, p.CorrelationData = d.byte(), d.text(), d.text(), d.bytes()
 		for n := d.count(); n > 0 && !d.bad; n-- {
-			p.User = append(p.User, packets.UserProperty{Name: d.text(), Value: d.text()})
+			u := extend(&p.User)
+			u.Name, u.Value = d.text(), d.text()
 		}
-		m.Properties = p
 	}
 	return m
+}
+
+// textTo, newAt and extend make values of types that belong to packages which this one does not import.
+func textTo[T ~string](d *decoder, to *T) { *to = T(d.text()) }
+
+func newAt[T any](to **T) *T {
+	*to = new(T)
+	return *to
+}
+
+func extend[T any](s *[]T) *T {
+	*s = append(*s, *new(T))
+	return &(*s)[len(*s)-1]
 }
 
 func (d *decoder) entry() *session.Entry {
@@ -162,10 +173,11 @@ func (d *decoder) entry() *session.Entry {
 
 func (d *decoder) subscription() *session.Subscription {
 	flags := d.byte()
-	return &session.Subscription{
-		QoS: flags & 3, NoLocal: flags&(1<<2) != 0, RetainAsPublished: flags&(1<<3) != 0, RetainHandling: flags >> 4,
-		ID: uint32(d.uvarint()), Filter: topic.Filter(d.text()),
+	s := &session.Subscription{
+		QoS: flags & 3, NoLocal: flags&(1<<2) != 0, RetainAsPublished: flags&(1<<3) != 0, RetainHandling: flags >> 4, ID: uint32(d.uvarint()),
 	}
+	textTo(d, &s.Filter)
+	return s
 }
 
 func (d *decoder) time() time.Time {

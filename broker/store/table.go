@@ -162,7 +162,7 @@ func (w *world) loadAll(tx *bolt.Tx) (first error) {
 		if m := d.message(); d.bad || len(d.b) > 0 {
 			note(errDamaged)
 		} else {
-			w.retained[m.Topic] = m
+			w.retained[string(m.Topic)] = m
 		}
 	}
 	return first

@@ -7,7 +7,6 @@ import (
 
 	"edge/broker"
 	"edge/broker/session"
-	"edge/broker/topic"
 )
 
 // world is sessions and retained messages while records are applied to them.
@@ -15,14 +14,14 @@ type world struct {
 	// load fetches a session or retained message that is not here yet, nil if there is none.
 	load     func(clientID string) *session.Snapshot
 	sessions map[string]*session.Snapshot // nil value: the session is gone
-	retained map[topic.Name]*broker.Message
+	retained map[string]*broker.Message
 }
 
 func newWorld(load func(clientID string) *session.Snapshot) *world {
 	if load == nil {
 		load = func(string) *session.Snapshot { return nil }
 	}
-	return &world{load: load, sessions: map[string]*session.Snapshot{}, retained: map[topic.Name]*broker.Message{}}
+	return &world{load: load, sessions: map[string]*session.Snapshot{}, retained: map[string]*broker.Message{}}
 }
 
 // apply applies one journal record. A record that does not read changes nothing.
@@ -35,7 +34,7 @@ func (w *world) apply(data []byte) error {
 		w.change(&changes[i])
 	}
 	if retained != nil {
-		w.retained[retained.Topic] = retained
+		w.retained[string(retained.Topic)] = retained
 	}
 	return nil
 }

@@ -28,7 +28,8 @@ type Broker struct {
 //
 // A script is lines of commands, each followed by the broker's answers to it, indented. An answer that only one version
 // gives has "3.1.1:" or "5.0:" in front. Lines beginning with # are comments; "only 5.0" (or 3.1.1) as a line by itself leaves the other version
-// out. The commands are those of the table in command.go. With -rewrite the answers are written into the file.
+// out. The commands are those of the table in command.go. With -rewrite the answers are written into the file;
+// the flag is this package's, so a test package that imports it declares none of that name.
 func Run(t *testing.T, pattern string, start func(t *testing.T) Broker) {
 	RunIn(t, pattern, func(t *testing.T, run func(t *testing.T)) { run(t) }, start)
 }

@@ -3,6 +3,7 @@ package packets
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -148,11 +149,8 @@ func (r *reader) topicName() string {
 }
 
 func (r *reader) refuseWildcards(topic string) {
-	for i := 0; i < len(topic); i++ {
-		if topic[i] == '+' || topic[i] == '#' {
-			r.fail(TopicNameInvalid, "wildcard in a topic name")
-			return
-		}
+	if strings.IndexByte(topic, '+') >= 0 || strings.IndexByte(topic, '#') >= 0 {
+		r.fail(TopicNameInvalid, "wildcard in a topic name")
 	}
 }
 

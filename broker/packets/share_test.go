@@ -244,3 +244,24 @@ func (d drawer) connack() *Connack {
 	}
 	return c
 }
+
+func BenchmarkSharedAppend(b *testing.B) {
+	s := Share(V5, "plant/oven/temperature", nil, make([]byte, 100))
+	d := Delivery{QoS: 1, PacketID: 1}
+	dst := make([]byte, 0, 256)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Append(dst, &d)
+	}
+}
+
+func BenchmarkDecodePublish(b *testing.B) {
+	frame := (&Publish{QoS: 1, PacketID: 1, Topic: "plant/oven/temperature", Payload: make([]byte, 100)}).Append(nil, V5)
+	var p Publish
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := DecodePublish(V5, frame, &p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

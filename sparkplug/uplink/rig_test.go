@@ -27,11 +27,14 @@ type rig struct {
 	up   *Uplink
 	stop func()
 
+	announced uint64 // duplicates of the uplinks that were stopped
+
 	mu     sync.Mutex // guards the catalog
 	keys   []journal.SeriesKey
 	series map[journal.SeriesKey]journal.SeriesID
 
-	log      Journal // what the uplink reads; nil: j
+	log      Journal    // what the uplink reads; nil: j
+	state    StateStore // nil: st
 	backlog  Backlog
 	commands Commands
 }
@@ -79,7 +82,10 @@ func (r *rig) start() {
 	if r.log == nil {
 		r.log = r.j
 	}
-	up, err := New(r.o, Deps{Journal: r.log, Series: r.key, State: r.st, Backlog: r.backlog, Commands: r.commands})
+	if r.state == nil {
+		r.state = r.st
+	}
+	up, err := New(r.o, Deps{Journal: r.log, Series: r.key, State: r.state, Backlog: r.backlog, Commands: r.commands})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -94,6 +100,7 @@ func (r *rig) start() {
 			if err := <-done; err != nil {
 				r.t.Errorf("uplink: %v", err)
 			}
+			r.announced += up.Status().Duplicated
 		})
 	}
 	r.t.Cleanup(r.stop)

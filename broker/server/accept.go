@@ -91,9 +91,6 @@ func (s *Server) admit(nc net.Conn, l Listener) (*conn, bool) {
 func (s *Server) dismiss(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
-	if c.client != nil {
-		s.loggedIn--
-	}
 	if c.addr.IsValid() {
 		if s.addresses[c.addr]--; s.addresses[c.addr] == 0 {
 			delete(s.addresses, c.addr)

@@ -74,40 +74,37 @@ func (c *conn) serve(ctx context.Context) {
 		return
 	}
 	c.startWriting()
-	err := c.readLoop()
+	reason, last := c.reasonFor(c.readLoop())
 	c.in.free()
-	c.end(c.reasonFor(err))
+	c.end(reason)
+	if reason == broker.ReasonLost {
+		c.abort()
+	} else {
+		c.closeOut(last)
+	}
 	<-c.written
 }
 
 // errEnd ends readLoop without a fault: DISCONNECT came.
 var errEnd = errors.New("disconnected")
 
-// reasonFor says in an operator's words how readLoop ended, and tells the client if it is at fault [MQTT-4.13.1-1].
-func (c *conn) reasonFor(err error) broker.Reason {
+// reasonFor says in an operator's words how readLoop ended, and what a 5.0 client is told if it is at fault [MQTT-4.13.1-1].
+func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconnect) {
 	var fault *packets.Error
-	var reason broker.Reason
-	switch {
+	switch kicked := c.reasonKicked(); {
+	case kicked != "":
+		return kicked, nil // who kicked has said it
 	case errors.Is(err, errEnd):
-		reason = c.endReason
-		c.closeOut(nil)
+		return c.endReason, nil
 	case errors.Is(err, errKeepAlive):
-		reason = broker.ReasonKeepAlive
-		c.closeOut(&packets.Disconnect{Code: packets.KeepAliveTimeout})
+		return broker.ReasonKeepAlive, &packets.Disconnect{Code: packets.KeepAliveTimeout}
 	case errors.As(err, &fault):
-		reason = broker.ReasonProtocol
 		c.server.log.Info("protocol error", "part", "broker", "client", c.client.id, "remote", c.remote(), "err", err)
-		c.closeOut(&packets.Disconnect{Code: fault.Code})
-	default:
-		reason = broker.ReasonLost
-		if c.reasonKicked() == "" {
-			c.abort()
-		}
+		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code}
+	case errors.Is(err, errStore):
+		return broker.ReasonStore, nil
 	}
-	if kicked := c.reasonKicked(); kicked != "" {
-		return kicked
-	}
-	return reason
+	return broker.ReasonLost, nil
 }
 
 // kick ends the connection from outside: the client is told code, what waits is written, then it is closed.

@@ -28,6 +28,7 @@ func (c *conn) end(reason broker.Reason) {
 	cl.online.Store(false)
 	remains := cl.session != nil
 	cl.mu.Unlock()
+	s.countOut()
 	close(c.released)
 	s.letGo(cl)
 	if remains {

@@ -265,7 +265,7 @@ func (c *conn) attach(cl *client, p *packets.Connect, will *session.Will, connac
 		User: c.identity.User, Protocol: byte(c.version), Expiry: expiry, ReceiveMaximum: int(p.ReceiveMaximum), Will: will,
 	})
 	if err != nil {
-		c.server.countOut(c)
+		c.server.countOut()
 		return err
 	}
 	connack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +28,6 @@ type rig struct {
 	auth    Auth
 	taps    []broker.Tap
 	gates   []broker.Gate
-	ahead   atomic.Int64 // of the clock
 	started bool
 }
 
@@ -37,7 +35,7 @@ type rig struct {
 func (r *rig) start(t testing.TB) *rig {
 	r.t = t
 	o := router.Options{Taps: r.taps, Gates: r.gates}
-	so := Options{Limits: r.limits, Auth: r.auth, Now: r.now}
+	so := Options{Limits: r.limits, Auth: r.auth}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store
 		o.Retained = r.retained()
@@ -118,20 +116,12 @@ func (r *rig) restart() {
 
 // TestScripts runs the conversations of testdata.
 func TestScripts(t *testing.T) {
-	brokertest.Run(t, "testdata/*.txt", func(t *testing.T) brokertest.Broker {
+	bubble := func(t *testing.T, run func(*testing.T)) { synctest.Test(t, run) }
+	brokertest.RunIn(t, "testdata/*.txt", bubble, func(t *testing.T) brokertest.Broker {
 		r := (&rig{store: &brokertest.Store{}}).start(t)
-		return brokertest.Broker{Dial: r.dial, Advance: r.advance, Restart: r.restart}
+		return brokertest.Broker{Dial: r.dial, Advance: pass, Restart: r.restart}
 	})
 }
-
-// advance moves the clock of the server and has it do what is due. Deadlines on connections are not moved: tests of
-// those run in a bubble.
-func (r *rig) advance(d time.Duration) {
-	r.ahead.Add(int64(d))
-	r.Server.tick(r.now())
-}
-
-func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
 
 // in runs f in a bubble, where waiting costs no time.
 func in(t *testing.T, f func(t *testing.T)) {

@@ -266,8 +266,8 @@ func (c *conn) handleDisconnect(p *packets.Disconnect) error {
 		c.endReason = broker.ReasonClean
 	case p.Code == packets.DisconnectWithWill:
 		c.endReason = broker.ReasonWithWill
-	default:
-		c.endReason = broker.ReasonLost
+	default: // the client found a fault
+		c.endReason = broker.ReasonProtocol
 	}
 	return errEnd
 }

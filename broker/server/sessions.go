@@ -80,11 +80,11 @@ func (s *Server) countIn(c *conn, cl *client) bool {
 	return true
 }
 
-func (s *Server) countOut(c *conn) {
+// countOut undoes countIn, before another connection may take the session over.
+func (s *Server) countOut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loggedIn--
-	c.client = nil
 }
 
 // begin makes conn the connection of the session, a new one if there is none or clean asks for it [MQTT-3.1.2-4]

@@ -83,6 +83,7 @@ type Stats struct {
 	UnknownMetrics          uint64 // values dropped because no birth names their metric or device
 	HeldDropped             uint64 // messages dropped because no birth came, or one came in between
 	Refused                 uint64 // nodes, devices and metrics beyond the limits
+	Evicted                 uint64 // nodes that were down and made room for others
 	Gaps                    uint64
 	RebirthsAsked           uint64
 	StateDefences           uint64 // own STATE offline seen while running, answered
@@ -185,13 +186,13 @@ func (s *step) undecodable(t Topic, err error) {
 	}
 }
 
-// node returns a node, made if it is new; nil when there is no room.
+// node returns a node, made if it is new. When there are too many, one that is not online makes room; nil when all are.
 func (s *step) node(ref NodeRef) *node {
 	h := s.h
 	if n := h.nodes[ref]; n != nil {
 		return n
 	}
-	if len(h.nodes) >= h.o.MaxNodes {
+	if len(h.nodes) >= h.o.MaxNodes && !s.evictNode() {
 		h.stats.Refused++
 		return nil
 	}
@@ -206,6 +207,37 @@ func (s *step) node(ref NodeRef) *node {
 	}
 	s.touch(n)
 	return n
+}
+
+// evictNode forgets a node that is not online: one that was never born, else the one that is down for longest.
+func (s *step) evictNode() bool {
+	h := s.h
+	var out *node
+	for _, n := range h.sorted {
+		if n.state != StateOnline && (out == nil || n.lessWorth(out)) {
+			out = n
+		}
+	}
+	if out == nil {
+		return false
+	}
+	s.dropHeld(out)
+	for _, d := range out.all() {
+		s.replaceMetrics(d, map[string]*metric{})
+	}
+	s.touch(out)
+	delete(h.waiting, out)
+	delete(h.nodes, out.ref)
+	h.sorted = slices.DeleteFunc(h.sorted, func(n *node) bool { return n == out })
+	h.stats.Evicted++
+	return true
+}
+
+func (n *node) lessWorth(other *node) bool {
+	if never := n.lastBirth.IsZero(); never != other.lastBirth.IsZero() {
+		return never
+	}
+	return n.since.Before(other.since)
 }
 
 func compareNodes(a, b NodeRef) int {

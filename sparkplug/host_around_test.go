@@ -285,11 +285,35 @@ func TestHostLimits(t *testing.T) {
 	if st := p.h.Stats(); st.Nodes != 2 || st.Clients != 1 || st.Refused == 0 {
 		t.Errorf("%+v", st)
 	}
+	p.step(Input{Message: &Message{Topic: "spBv1.0/G/NDEATH/N0", Payload: Encode(&Payload{})}})
+	p.ndata(99, p.double("x", 1)) // held, and its node stays
+	p.send("spBv1.0/G/NBIRTH/N9", p.payload(0, p.double("x", 1)))
+	names := ""
+	for _, n := range p.h.Nodes() {
+		names += n.Node + " "
+	}
+	if st := p.h.Stats(); names != "E N9 " || st.Evicted != 1 {
+		t.Errorf("nodes %s, %+v: the dead one should have made room", names, st)
+	}
 	for i := range 100 {
 		p.send("spBv1.0/G/NBIRTH/E", p.payload(0, Metric{Name: fmt.Sprint("bad", i)}))
 	}
 	if w := p.node().Warnings; len(w) != 16 {
 		t.Errorf("%d warnings", len(w))
+	}
+}
+
+// Names that someone makes up do not push out nodes that lived.
+func TestHostJunkGoesFirst(t *testing.T) {
+	p := newPlant(t, Options{MaxNodes: 2})
+	p.nbirth(0, p.double("a", 1))
+	p.ndeath(0)
+	for i := range 50 {
+		p.now = p.now.Add(time.Second)
+		p.send(fmt.Sprintf("spBv1.0/G/NDATA/junk%d", i), p.payload(1))
+	}
+	if st := p.h.Stats(); p.value("", "a") != "1 stale" || st.Nodes != 2 || st.Evicted != 48 || p.h.heldBytes > 100 {
+		t.Errorf("%s, %+v, %d bytes held", p.value("", "a"), st, p.h.heldBytes)
 	}
 }
 

@@ -253,3 +253,50 @@ func TestNodeNames(t *testing.T) {
 		}
 	}
 }
+
+// A kill in the middle of the history loses at most what was on its way: after the next birth it goes on where it was,
+// and no sample comes twice.
+func TestHistoryGoesOnAfterAKill(t *testing.T) {
+	address := startBroker(t)
+	r := record(t, address)
+	f, _ := start(t, Options{Broker: address, Nodes: []NodeSpec{oven()}, History: 3 * time.Hour, HistoryRate: 1000})
+	r.until(t, "some history", func([]seen) bool { return f.Nodes()[0].HistorySent > 200 })
+	if err := f.Kill("oven"); err != nil {
+		t.Fatal(err)
+	}
+	r.until(t, "the will", atLeast(1, sparkplug.NDEATH))
+	if s := f.Nodes()[0]; s.HistoryDone {
+		t.Fatalf("the history was over before the kill: %+v", s)
+	}
+	if err := f.Revive("oven"); err != nil {
+		t.Fatal(err)
+	}
+	all := r.until(t, "the rest of the history", func([]seen) bool { return f.Nodes()[0].HistoryDone })
+	type point struct{ alias, at uint64 }
+	points := map[point]bool{}
+	born := false // the second time
+	before, after := uint64(0), uint64(0)
+	for i, s := range all {
+		if s.topic.Type == sparkplug.NBIRTH && i > 0 {
+			born = true
+		}
+		for _, m := range s.p.Metrics {
+			if !m.Historical {
+				continue
+			}
+			p := point{m.Alias, m.Timestamp}
+			if points[p] {
+				t.Fatalf("twice: alias %d at %d", m.Alias, m.Timestamp)
+			}
+			points[p] = true
+			if !born {
+				before = max(before, m.Timestamp)
+			} else if after == 0 {
+				after = m.Timestamp
+			}
+		}
+	}
+	if limit := before + uint64((30 * time.Minute).Milliseconds()); after == 0 || after > limit {
+		t.Errorf("history until %d, then from %d", before, after)
+	}
+}

@@ -1,10 +1,13 @@
 package ui
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +103,31 @@ func TestPageFiles(t *testing.T) {
 	}
 	if found != 2 || strings.Contains(html, "style=") || strings.Contains(html, "<script>") {
 		t.Errorf("%d assets in\n%s", found, html)
+	}
+}
+
+// TestPageBudget holds the bundle to its budget: a page for a panel PC that may be slow.
+func TestPageBudget(t *testing.T) {
+	files, err := dist.ReadDir("web/dist/assets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	budgets := map[string]int{".js": 60 << 10, ".css": 15 << 10}
+	for _, f := range files {
+		content, err := dist.ReadFile("web/dist/assets/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		z.Write(content)
+		z.Close()
+		if budget := budgets[path.Ext(f.Name())]; packed.Len() > budget {
+			t.Errorf("%s: %d bytes after gzip, the budget is %d", f.Name(), packed.Len(), budget)
+		}
+	}
+	if len(files) != 2 {
+		t.Errorf("%d files, want a script and a style sheet", len(files))
 	}
 }
 

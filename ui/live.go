@@ -202,19 +202,7 @@ type changedMetricJSON struct {
 
 // changes puts what has gathered: states before values, so that nobody sees a new value of a dead node.
 func (c *streamWriter) changes() (lost uint64) {
-	s := c.s
-	s.mu.Lock()
-	states, metrics, events, resync := s.states, s.pending, s.events, s.resync
-	lost = s.lost
-	if len(states) > 0 {
-		s.states = map[sparkplug.NodeRef]struct{}{}
-	}
-	if len(metrics) > 0 {
-		s.pending = map[sparkplug.MetricRef]struct{}{}
-	}
-	s.events, s.lost, s.resync = nil, 0, false
-	s.mu.Unlock()
-
+	states, metrics, events, lost, resync := c.s.take()
 	if resync {
 		c.snapshot()
 	} else {

@@ -71,3 +71,18 @@ func (s *stream) addEvent(e journal.Event) {
 	}
 	s.events = append(s.events, e)
 }
+
+// take returns what has gathered and begins anew. Whoever takes it owns it; an empty set stays and nil is returned for it.
+func (s *stream) take() (states map[sparkplug.NodeRef]struct{}, metrics map[sparkplug.MetricRef]struct{}, events []journal.Event, lost uint64, resync bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.states) > 0 {
+		states, s.states = s.states, map[sparkplug.NodeRef]struct{}{}
+	}
+	if len(s.pending) > 0 {
+		metrics, s.pending = s.pending, map[sparkplug.MetricRef]struct{}{}
+	}
+	events, lost, resync = s.events, s.lost, s.resync
+	s.events, s.lost, s.resync = nil, 0, false
+	return states, metrics, events, lost, resync
+}

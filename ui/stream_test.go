@@ -262,6 +262,36 @@ func TestStreamIsBounded(t *testing.T) {
 	}
 }
 
+// TestStreamUnderLoad pushes from several goroutines while streams are read; -race watches.
+func TestStreamUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newParts(time.Now, nil)
+		screens := []*screen{watch(t, p.ui, "nodes=*"), watch(t, p.ui, "ids="+pressureID), watch(t, p.ui, "")}
+		var pushers sync.WaitGroup
+		for node := range testNodes {
+			pushers.Go(func() {
+				for i := range 200 {
+					if i%20 == 10 {
+						p.plant.kill(node, time.Now())
+						p.plant.birth(node, time.Now())
+					}
+					p.plant.data(node, time.Now())
+					<-time.After(17 * time.Millisecond)
+				}
+			})
+		}
+		pushers.Wait()
+		<-time.After(time.Second)
+		synctest.Wait()
+		for i, s := range screens {
+			all := s.take()
+			if states := named(all, "state"); len(states) == 0 || !strings.Contains(states[len(states)-1].data, `"state":"online"`) {
+				t.Errorf("stream %d: %d states, the last is not online", i, len(states))
+			}
+		}
+	})
+}
+
 func TestStreamStartsAgainWhenTooMuchChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newParts(time.Now, nil)

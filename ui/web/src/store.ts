@@ -71,6 +71,7 @@ export const wanted = computed(() => {
 const maxEvents = 1000;
 
 export function applySnapshot(s: Snapshot): void {
+  if (version.peek() && version.peek() !== s.version) location.reload(); // another program answers: its page may be another
   batch(() => {
     loaded.value = true;
     nodes.value = s.nodes;

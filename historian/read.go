@@ -90,23 +90,28 @@ func (q *query) walk(ctx context.Context, f func([]journal.Sample) bool) error {
 	return nil
 }
 
-// daysWithData are the days of the range that have a file or something in memory.
+// daysWithData are the days of the range that have something in memory or a file, oldest first. It looks at memory first:
+// what moves to a file meanwhile is then not missed.
 func (q *query) daysWithData() []int64 {
 	if q.from >= q.to {
 		return nil
 	}
 	first, last := dayOf(q.from), dayOf(q.to-1)
-	out := q.s.days.existing(first, last)
-	q.s.mu.RLock()
-	defer q.s.mu.RUnlock()
-	for _, h := range [...]*head{q.s.flushing, q.s.head} {
+	out := append(q.s.daysInMemory(first, last), q.s.days.existing(first, last)...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (s *Store) daysInMemory(first, last int64) (out []int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range [...]*head{s.flushing, s.head} {
 		if h == nil {
 			continue
 		}
 		for k := range h.cells {
-			day := dayOf(k.window)
-			if at, found := slices.BinarySearch(out, day); !found && day >= first && day <= last {
-				out = slices.Insert(out, at, day)
+			if day := dayOf(k.window); day >= first && day <= last && !slices.Contains(out, day) {
+				out = append(out, day)
 			}
 		}
 	}

@@ -57,15 +57,14 @@ func (c *clock) Set(t time.Time) {
 // rig is a store over a real journal. The test is its follower and flusher: catchUp and flush are called by hand, so that
 // every step is in the test's order.
 type rig struct {
-	t      rapid.TB
-	dir    string
-	clock  *clock
-	o      Options
-	jopt   journal.Options
-	j      *journal.Journal
-	s      *Store
-	stop   func()
-	schema map[journal.SeriesKey]bool
+	t     rapid.TB
+	dir   string
+	clock *clock
+	o     Options
+	jopt  journal.Options
+	j     *journal.Journal
+	s     *Store
+	stop  func()
 }
 
 func newRig(t testing.TB, o Options) *rig {
@@ -80,7 +79,7 @@ func newRigIn(t rapid.TB, dir string, o Options) *rig {
 
 func newRigAt(t rapid.TB, dir string, o Options, now time.Time) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: dir, clock: &clock{now: now}, o: o, schema: make(map[journal.SeriesKey]bool)}
+	r := &rig{t: t, dir: dir, clock: &clock{now: now}, o: o}
 	r.o.Clock = r.clock.Now
 	r.jopt = journal.Options{SegmentBytes: 1 << 20, Spares: -1, Clock: r.clock.Now}
 	r.open()
@@ -166,7 +165,7 @@ func checkBlocks(b *bolt.Bucket) error {
 	if b == nil {
 		return nil
 	}
-	return b.ForEach(func(k, v []byte) error {
+	return b.ForEach(func(_, v []byte) error {
 		block, err := chunk.Parse(v)
 		if err == nil {
 			_, err = block.All(nil)

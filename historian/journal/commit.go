@@ -46,9 +46,10 @@ func (j *Journal) commitLoop(ctx context.Context) {
 		wait, due := j.untilDue()
 		if due {
 			if err := j.commit(); err == nil {
-				continue
+				wait, due = 0, false // looks again at once, unless it is the end
+			} else {
+				wait = retryAfter
 			}
-			wait = retryAfter
 		}
 		timer.Reset(wait)
 		select {

@@ -86,6 +86,28 @@ func TestAReaderIsNotRecycledUnder(t *testing.T) {
 	t.Logf("recycled under the reader %d times", recycled)
 }
 
+func TestASegmentBeingReadIsNotRecycled(t *testing.T) {
+	o := small()
+	o.MaxBytes, o.TailBytes = minSegmentBytes, 1
+	j := openJournal(t, filepath.Join(t.TempDir(), "j"), o)
+	for n := range 40 {
+		appendNow(t, j, sessionRecord(n+1))
+	}
+	j.mu.Lock()
+	s, ref, _ := j.findLocked(3)
+	s.pins++
+	j.mu.Unlock()
+	if _, ok := j.recycleOldest(o.MaxBytes); ok {
+		t.Error("recycled under its reader")
+	}
+	if f := j.readFrame(s, ref); f.first != 3 || f.last != 3 || len(f.payload) == 0 {
+		t.Errorf("frame %+v", f)
+	}
+	if _, ok := j.recycleOldest(o.MaxBytes); !ok {
+		t.Error("not recycled after its reader was done")
+	}
+}
+
 func TestACheckpointOfALostLogMovesTheIndex(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "j")
 	j := openJournal(t, dir, small())

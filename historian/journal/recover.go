@@ -198,17 +198,19 @@ func (j *Journal) lose(lost []Lost) {
 	j.recovered.Lost = append(j.recovered.Lost, lost...)
 }
 
-// cutRefused drops frames that a segment holds beyond what its successor says counted: their flush failed, and
-// they were written again.
+// cutRefused makes each segment end where its successor says that the log did. Frames beyond that had failed to
+// reach the disk for sure and were written again; records short of it are missing.
 func (j *Journal) cutRefused() {
 	for i := 0; i+1 < len(j.segs); i++ {
-		after := j.segs[i+1].after
-		s := j.segs[i]
+		s, after := j.segs[i], j.segs[i+1].after
 		n := len(s.frames)
 		for n > 0 && s.frames[n-1].first > after {
 			n--
 		}
 		s.frames = s.frames[:n]
+		if last := s.lastLocked(); last < after {
+			j.lose([]Lost{{From: last + 1, To: after, Reason: "records missing before " + filepath.Base(j.segs[i+1].name)}})
+		}
 	}
 }
 

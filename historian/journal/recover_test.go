@@ -129,6 +129,25 @@ func TestDamagedSegmentIsCopiedAndRead(t *testing.T) {
 	}
 }
 
+func TestMissingSegmentIsReported(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "j")
+	j := openJournal(t, dir, small())
+	for n := range 40 { // 15 pages a segment
+		appendNow(t, j, sessionRecord(n+1))
+	}
+	j.Close()
+	if err := os.Remove(filepath.Join(dir, segmentName(2))); err != nil {
+		t.Fatal(err)
+	}
+	j = openJournal(t, dir, small())
+	if lost := j.Recovered().Lost; len(lost) != 1 || lost[0].From != 16 || lost[0].To != 30 {
+		t.Errorf("lost %+v, want 16 to 30", lost)
+	}
+	if recs := readAll(t, j, 0); len(recs) != 25 || recs[15].Index != 31 {
+		t.Errorf("%d records", len(recs))
+	}
+}
+
 func TestUnreadableSegmentIsMovedAside(t *testing.T) {
 	dir := t.TempDir()
 	jdir := filepath.Join(dir, "j")

@@ -155,7 +155,7 @@ func (j *Journal) keepSpare(name string) {
 func (j *Journal) makeSpares(ctx context.Context) {
 	for ctx.Err() == nil {
 		j.mu.Lock()
-		enough := len(j.spares) >= j.opt.Spares
+		enough := len(j.spares) >= j.opt.Spares || len(j.segs) == 0 // the first segment is made first
 		j.mu.Unlock()
 		if enough {
 			return

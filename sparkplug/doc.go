@@ -12,6 +12,10 @@
 // A metric's current value is true only between its birth and its death: nothing is shown as good that a live node
 // did not say in its present session, and no death of an older session ends a newer one.
 //
+// not done: several servers at once (a Host sees one; take one each); the STATE/<id> topics and texts of
+// Sparkplug 2.2; merging an instance of a template that comes with some of its members into the last whole one; parts of
+// a multi-part file. They are shown and recorded as they come.
+//
 // Where to start reading: topic.go, payload.go, decode.go; then host_api.go, host.go, node.go.
 //
 // Sources: Sparkplug 3.0 (ISO/IEC 20237), chapters 4 to 6 and 10; assertions by their tck-id.

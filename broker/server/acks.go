@@ -17,6 +17,10 @@ func (c *conn) ack(a ack) {
 		c.unlockAndMark(&c.deliver.turn)
 		return
 	}
+	if o.closing {
+		o.mu.Unlock()
+		return
+	}
 	o.acks = append(o.acks, a)
 	o.mu.Unlock()
 	c.await(a.index, &c.deliver.turn)
@@ -115,6 +119,11 @@ func (s *Server) release() {
 func (c *conn) release(t *turn) {
 	o := &c.out
 	o.mu.Lock()
+	if o.closing { // the client sends again what was not acknowledged, and gets again what was held
+		o.acks, o.held, o.listed = nil, nil, false
+		o.mu.Unlock()
+		return
+	}
 	done := 0
 	for done < len(o.acks) && c.server.isDurable(o.acks[done].index) {
 		c.appendAckLocked(&o.acks[done])

@@ -26,9 +26,7 @@ func (c *conn) handlePublish(frame []byte) error {
 		return err
 	}
 	if p.QoS == 0 {
-		if _, err := c.route(name, p); errors.Is(err, errStore) {
-			c.server.counters.drop(DropStore, 1)
-		}
+		c.route(name, p) // what went wrong is counted: nobody is to be told
 		return nil
 	}
 	if again, err := c.begin(p); again || err != nil {
@@ -116,22 +114,28 @@ func (c *conn) route(name topic.Name, p *packets.Publish) (broker.Index, error) 
 	return s.route(m, &c.deliver)
 }
 
-// route sorts the router's errors into those of the message and those of the store.
+// route hands m to the router; an error is one of errNotAllowed, errStore and *router.RefusedError.
 func (s *Server) route(m *broker.Message, d *delivering) (broker.Index, error) {
 	index, err := s.router.Route(m, d)
+	if err == nil {
+		return index, nil
+	}
+	return 0, s.notRouted(err)
+}
+
+func (s *Server) notRouted(err error) error {
 	var refused *router.RefusedError
 	switch {
-	case err == nil:
-		return index, nil
 	case errors.Is(err, router.ErrReserved):
 		s.counters.drop(DropNotAuthorized, 1)
-		return 0, errNotAllowed
+		return errNotAllowed
 	case errors.As(err, &refused):
 		s.counters.drop(DropRefused, 1)
-		return 0, err
+		return err
 	}
-	s.counters.storeErrors.Add(1)
-	return 0, errStore
+	s.counters.drop(DropStore, 1)
+	s.log.Error("message not stored", "part", "broker", "err", err)
+	return errStore
 }
 
 func levels(n topic.Name) int {

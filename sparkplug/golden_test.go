@@ -2,6 +2,7 @@ package sparkplug
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,4 +202,42 @@ func mustDecode(t testing.TB, data []byte) *Payload {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// TestPeerPayload reads what the JavaScript codec of Eclipse Tahu wrote: datatypes on every metric, no metric
+// timestamps, UInt32 and bdSeq in long_value, an alias of 0.
+func TestPeerPayload(t *testing.T) {
+	data, err := os.ReadFile("testdata/peers/npm_birth.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `
+bdSeq|UInt64|11|"0"
+i8|Int8|10|-1
+i32|Int32|10|-12
+i64|Int64|11|"-5"
+u32|UInt32|11|4000000000
+f|Float|12|1.5
+d|Double|13|1.25
+b|Boolean|14|true
+s|String|15|"hi"
+by|Bytes|16|"AP8="
+n|Double|0|null
+dt|DateTime|11|"2026-08-06T07:06:40.000Z"
+ds|DataSet|17|{"columns":["a","b"],"types":["String","Int32"],"rows":[["x",1],["y",-2]]}
+t|Template|18|{"template_ref":"T","is_definition":false,"version":"1","metrics":[{"name":"m","datatype":"Int32","value":3}],"parameters":[{"name":"p","datatype":"String","value":"q"}]}`
+	p := mustDecode(t, data)
+	var got strings.Builder
+	for _, m := range p.Metrics {
+		fmt.Fprintf(&got, "\n%s|%s|%d|%s", m.Name, m.Type, m.Field, AppendJSON(nil, m.Value))
+	}
+	if d := cmp.Diff(want, got.String()); d != "" {
+		t.Errorf("values (-want +got):\n%s", d)
+	}
+	if f := p.Metrics[5]; !f.HasAlias || f.Alias != 0 || !p.Metrics[6].Historical || BdSeqOf(p) != 0 || !p.HasSeq || len(p.Problems) > 0 {
+		t.Errorf("%+v", p)
+	}
+	if v, ok := p.Metrics[8].Property("engUnit"); !ok || string(v.Bytes) != "C" {
+		t.Errorf("properties %+v", p.Metrics[8].Properties)
+	}
 }

@@ -255,6 +255,10 @@ func (p *testParts) checkTags(b *browser) {
 	b.click(`nav a[href="#/tags"]`)
 	b.see(`[data-row="device"]`)
 	id := metricID(refAt("press", "ram", "Cycle Count"))
+	b.enter(`.tags input`, "onerror", "input")
+	if got := b.text(`[data-metric="` + metricID(refAt("utilities", "compressor", hostileName)) + `"] .c-name`); !strings.Contains(got, hostileName) {
+		b.t.Errorf("the name %q is shown as %q", hostileName, got)
+	}
 	b.enter(`.tags input`, "cycle", "input")
 	before := b.text(`[data-value="` + id + `"]`)
 	p.plant.data("press", time.Now().Add(time.Hour)) // an hour on, the count is another

@@ -22,7 +22,7 @@ func TestPrometheusText(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"edge_ready": 0, "edge_broker_clients": 4, "edge_broker_messages_received_total": 100, "edge_broker_messages_dropped_total": 2,
-		"edge_historian_series": 16, "edge_uplink_owed_samples": 3, "edge_uplink_dropped_samples_total": 9, "edge_uplink_up": 1,
+		"edge_historian_series": 17, "edge_uplink_owed_samples": 3, "edge_uplink_dropped_samples_total": 9, "edge_uplink_up": 1,
 		"edge_sparkplug_sequence_gaps_total": 0, "edge_ui_streams": 0,
 	} {
 		f := families[name]

@@ -47,11 +47,15 @@ var testNodes = map[string]map[string][]testSignal{
 	"oven": {"furnace": {{"Zone 1/Temperature", "°C", sparkplug.Double, 0, 300, wave(165, 4, 600)}, {"Zone 1/Setpoint", "°C", sparkplug.Double, 20, 250, constant(165)},
 		{"Zone 2/Temperature", "°C", sparkplug.Double, 0, 300, wave(182, 3, 700)}, {"Zone 2/Setpoint", "°C", sparkplug.Double, 20, 250, constant(182)}},
 		"exhaust": {{"Fan Speed", "rpm", sparkplug.Int32, 0, 3000, wave(1450, 30, 60)}}},
-	"conveyor":  {"drive": {{"Speed", "m/s", sparkplug.Float, 0, 2.5, wave(0.8, 0.05, 30)}, {"Motor Current", "A", sparkplug.Float, 0, 30, wave(11, 2, 90)}}},
-	"utilities": {"compressor": {{"Pressure", "bar", sparkplug.Double, 0, 10, wave(7.2, 0.3, 180)}, {"Flow", "m³/h", sparkplug.Float, 0, 900, wave(540, 80, 400)}}},
+	"conveyor": {"drive": {{"Speed", "m/s", sparkplug.Float, 0, 2.5, wave(0.8, 0.05, 30)}, {"Motor Current", "A", sparkplug.Float, 0, 30, wave(11, 2, 90)}}},
+	"utilities": {"compressor": {{"Pressure", "bar", sparkplug.Double, 0, 10, wave(7.2, 0.3, 180)}, {"Flow", "m³/h", sparkplug.Float, 0, 900, wave(540, 80, 400)},
+		{hostileName, "<b>", sparkplug.Int32, 0, 9, constant(1)}}},
 }
 
 const testGroup = "plant"
+
+// hostileName is a metric that would like to be markup. TestPage shows it and sees no request and no error.
+const hostileName = `"><img src=/none onerror="console.error('run')">`
 
 func newTestPlant() *testPlant {
 	return &testPlant{host: sparkplug.NewHost(sparkplug.Options{HostID: "edge", ReorderTimeout: -1}), seq: map[string]uint64{}, past: newTestHistory()}
@@ -175,8 +179,16 @@ func (p *testPlant) Metrics(f MetricFilter) []sparkplug.MetricView {
 	if f.After != (sparkplug.MetricRef{}) {
 		after = &f.After
 	}
-	ms, _ := p.host.Metrics(filter, after, f.Limit)
-	return ms
+	var all []sparkplug.MetricView
+	for { // the host answers page by page
+		page, more := p.host.Metrics(filter, after, max(f.Limit-len(all), 0))
+		all = append(all, page...)
+		if !more || len(all) == f.Limit {
+			return all
+		}
+		last := refOf(page[len(page)-1])
+		after = &last
+	}
 }
 
 func (p *testPlant) Metric(ref sparkplug.MetricRef) (sparkplug.MetricView, bool) {

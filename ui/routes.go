@@ -46,7 +46,7 @@ func (u *UI) router() http.Handler {
 	m := mux.NewRouter()
 	for _, r := range u.routes() {
 		methods := []string{r.method}
-		if r.method == "GET" {
+		if r.method == "GET" && r.path != "/api/v1/stream" { // whose answer has no end
 			methods = append(methods, "HEAD")
 		}
 		m.HandleFunc(r.path, r.serve).Methods(methods...)

@@ -139,6 +139,12 @@ effect(() => {
   if (message.value) messageTimer = window.setTimeout(() => (message.value = null), message.value.refused ? 20_000 : 8000);
 });
 
+// A tab in the background tells, too.
+effect(() => {
+  const abnormal = nodes.value.filter((n) => n.state !== "online").length;
+  document.title = freshness.value === "dead" ? "edge: no data" : abnormal > 0 ? `edge: ${abnormal} not online` : "edge";
+});
+
 // CSS greys the page out by this attribute.
 effect(() => {
   document.documentElement.dataset.fresh = freshness.value;

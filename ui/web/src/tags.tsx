@@ -9,7 +9,7 @@ import { cells, filter, metricList, nodes, openKeys, selected, serverNow } from 
 import { TrendPanel } from "./trend";
 import { flatten, type Row } from "./tree";
 
-const rows = computed(() => flatten(nodes.value, metricList.value.filter((m) => m.id !== "" ), openKeys.value, filter.value));
+const rows = computed(() => flatten(nodes.value, metricList.value, openKeys.value, filter.value));
 const active = signal(""); // key of the row that the keyboard is on
 
 const coarse = matchMedia("(pointer: coarse), (max-width: 1100px)");
@@ -84,7 +84,7 @@ function Tree() {
       onScroll={(e) => setTop(e.currentTarget.scrollTop)}
       onKeyDown={(e) => keyboard(e, list, reveal)}
     >
-      <div class="tree-space" style={{ height: `${list.length * h}px` }}>
+      <div class="tree-space" role="rowgroup" style={{ height: `${list.length * h}px` }}>
         {list.slice(first, last).map((row, i) => (
           <TreeRow key={row.key} row={row} index={first + i} top={(first + i) * h} height={h} />
         ))}

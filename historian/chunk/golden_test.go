@@ -1,0 +1,89 @@
+package chunk
+
+import (
+	"encoding/hex"
+	"flag"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"edge/historian/journal"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write golden files anew")
+
+// goldenSamples use every form and column once.
+func goldenSamples() (out []journal.Sample) {
+	index := journal.Index(1000)
+	for i := range 40 {
+		at := journal.Millis(1_780_000_000_000 + 1000*i + i%3)
+		add := func(id journal.SeriesID, v journal.Value) {
+			s := journal.Sample{Index: index, Series: id, At: at, Received: at + 20, Value: v, Quality: journal.Good, Birth: i == 0, Historical: i > 30}
+			if id == 3 && i == 7 {
+				s.Quality = journal.Bad
+			}
+			if id == 4 {
+				s.At += 3
+			}
+			out = append(out, s)
+			index++
+		}
+		add(1, journal.Value{Type: 4, Num: uint64(500 + 3*i)})
+		add(2, journal.Value{Type: 11, Num: uint64(i & 1)})
+		if i%4 != 1 {
+			add(3, journal.Value{Type: 9, Num: uint64(math.Float32bits(float32(i*i%50) / 10))})
+		}
+		add(4, journal.Value{Type: 10, Num: math.Float64bits(math.Sin(float64(i)))})
+		add(5, journal.Value{Type: 9, Num: uint64(math.Float32bits(float32(7000+i*i*31%997) * float32(100.0/27648)))})
+		if i%10 == 0 {
+			add(6, journal.Value{Type: 12, Bytes: []byte([]string{"run", "hold"}[i/10%2])})
+			add(7, journal.Value{Type: 17, Null: i == 10, Bytes: []byte{byte(i)}})
+		}
+		index += journal.Index(i % 5)
+	}
+	return out
+}
+
+func TestGoldenBlock(t *testing.T) {
+	const path = "testdata/block.hex"
+	block, err := Encode(goldenSamples())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *rewrite {
+		var lines strings.Builder
+		for rest := hex.EncodeToString(block); len(rest) > 0; rest = rest[min(len(rest), 96):] {
+			lines.WriteString(rest[:min(len(rest), 96)] + "\n")
+		}
+		if err := os.WriteFile(path, []byte(lines.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Parse(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.All(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := goldenSamples()
+	for i := range want {
+		if want[i].Value.Null {
+			want[i].Value.Bytes = nil
+		}
+	}
+	compare(t, "golden", got, want)
+	if string(golden) != string(block) {
+		t.Errorf("Encode writes %d bytes that differ from the golden %d", len(block), len(golden))
+	}
+}

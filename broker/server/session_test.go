@@ -237,7 +237,7 @@ func TestExactlyOnceWaits(t *testing.T) {
 }
 
 // TestStoreFails makes the journal refuse: the publisher is told (5.0) or cut off (3.1.1 [v3 MQTT-4.8.0-2]), nobody gets the
-// message, and when the journal is well again the same packet is a new message.
+// message, and when the journal is well again the same packet is a new message [MQTT-4.3.3-9].
 func TestStoreFails(t *testing.T) {
 	for name, v := range versions {
 		for qos := byte(1); qos <= 2; qos++ {
@@ -629,5 +629,71 @@ func TestSessionExpiryIsCapped(t *testing.T) {
 		if code := c.ExpectClosed(); code != packets.ProtocolError {
 			t.Errorf("raised from 0: %v", code)
 		}
+	})
+}
+
+// TestMalformedConnect tells a 5.0 client what is wrong and a 3.1.1 client nothing [v3 MQTT-3.1.4-1], but for the version
+// [v3 MQTT-3.1.2-2].
+func TestMalformedConnect(t *testing.T) {
+	for name, c := range map[string]struct {
+		raw  []byte
+		want packets.ReasonCode // Success: no CONNACK
+	}{
+		"3.1.1 reserved flag": {[]byte{0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 4, 3, 0, 0, 0, 1, 'a'}, packets.Success},
+		"3.1.1 trailing byte": {[]byte{0x10, 14, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 1, 'a', 0}, packets.Success},
+		"5.0 reserved flag":   {[]byte{0x10, 14, 0, 4, 'M', 'Q', 'T', 'T', 5, 3, 0, 0, 0, 0, 1, 'a'}, packets.MalformedPacket},
+		"5.0 method":          {[]byte{0x10, 18, 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 0, 4, 0x15, 0, 1, 'x', 0, 1, 'a'}, packets.BadAuthenticationMethod}, // [MQTT-4.12.0-1]
+		"level 3":             {[]byte{0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 3, 2, 0, 0, 0, 1, 'a'}, packets.UnsupportedProtocolVersion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				r := (&rig{}).start(t)
+				k := brokertest.NewClient(t, r.dial(), packets.Version(c.raw[8]))
+				k.SendRaw(c.raw)
+				if c.want != packets.Success {
+					if ack := brokertest.Expect[*packets.Connack](k); ack.Code != c.want {
+						t.Errorf("CONNACK %v", ack.Code)
+					}
+				}
+				if code := k.ExpectClosed(); code != packets.Success {
+					t.Errorf("DISCONNECT %v before CONNACK", code)
+				}
+			})
+		})
+	}
+}
+
+// TestResubscribeLosesNothing subscribes to the same filter again and again while messages come: each arrives, in
+// order [MQTT-3.8.4-4] [v3 MQTT-3.8.4-3]; an older retained message never follows a newer one.
+func TestResubscribeLosesNothing(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{limits: Limits{OutBytes: 1 << 20}}).start(t)
+		sub := r.client(packets.V5, "sub", true)
+		sub.Subscribe("a", 1)
+		pub := r.client(packets.V5, "pub", true)
+		const n = 300
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := 1; i <= n; i++ {
+				b := (&packets.Publish{Topic: "a", QoS: 0, Retain: true, Payload: []byte{byte(i >> 8), byte(i)}}).Append(nil, packets.V5)
+				pub.TrySendRaw(b)
+			}
+		})
+		live, last := 0, 0
+		for i := 0; live < n; i++ {
+			if i < 100 {
+				sub.Send(&packets.Subscribe{PacketID: uint16(i + 1), Filters: []packets.Subscription{{Filter: "a", QoS: 1}}})
+			}
+			p := sub.Await("PUBLISH", func(p packets.Packet) bool { return p.Type() == packets.TypePublish }).(*packets.Publish)
+			got := int(p.Payload[0])<<8 | int(p.Payload[1])
+			if got < last || !p.Retain && got != live+1 {
+				t.Fatalf("got %d (retained %v) after %d, live %d", got, p.Retain, last, live)
+			}
+			last = got
+			if !p.Retain {
+				live++
+			}
+		}
+		wg.Wait()
 	})
 }

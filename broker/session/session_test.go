@@ -68,7 +68,7 @@ func (m *machine) carry(t *rapid.T) {
 	m.o.Reset()
 }
 
-// takeSent moves the session's sends into the twin's list and checks their order and identifiers.
+// takeSent moves the session's sends into the twin's list and checks their order and identifiers [MQTT-4.6.0-1].
 func (m *machine) takeSent(t *rapid.T) {
 	for _, p := range m.o.Send {
 		if m.twin.again > 0 {
@@ -127,6 +127,7 @@ func (m *machine) disconnect(t *rapid.T) {
 	m.carry(t)
 }
 
+// deliver: what is accepted is in the session, sent or queued [MQTT-4.5.0-1] [MQTT-4.9.0-1].
 func (m *machine) deliver(t *rapid.T) {
 	m.n++
 	d := Delivery{Message: message(m.n), QoS: byte(rapid.IntRange(1, 2).Draw(t, "qos"))}

@@ -82,11 +82,15 @@ func (s *Store) checkpointed() broker.Index {
 	return broker.Index(s.upTo)
 }
 
-// TestKilledUnderLoad kills a store three times between saves and checkpoints: what was acknowledged is there, once and in order.
+// TestKilledUnderLoad kills a store three times, 200 times with EDGE_LONG=1, between saves and checkpoints: what was acknowledged is there, once and in order.
 func TestKilledUnderLoad(t *testing.T) {
 	dir := t.TempDir()
-	for round := range 3 {
-		saved, checkpoint := killAfter(t, dir, 8+6*round)
+	rounds := 3
+	if os.Getenv("EDGE_LONG") == "1" {
+		rounds = 200
+	}
+	for round := range rounds {
+		saved, checkpoint := killAfter(t, dir, 2+round*7%20)
 		j, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{SegmentBytes: 64 << 10})
 		if err != nil {
 			t.Fatal(err)

@@ -16,9 +16,16 @@ import (
 // killChildDir names the journal's folder for a test binary that is started to be killed.
 const killChildDir = "JOURNAL_KILL_CHILD_DIR"
 
+// killChildUnsynced, if "true", makes it a journal that does not flush.
+const killChildUnsynced = "JOURNAL_KILL_CHILD_UNSYNCED"
+
 // killChild appends as fast as the disk takes it and prints each durable index.
 func killChild() {
-	j, err := Open(os.Getenv(killChildDir), Options{SegmentBytes: 256 << 10, MaxBytes: 1 << 20})
+	o := Options{SegmentBytes: 256 << 10, MaxBytes: 1 << 20}
+	if os.Getenv(killChildUnsynced) == "true" {
+		o.Files = unsynced{}
+	}
+	j, err := Open(os.Getenv(killChildDir), o)
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -42,11 +49,15 @@ func killChild() {
 	}
 }
 
-// TestKilledUnderLoad kills a writer five times. What it had called durable is there, each record once, in order.
+// TestKilledUnderLoad kills a writer five times, 200 times with EDGE_LONG=1. What it had called durable is there, each record once, in order.
 func TestKilledUnderLoad(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "j")
-	for round := range 5 {
-		durable := killAfter(t, dir, 20+15*round)
+	rounds := 5
+	if os.Getenv("EDGE_LONG") == "1" {
+		rounds = 200
+	}
+	for round := range rounds {
+		durable := killAfter(t, dir, 1+round*37%90)
 		j := openJournal(t, dir, Options{SegmentBytes: 256 << 10, MaxBytes: 1 << 20})
 		rec := j.Recovered()
 		t.Logf("round %d: acknowledged up to %d, found %d to %d, torn %d", round, durable, rec.Oldest, rec.Last, rec.TornBytes)

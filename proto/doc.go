@@ -11,4 +11,4 @@
 // Sources: Sparkplug 3.0, chapter 6 (payloads).
 package proto
 
-//go:generate go run ./gen
+//go:generate sh generate.sh

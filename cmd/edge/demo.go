@@ -105,6 +105,7 @@ func (d *demo) open(o demoOptions) (err error) {
 	cfg.HTTP.Address = freeIfTaken(o.http, demoHTTP)
 	link := defaultUplink()
 	link.Name, link.Servers = "enterprise", []ServerConfig{{URL: "mqtt://" + d.enterprise.Addr().String()}}
+	link.PrimaryHost = scadaHostID // nothing is sent that SCADA is not there to hear
 	cfg.Uplinks = []UplinkConfig{link}
 	if problems := slices.DeleteFunc(cfg.validate(), func(p Problem) bool { return p.Warning }); len(problems) > 0 {
 		return &ConfigError{problems}
@@ -125,7 +126,7 @@ func (d *demo) tune(o *uplink.Options) {
 		o.Servers[i].Dial = d.cable.dial
 	}
 	o.Jitter, o.BackoffMin, o.BackoffMax, o.ConnectRate = -1, 500*time.Millisecond, time.Second, 50
-	o.FlushBitsPerSecond = -1
+	o.FlushBitsPerSecond, o.StateDebounce = -1, -1
 	o.PostmortemAfter = 30 * time.Second
 }
 

@@ -64,10 +64,28 @@ func (c *cable) isCut() bool {
 	return c.cut
 }
 
-// cableConn leaves its cable's list when it is closed.
+// cableConn says why it ended, and leaves its cable's list when it is closed.
 type cableConn struct {
 	net.Conn
 	cable *cable
+}
+
+func (c *cableConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	return n, c.cable.why(err)
+}
+
+func (c *cableConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, c.cable.why(err)
+}
+
+// why names the pulled cable as the cause of an error.
+func (c *cable) why(err error) error {
+	if errors.Is(err, net.ErrClosed) && c.isCut() {
+		return errCut
+	}
+	return err
 }
 
 func (c *cableConn) Close() error {

@@ -51,7 +51,7 @@ func (s *scada) run(ctx context.Context) error {
 	defer cancel()
 	client, err := autopaho.NewConnection(connCtx, autopaho.ClientConfig{
 		ServerUrls: []*url.URL{server}, KeepAlive: 20, CleanStartOnInitialConnection: true,
-		ReconnectBackoff:     func(int) time.Duration { return time.Second },
+		ReconnectBackoff:     func(attempt int) time.Duration { return min(time.Duration(attempt), 1) * time.Second }, // 0: the first
 		ConnectPacketBuilder: s.withWill,
 		OnConnectionUp:       func(m *autopaho.ConnectionManager, _ *paho.Connack) { go s.up(connCtx, m) },
 		OnConnectionDown:     func() bool { s.down(); return true },

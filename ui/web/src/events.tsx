@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { getEvents } from "./api";
 import * as f from "./format";
-import { addEvents, eventKey, events, say, serverNow } from "./store";
+import { addEvents, eventKey, events, nodes, say, serverNow } from "./store";
 import type { Event } from "./types";
 
 const held = signal<Event[] | null>(null); // the list as it was when it was paused
@@ -12,6 +12,8 @@ const node = signal("");
 
 export function EventList({ list }: { list: Event[] }) {
   if (list.length === 0) return <p class="empty">No events.</p>;
+  // With one group its name says nothing; the title has it.
+  const oneGroup = new Set(nodes.value.map((n) => n.group)).size <= 1;
   return (
     <ol class="event-list">
       {list.map((e) => (
@@ -21,7 +23,7 @@ export function EventList({ list }: { list: Event[] }) {
           </time>
           <span class="kind">{f.kindWord(e.kind)}</span>
           <span class="where" title={f.place(e)}>
-            {f.place(e)}
+            {f.place(oneGroup ? { ...e, group: "" } : e)}
             {e.bd_seq !== null ? <span class="dim"> bdSeq {e.bd_seq}</span> : null}
           </span>
           <span class="why">

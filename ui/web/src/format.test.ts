@@ -26,6 +26,11 @@ test("values of every kind", () => {
   assert.equal(f.value([1, 2]), "[1,2]");
 });
 
+test("a DateTime is a time of day, with its day when that is not today", () => {
+  assert.ok(/^(02|01|03) May \d\d:\d\d:06$/.test(f.value("2026-05-02T12:34:06.000Z", "DateTime")) || /^May 0\d \d\d:\d\d:06$/.test(f.value("2026-05-02T12:34:06.000Z", "DateTime")));
+  assert.equal(f.value("253402300800000", "DateTime"), "253402300800000", "after the year 9999");
+});
+
 test("control characters are shown, not obeyed", () => {
   assert.equal(f.value("a\u0000b\u202ec\nd"), "a\\u0000b\\u202ec\\u000ad");
 });

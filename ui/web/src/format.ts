@@ -29,6 +29,7 @@ export function value(v: Value, datatype = ""): string {
   if (v === null) return "–";
   if (typeof v === "number") return datatype === "Float" || datatype === "Double" ? measured(v) : decimal(v);
   if (typeof v === "boolean") return v ? "true" : "false";
+  if (datatype === "DateTime" && !Number.isNaN(parse(String(v)))) return clock(String(v));
   const s = typeof v === "string" ? v : JSON.stringify(v);
   // Control characters are shown, not obeyed.
   const shown = s.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));

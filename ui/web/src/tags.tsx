@@ -7,7 +7,9 @@ import * as f from "./format";
 import { QualityMark, StateWord } from "./shapes";
 import { cells, filter, metricList, nodes, openKeys, selected, serverNow } from "./store";
 import { TrendPanel } from "./trend";
+import { finite } from "./trenddata";
 import { flatten, type Row } from "./tree";
+import type { Num, Value } from "./types";
 
 const rows = computed(() => flatten(nodes.value, metricList.value, openKeys.value, filter.value));
 const active = signal(""); // key of the row that the keyboard is on
@@ -39,6 +41,7 @@ function TreeHead() {
       <span class="c-name">name</span>
       <span class="c-value">value</span>
       <span class="c-unit">unit</span>
+      <span class="c-range">range</span>
       <span class="c-quality">quality</span>
       <span class="c-age">age</span>
     </div>
@@ -78,7 +81,7 @@ function Tree() {
       role="treegrid"
       aria-label="tags"
       aria-rowcount={list.length}
-      aria-colcount={5}
+      aria-colcount={6}
       tabIndex={0}
       aria-activedescendant={active.value ? rowId(active.value) : undefined}
       onScroll={(e) => setTop(e.currentTarget.scrollTop)}
@@ -154,6 +157,9 @@ function MetricCells({ id }: { id: string }) {
       <span class="c-unit" role="gridcell">
         {m.unit}
       </span>
+      <span class="c-range" role="gridcell">
+        <Range value={live.value} low={m.low} high={m.high} />
+      </span>
       <span class="c-quality" role="gridcell" title={live.cause}>
         <QualityMark quality={live.quality} />
       </span>
@@ -161,6 +167,21 @@ function MetricCells({ id }: { id: string }) {
         {f.age(live.received, serverNow.value)}
       </span>
     </>
+  );
+}
+
+// Where the value is between the limits that the birth gave. Outside, the mark turns and takes colour.
+function Range({ value, low, high }: { value: Value; low: Num; high: Num }) {
+  const [l, h] = [finite(low), finite(high)];
+  if (typeof value !== "number" || l === null || h === null || l >= h) return null;
+  const part = (value - l) / (h - l);
+  const out = part < 0 || part > 1;
+  const x = 6 + 60 * Math.min(Math.max(part, 0), 1);
+  return (
+    <svg class={out ? "range out" : "range"} viewBox="0 0 72 14" role="img" aria-label={`${f.decimal(l)} to ${f.decimal(h)}${out ? ", outside" : ""}`}>
+      <path class="scale" d="M6 7h60M6 4v6M66 4v6" />
+      <path d={out ? `M${x} 2l5 5-5 5-5-5z` : `M${x - 1.5} 2h3v10h-3z`} />
+    </svg>
   );
 }
 

@@ -303,6 +303,51 @@ func TestLogAtItsLimit(t *testing.T) {
 	}
 }
 
+// TestAppendDoesNotWaitForTheDisk appends and reads while a flush hangs.
+func TestAppendDoesNotWaitForTheDisk(t *testing.T) {
+	files := &faultyFiles{}
+	o := small()
+	o.Files, o.Spares = files, -1
+	j, stop := startJournal(t, filepath.Join(t.TempDir(), "j"), o)
+	if _, err := j.Append(0, sessionRecord(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Wait(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	hanging, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	files.setFail(func(op, _ string) error {
+		if op == "sync" {
+			once.Do(func() { close(hanging) })
+			<-release
+		}
+		return nil
+	})
+	for n := range 100 {
+		if _, err := j.Append(0, sessionRecord(n+2)); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			<-hanging // from here on, a flush is in flight
+		}
+	}
+	if s := j.Stats(); s.Durable != 1 || s.Last != 101 {
+		t.Errorf("durable %d, last %d; want 1 and 101", s.Durable, s.Last)
+	}
+	if recs := readAll(t, j, 1); len(recs) != 1 {
+		t.Errorf("%d records read, one is durable", len(recs))
+	}
+	close(release)
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Stats(); s.Commits != 3 {
+		t.Errorf("%d commits, want 3: the hundred in two", s.Commits)
+	}
+	stop()
+}
+
 func TestCommitsAreTimedByTheEarliestDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j, stop := startJournal(t, filepath.Join(t.TempDir(), "j"), small())

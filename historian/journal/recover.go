@@ -70,7 +70,7 @@ func (j *Journal) recover() error {
 		return err
 	}
 	lastUnreadable := false
-	buf := make([]byte, 0, j.opt.SegmentBytes)
+	var buf []byte
 	for _, name := range names {
 		var scan segmentScan
 		if buf, scan, err = j.scanFile(name, buf); err != nil {

@@ -20,8 +20,11 @@
 // bdSeq (durable before CONNECT), fed how far the feed was, outages the reports. A damaged value costs that value.
 //
 // Flush modes: concurrent sends history beside live values, within FlushSamplesPerSecond and FlushBitsPerSecond of all nodes
-// together; closing_rebirth adds one birth when a node's backlog is empty, for hosts that ignore is_historical. Profiles: tahu
-// presets closing_rebirth, ignition stamps births with the present time instead of that of the values.
+// together. closing_rebirth adds one birth when a node's backlog is empty, for hosts that ignore is_historical. in_order is
+// for hosts that write history to their tags: it is born with the values of the last session's end, then comes the
+// history, then live values; when more is written than may be flushed, it never ends. history_elsewhere sends none and
+// counts it as given up. Profiles: tahu presets closing_rebirth, ignition stamps births with the present time instead of that
+// of the values.
 //
 // Goroutines, all ended by Run's ctx and awaited by Run:
 //
@@ -33,7 +36,7 @@
 //
 // Locks: node.mu, then Uplink.mu or Uplink.bookMu or hosts.mu, which are leaves. None is held over I/O.
 //
-// not done: flush modes in_order and history_elsewhere; decimation of a full queue; holding samples that are stamped far in
+// not done: decimation of a full queue; holding samples that are stamped far in
 // the future; QoS 1 for data; the history of a node's own availability as a metric. A repeated sample that the historian keeps
 // once is reported as given up (not_kept) when the backlog is read from there.
 //

@@ -179,6 +179,9 @@ func (s *session) lifeCycle(it *item) (*ending, error) {
 // sendNewest sends the newest value of each metric whose waiting samples were passed to the history lane: the screen
 // is never late. They go out again as history, and count as duplicates.
 func (s *session) sendNewest() error {
+	if s.u.o.FlushMode == modeInOrder {
+		s.lagging = nil // it comes when its turn comes
+	}
 	if len(s.lagging) == 0 {
 		return nil
 	}
@@ -237,11 +240,16 @@ func (s *session) sendHistory(ctx context.Context) error {
 	if to < from {
 		return nil
 	}
-	if err := s.declare(got); err != nil {
-		return err
-	}
 	b := s.newBatches()
-	waived := s.convert(got, &b)
+	var waived []Gap
+	if s.u.o.FlushMode == modeElsewhere {
+		waived = s.withhold(got)
+	} else {
+		if err := s.declare(got); err != nil {
+			return err
+		}
+		waived = s.convert(got, &b)
+	}
 	now := time.Now()
 	s.u.samples.take(now, len(got))
 	for _, o := range b.list {
@@ -250,7 +258,7 @@ func (s *session) sendHistory(ctx context.Context) error {
 	if err := s.send(&b); err != nil {
 		return err
 	}
-	s.history = s.history || len(got) > 0
+	s.history = s.history || len(b.list) > 0
 	g := &s.barrier.open
 	g.given = append(g.given, waived...)
 	g.waived += uint64(len(waived))
@@ -334,6 +342,15 @@ func (s *session) convert(got []owedSample, b *batches) (waived []Gap) {
 	return waived
 }
 
+// withhold gives up what is history, for a host that must not see it; the historian has it.
+func (s *session) withhold(got []owedSample) (waived []Gap) {
+	for _, o := range got {
+		at := time.UnixMilli(int64(o.At))
+		waived = append(waived, Gap{Group: s.n.ref.Group, Node: s.n.ref.Node, From: at, To: at, Count: 1, Reason: reasonElsewhere})
+	}
+	return waived
+}
+
 // confirm takes the PINGRESPs that have come.
 func (s *session) confirm() {
 	for _, g := range s.barrier.taken(s.l.ping.pongs.Load()) {
@@ -382,7 +399,7 @@ func (s *session) finish() error {
 			return err
 		}
 	}
-	if again := s.extra || s.history && s.u.o.FlushMode == "closing_rebirth"; again {
+	if again := s.extra || s.history && s.u.o.FlushMode == modeClosing; again {
 		s.extra, s.history = false, false
 		s.askRebirth()
 	}

@@ -312,3 +312,107 @@ func TestClockStepsBack(t *testing.T) {
 		}
 	})
 }
+
+// In order: the birth shows what the host saw last, then comes everything since, and live values last.
+func TestFlushInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, c := one(t, func(o *Options) {
+			o.FlushMode, o.HistoryMetrics, o.FlushSamplesPerSecond = "in_order", 2, 4
+		})
+		r.alive()
+		r.node(1)
+		time.Sleep(time.Second)
+		s.cut()
+		time.Sleep(time.Second)
+		for i := range 12 {
+			r.node(float64(2 + i))
+		}
+		s.restore()
+		time.Sleep(1200 * time.Millisecond)
+		r.node(100) // while the history flows
+		time.Sleep(5 * time.Second)
+		r.node(101)
+		time.Sleep(time.Second)
+		c.verdict()
+		got := s.script("edge-up/g/n")
+		i := slices.Index(got, "NBIRTH seq=0 bdSeq=1 temp=1")
+		if i < 0 {
+			t.Fatal(got)
+		}
+		expect(t, got[i:], `
+			NBIRTH seq=0 bdSeq=1 temp=1
+			DBIRTH d seq=1 temp=null
+			NDATA seq=2 ~temp=2 ~temp=3
+			NDATA seq=3 ~temp=4 ~temp=5
+			NDATA seq=4 ~temp=6 ~temp=7
+			NDATA seq=5 ~temp=8 ~temp=9
+			NDATA seq=6 ~temp=10 ~temp=11
+			NDATA seq=7 ~temp=12 ~temp=13
+			NDATA seq=8 temp=100
+			NDATA seq=9 temp=101`)
+		s.cut()
+		time.Sleep(time.Second)
+		r.node(102)
+		r.node(103)
+		r.node(104)
+		s.restore()
+		time.Sleep(300 * time.Millisecond)
+		r.death("g", "n", "", "in the flush")
+		time.Sleep(time.Second)
+		if n := c.node("g/n"); n.online {
+			t.Error("the death waits for the history")
+		}
+		c.verdict()
+	})
+}
+
+// A host that must not see history gets none, and the report says so.
+func TestHistoryElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, c := one(t, func(o *Options) { o.FlushMode = "history_elsewhere" })
+		r.alive()
+		s.cut()
+		time.Sleep(time.Second)
+		for i := range 10 {
+			r.node(float64(i))
+		}
+		s.restore()
+		time.Sleep(2 * time.Second)
+		r.node(100)
+		time.Sleep(time.Second)
+		c.verdict()
+		got := s.script("edge-up/g/n")
+		expect(t, got[len(got)-3:], `
+			NBIRTH seq=0 bdSeq=1 temp=9
+			DBIRTH d seq=1 temp=null
+			NDATA seq=2 temp=100`)
+		o := r.up.Outages()
+		if len(o) != 1 || o[0].Owed != 10 || o[0].Waived != 10 || o[0].Delivered != 0 || len(o[0].Gaps) != 1 {
+			t.Errorf("outages %+v", o)
+		}
+		if st := r.up.Status(); st.Owed != 0 || st.Drops["history_elsewhere"] != 10 || st.Delivered != 1 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+// Hosts that ignore is_historical get the present values once more at the end.
+func TestClosingRebirth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, c := one(t, func(o *Options) { o.Profile = "tahu" })
+		r.alive()
+		s.cut()
+		time.Sleep(time.Second)
+		r.node(1)
+		s.restore()
+		time.Sleep(10 * time.Second)
+		c.verdict()
+		got := s.script("edge-up/g/n")
+		expect(t, got[len(got)-5:], `
+			NBIRTH seq=0 bdSeq=1 temp=1
+			DBIRTH d seq=1 temp=null
+			NDATA seq=2 ~temp=1
+			NBIRTH seq=0 bdSeq=1 temp=1
+			DBIRTH d seq=1 temp=null`)
+	})
+}

@@ -32,11 +32,12 @@ type node struct {
 	attached bool   // a session takes the inbox
 	inbox    []item // what is new since the session's cut
 	lagging  map[*metric]lag
-	recent   []delivered // for the rewind when the primary host goes offline
-	spans    int         // in recent
-	changed  bool        // the persisted record is behind
-	stamped  time.Time   // of the last birth
-	excess   uint64      // samples to give up for the queue's bound
+	recent   []delivered                   // for the rewind when the primary host goes offline
+	spans    int                           // in recent
+	changed  bool                          // the persisted record is behind
+	stamped  time.Time                     // of the last birth
+	shown    map[sparkplug.MetricRef]shown // flush mode in_order: what the host saw last
+	excess   uint64                        // samples to give up for the queue's bound
 
 	state  State
 	reason string

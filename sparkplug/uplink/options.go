@@ -19,7 +19,7 @@ type Options struct {
 	Servers     []Server // tried in this order; one at a time
 	PrimaryHost string   // wait for this host's STATE; empty: birth at once
 	Profile     string   // generic (default), ignition, canary, tahu: presets of FlushMode and the birth time stamps
-	FlushMode   string   // concurrent (default) or closing_rebirth, see relay modes in doc.go; empty: the profile's
+	FlushMode   string   // concurrent (default), in_order, closing_rebirth or history_elsewhere, see doc.go; empty: the profile's
 
 	FlushSamplesPerSecond int // history of all nodes together, default 5000
 	FlushBitsPerSecond    int // history of all nodes together, default 2,000,000; below 0: no limit
@@ -47,6 +47,14 @@ type Options struct {
 	Clock func() time.Time // default time.Now
 	Log   *slog.Logger     // default: discarded
 }
+
+// The flush modes.
+const (
+	modeConcurrent = "concurrent"        // history beside live values
+	modeInOrder    = "in_order"          // history, then live values
+	modeClosing    = "closing_rebirth"   // concurrent, and births once more when the backlog is empty
+	modeElsewhere  = "history_elsewhere" // no history; it is counted as given up
+)
 
 // Server is one enterprise MQTT server.
 type Server struct {
@@ -91,9 +99,9 @@ func (o Options) withDefaults() Options {
 		o.Profile = "generic"
 	}
 	if o.FlushMode == "" {
-		o.FlushMode = "concurrent"
+		o.FlushMode = modeConcurrent
 		if o.Profile == "tahu" {
-			o.FlushMode = "closing_rebirth"
+			o.FlushMode = modeClosing
 		}
 	}
 	num(&o.FlushSamplesPerSecond, 5000)
@@ -151,9 +159,9 @@ func (o Options) validate() error {
 		bad("profile %q: use generic, ignition, canary or tahu", o.Profile)
 	}
 	switch o.FlushMode {
-	case "concurrent", "closing_rebirth":
+	case modeConcurrent, modeInOrder, modeClosing, modeElsewhere:
 	default:
-		bad("flush mode %q: use concurrent or closing_rebirth", o.FlushMode)
+		bad("flush mode %q: use concurrent, in_order, closing_rebirth or history_elsewhere", o.FlushMode)
 	}
 	switch o.Queue.Full {
 	case "drop_oldest", "drop_newest":

@@ -323,7 +323,9 @@ func (s *session) write(ctx context.Context) (e *ending, busy bool, err error) {
 			return nil, false, err
 		}
 	}
-	if len(s.tail) == 0 {
+	due, wait := s.historyDue(now)
+	inTurn := s.u.o.FlushMode != modeInOrder || !due // else live values wait for the history
+	if len(s.tail) == 0 && inTurn {
 		at := s.u.fed()
 		items, lagging := s.n.take()
 		s.tail, s.takenAt = items, at
@@ -334,12 +336,12 @@ func (s *session) write(ctx context.Context) (e *ending, busy bool, err error) {
 			s.lagging[m] = l
 		}
 	}
-	if s.barrier.room(most) {
+	if s.barrier.room(most) && inTurn {
 		if e, err := s.sendLive(); e != nil || err != nil {
 			return e, false, err
 		}
 	}
-	due, wait := s.historyDue(now)
+	due, wait = s.historyDue(now)
 	if due && wait <= 0 && s.barrier.room(most) {
 		if err := s.sendHistory(ctx); err != nil {
 			return nil, false, err
@@ -360,7 +362,7 @@ func (s *session) write(ctx context.Context) (e *ending, busy bool, err error) {
 		}
 		s.barrier.pinged(time.Now())
 	}
-	return nil, busy || len(s.tail) > 0 && s.barrier.room(most), nil
+	return nil, busy || len(s.tail) > 0 && s.barrier.room(most) && inTurn, nil
 }
 
 // mustEnd looks for reasons to end the session in order.
@@ -370,10 +372,19 @@ func (s *session) mustEnd(ctx context.Context) *ending {
 		return &ending{endStopped, "the uplink stops"}
 	case s.u.hostOffline(s.server):
 		return &ending{endHost, "the primary host " + s.u.o.PrimaryHost + " went offline"}
+	case s.u.o.FlushMode == modeInOrder && s.deadMeanwhile(): // its death would wait behind the history
+		return &ending{endDeath, "the node died in the plant"}
 	case s.u.moved(s.server):
 		return &ending{endMove, "moving to the next server"}
 	}
 	return nil
+}
+
+// deadMeanwhile tells whether the node is dead in the plant while its session is not a postmortem one.
+func (s *session) deadMeanwhile() bool {
+	s.n.mu.Lock()
+	defer s.n.mu.Unlock()
+	return !s.postmortem && !s.n.model.born
 }
 
 // after does what an ending asks for besides.
@@ -428,6 +439,8 @@ func (s *session) show() {
 	switch {
 	case s.postmortem:
 		s.n.set(Flushing, "the node is dead in the plant; sending the history that it owes, everything marked stale")
+	case history && s.u.o.FlushMode == modeInOrder:
+		s.n.set(Flushing, "sending history; live values follow it")
 	case history:
 		s.n.set(Flushing, "live, and sending history")
 	default:

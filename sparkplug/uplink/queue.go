@@ -10,12 +10,13 @@ import (
 
 // Why samples are given up: the labels of Status.Drops.
 const (
-	reasonAge      = "queue_age"        // older than Queue.Age
-	reasonFull     = "queue_full"       // Queue.Bytes
-	reasonType     = "datatype_changed" // and the value does not fit the new one
-	reasonSchema   = "too_many_metrics" // to be declared
-	reasonSize     = "packet_too_large" // for the server
-	reasonRecycled = "not_kept"         // neither the journal nor the historian has them any more
+	reasonAge       = "queue_age"         // older than Queue.Age
+	reasonFull      = "queue_full"        // Queue.Bytes
+	reasonType      = "datatype_changed"  // and the value does not fit the new one
+	reasonSchema    = "too_many_metrics"  // to be declared
+	reasonSize      = "packet_too_large"  // for the server
+	reasonElsewhere = "history_elsewhere" // the flush mode
+	reasonRecycled  = "not_kept"          // neither the journal nor the historian has them any more
 )
 
 // sampleBytes is what one owed sample is estimated to take on the wire.

@@ -87,6 +87,9 @@ func (s *session) end() {
 	n := s.n
 	n.mu.Lock()
 	n.attached, n.inbox, n.lagging = false, nil, nil
+	if s.u.o.FlushMode == modeInOrder && n.shown == nil {
+		n.shown = n.model.values()
+	}
 	n.mu.Unlock()
 	n.again += s.barrier.unconfirmed()
 }
@@ -130,8 +133,12 @@ func (s *session) birth(now time.Time) birth {
 		now = s.n.stamped.Add(time.Millisecond)
 	}
 	s.n.stamped = now
+	if _, _, due := s.sent.gap(s.pos); !due {
+		s.n.shown = nil
+	}
+	shown := s.n.shown
 	s.n.mu.Unlock()
-	return birth{now: now, stampNow: s.u.o.Profile == "ignition", stale: s.postmortem}
+	return birth{shown: shown, now: now, stampNow: s.u.o.Profile == "ignition", stale: s.postmortem}
 }
 
 // deviceBirth publishes one DBIRTH.

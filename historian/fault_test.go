@@ -275,6 +275,7 @@ func TestRetention(t *testing.T) {
 			r.add(key(0), list...)
 			r.follow()
 			r.flush(flushAll)
+			r.s.retain()
 		}
 		return r
 	}

@@ -73,11 +73,12 @@ func (s *Store) flushLoop(ctx context.Context) error {
 			err = s.flush(flushAll)
 			done <- err
 		}
-		wait := s.untilWindowEnds()
-		if err != nil {
-			wait = retryFlush
+		if err == nil {
+			s.retain()
+			timer.Reset(s.untilWindowEnds())
+		} else {
+			timer.Reset(retryFlush)
 		}
-		timer.Reset(wait)
 	}
 }
 
@@ -93,9 +94,6 @@ func (s *Store) flush(windows bool) error {
 	if err != nil != s.failing {
 		s.failing = err != nil
 		s.tellFlush(err)
-	}
-	if err == nil {
-		s.retain()
 	}
 	return err
 }

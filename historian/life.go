@@ -16,6 +16,9 @@ import (
 // lookBack is how far before a range a gap may have begun and still be found, and how far a value is carried.
 const lookBack = 3 * dayMillis
 
+// maxLife is how many births, deaths and gaps one answer looks at.
+const maxLife = 100_000
+
 // isLife says that an event of this kind bears on what may be believed of samples.
 func isLife(k journal.EventKind) bool {
 	switch k {
@@ -163,7 +166,7 @@ func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Milli
 			c := tx.Bucket(bucketLife).Cursor()
 			for _, w := range who {
 				prefix := lifePrefix(w)
-				for k, v := c.Seek(appendAt(prefix, from)); ofOwner(k, prefix); k, v = c.Next() {
+				for k, v := c.Seek(appendAt(prefix, from)); ofOwner(k, prefix) && len(out) < maxLife; k, v = c.Next() {
 					if e, err := readLife(w, k, v); err == nil && e.At < to {
 						out = append(out, e)
 					} else if err == nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // retain removes days that are older than Options.Raw, then the oldest ones while the store is larger than
-// Options.MaxBytes. Today's file stays. A day that an uplink still owes outlives its age, but not the limit of bytes.
+// Options.MaxBytes; only Run calls it, when SetOwed was. Today's file stays. A day that an uplink still owes outlives its age, but not the limit of bytes.
 func (s *Store) retain() {
 	now := millis(s.o.Clock())
 	list := s.days.existing(0, dayOf(max(0, now))-1)

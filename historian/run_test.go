@@ -57,6 +57,7 @@ func TestRunWritesAWindowWhenItEnds(t *testing.T) {
 		}
 		<-time.After(5 * time.Second) // the last of the hundred and this one are of the next window
 		r.appendNow(key(0), 100)
+		synctest.Wait()
 		if st := r.s.Stats(); st.Head != 101 {
 			t.Errorf("%d samples in memory before the window's grace is over, want 101", st.Head)
 		}

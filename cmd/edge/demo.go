@@ -96,7 +96,7 @@ func (d *demo) open(o demoOptions) (err error) {
 	if d.enterprise, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
 	}
-	d.broker = server.New(server.Options{Router: router.New(router.Options{}), Log: d.log.With("part", "enterprise")})
+	d.broker = server.New(server.Options{Router: router.New(router.Options{}), Log: d.log.With("at", "enterprise")})
 	d.scada = newScada(d.enterprise.Addr().String(), d.log)
 
 	cfg := defaultConfig()
@@ -115,7 +115,7 @@ func (d *demo) open(o demoOptions) (err error) {
 		return err
 	}
 	d.fleet, err = simulate.New(simulate.Options{
-		Broker: "tcp://" + d.app.MQTTAddr(), Nodes: simulate.Plant(), History: o.history, Seed: o.seed + 1, Log: d.log.With("part", "simulate"),
+		Broker: "tcp://" + d.app.MQTTAddr(), Nodes: simulate.Plant(), History: o.history, Seed: o.seed + 1, Log: d.log,
 	})
 	return err
 }

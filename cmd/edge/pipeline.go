@@ -77,7 +77,7 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger) (err error) {
 	r := cfg.Historian.Retention
 	p.history, err = historian.Open(dir("history"), p.journal, historian.Options{
 		Quarantine: quarantine, Raw: time.Duration(r.Raw), Minute: time.Duration(r.Minute), Hour: time.Duration(r.Hour),
-		MaxBytes: int64(r.Bytes), Log: log.With("part", "historian"),
+		MaxBytes: int64(r.Bytes), Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("open historian: %w", err)
@@ -133,7 +133,7 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger) error {
 	p.router = router.New(o)
 	p.server = server.New(server.Options{
 		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
-		Limits: brokerLimits(l), Log: log.With("part", "broker"),
+		Limits: brokerLimits(l), Log: log,
 	})
 	return nil
 }
@@ -180,7 +180,7 @@ func (p *pipeline) joinUplinks(cfg *Config, log *slog.Logger, o appOptions) erro
 		if err != nil {
 			return err
 		}
-		options.Log = log.With("part", "uplink", "uplink", options.Name)
+		options.Log = log.With("part", "uplink")
 		if o.tuneUplink != nil {
 			o.tuneUplink(&options)
 		}

@@ -18,7 +18,8 @@
 // Goroutines: Run is the commit loop, run by its caller; it starts housekeep (one: spare segments,
 // recycling, requests for checkpoints), ends it and waits for it. A Reader and an Owner have none.
 //
-// Locks: State.mu, then Journal.mu. Neither is held during a write, a flush or a callback.
+// Locks: State.writing (one checkpoint at a time, held while its file is written), State.mu, Journal.mu, in this order. The
+// latter two are never held during a write, a flush or a callback.
 //
 // The bytes are drawn in FORMAT.md.
 package journal

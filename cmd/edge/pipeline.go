@@ -82,7 +82,9 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("open historian: %w", err)
 	}
-	p.sessions, err = store.Open(dir("broker.db"), p.journal, store.Options{Quarantine: quarantine, Log: log.With("part", "store")})
+	p.sessions, err = store.Open(dir("broker.db"), p.journal, store.Options{
+		Due: time.Duration(cfg.Broker.CommitInterval), Quarantine: quarantine, Log: log.With("part", "store"),
+	})
 	if err != nil {
 		return fmt.Errorf("open session store: %w", err)
 	}

@@ -17,6 +17,9 @@
 // Goroutines: none of its own. A stream runs in the goroutine of its request until its reader goes away,
 // stops reading for 10 s, or Close.
 //
+// not done: one stream shared by all tabs of a browser (a browser keeps six connections to a host over HTTP/1.1, so a
+// seventh tab waits); users and roles of the page, which come with the first password.
+//
 // Locks: hub.mu before stream.mu; neither is held while writing to a browser or asking a part.
 //
 // Sources: WHATWG HTML section 9.2 (server-sent events), RFC 3339, OWASP ASVS 5.0 sections 3.4 and 3.5.

@@ -57,13 +57,16 @@ function viewOf(hash: string): View {
 export const view = signal<View>(viewOf(location.hash));
 addEventListener("hashchange", () => (view.value = viewOf(location.hash)));
 
+const maxQuery = 8000; // a request line has an end
+
 // What the stream is to carry: node states always; metrics of nodes that are open in the tree, and the selected one.
 export const wanted = computed(() => {
   const q = new URLSearchParams();
   if (selected.value) q.set("ids", selected.value);
   if (view.value.name === "tags") {
     const list = filter.value.trim() ? ["*"] : [...openKeys.value].filter((k) => k.startsWith("n:")).map((k) => k.slice(2));
-    if (list.length > 0) q.set("nodes", list.sort().join(","));
+    const nodes = list.sort().join(",");
+    if (nodes) q.set("nodes", nodes.length > maxQuery ? "*" : nodes);
   }
   return q.toString();
 });

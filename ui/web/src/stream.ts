@@ -83,10 +83,7 @@ function open(): void {
     if (turned) void loadEvents(); // an uplink writes its events to the log itself
   });
   on<Demo>("demo", (d) => (store.demo.value = d));
-  on<Event>("event", (e) => {
-    store.addEvents([e]);
-    if (e.kind === "node_birth" || e.kind === "device_birth") born(e);
-  });
+  on<Event>("event", gather);
   on<{ time: string; lost: number }>("heartbeat", (d) => {
     store.clockOffset.value = Date.parse(d.time) - Date.now();
     if (d.lost > 0) void loadEvents();
@@ -96,10 +93,19 @@ function open(): void {
   };
 }
 
-// A birth may bring metrics that the snapshot did not hold.
-function born(e: Event): void {
-  if (store.wanted.peek().includes("nodes=") && !store.paused.peek()) schedule(true, settle);
-  void e;
+// Events of one flush are shown together: a plant that falls over sends hundreds.
+let gathered: Event[] = [];
+
+function gather(e: Event): void {
+  if (gathered.push(e) > 1) return;
+  setTimeout(() => {
+    const list = gathered;
+    gathered = [];
+    store.addEvents(list);
+    // A birth may bring metrics that the snapshot did not hold.
+    const born = list.some((o) => o.kind === "node_birth" || o.kind === "device_birth");
+    if (born && store.wanted.peek().includes("nodes=") && !store.paused.peek()) schedule(true, settle);
+  }, 30);
 }
 
 // The newest events, for what happened while no stream was open.

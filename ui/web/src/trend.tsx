@@ -37,6 +37,18 @@ effect(() => {
   );
 });
 
+// Births, deaths and cuts change what a trend shows. A storm of them asks the server anew three times a second, not more.
+const turned = signal(0);
+let turnTimer = 0;
+effect(() => {
+  void events.value[0]?.id;
+  void demo.value?.cut;
+  turnTimer ||= window.setTimeout(() => {
+    turnTimer = 0;
+    turned.value++;
+  }, 300);
+});
+
 interface Shown {
   data: TrendData;
   raw: Buckets;
@@ -51,8 +63,7 @@ function useTrend(source: "edge" | "scada", points: number): Shown {
   const id = selected.value;
   const span = width.value;
   const live = freshness.value === "live";
-  const newest = events.value[0]?.id ?? "";
-  const cut = demo.value?.cut;
+  const turn = turned.value;
   useEffect(() => {
     if (!id || !live) return undefined;
     let over = false;
@@ -71,7 +82,7 @@ function useTrend(source: "edge" | "scada", points: number): Shown {
       over = true;
       clearInterval(timer);
     };
-  }, [source, id, span, live, points, newest, cut]);
+  }, [source, id, span, live, points, turn]);
   return shown;
 }
 

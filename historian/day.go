@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"edge/historian/journal"
@@ -182,6 +183,15 @@ func (d *dayFile) remove() error {
 	return os.Remove(d.path)
 }
 
+// writes opens the file for writing, which reads its whole tree.
+func (d *dayFile) writes() error {
+	if err := d.acquire(true); err != nil {
+		return err
+	}
+	d.mu.RUnlock()
+	return nil
+}
+
 // readMeta reads position and totals, and refuses a later format.
 func (d *dayFile) readMeta() (pos position, t totals, err error) {
 	err = d.view(func(tx *bolt.Tx) error {
@@ -237,17 +247,24 @@ func guard(path string, f func() error) (err error) {
 // allocBytes is how far a file grows ahead of its data.
 const allocBytes = 256 << 10
 
-// openBolt opens a file that exists. It does not keep the freelist on disk: a writer reads the tree when it opens.
+// openBolt opens a file that exists. It does not keep the freelist on disk: a writer reads the tree when it opens, and bbolt does
+// that in a goroutine of its own, where the panic at a damaged page would end the program. So the tree is read here before.
 func openBolt(path string, readOnly bool, capBytes int64) (db *bolt.DB, err error) {
+	if !readOnly {
+		if err := readTree(path); err != nil {
+			return nil, err
+		}
+	}
 	err = guard(path, func() error {
 		db, err = bolt.Open(path, 0o640, boltOptions(readOnly, capBytes))
 		return err
 	})
 	var corrupt *CorruptError
+	var errno syscall.Errno
 	switch {
 	case err == nil:
-	case errors.As(err, &corrupt) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, berrors.ErrTimeout):
-		return nil, err
+	case errors.As(err, &corrupt), errors.Is(err, berrors.ErrTimeout), errors.As(err, &errno) && errno != syscall.EIO:
+		return nil, err // the last: the system's trouble (no descriptor, no memory, no permission), not the file's
 	default:
 		return nil, &CorruptError{File: path, Err: err, Hint: hintQuarantine}
 	}
@@ -257,6 +274,22 @@ func openBolt(path string, readOnly bool, capBytes int64) (db *bolt.DB, err erro
 		return nil, err
 	}
 	return db, nil
+}
+
+// readTree visits every page of every bucket's tree.
+func readTree(path string) error {
+	db, err := openBolt(path, true, 0)
+	if err != nil {
+		return err
+	}
+	err = guard(path, func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+				return b.ForEach(func(_, _ []byte) error { return nil })
+			})
+		})
+	})
+	return errors.Join(err, guard(path, db.Close))
 }
 
 // wholeFile finds a file that was cut: reading behind its end would fault.

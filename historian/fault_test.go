@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -137,6 +138,76 @@ func TestDamagedFilesAreMovedAside(t *testing.T) {
 			}
 			r.close()
 		})
+	}
+}
+
+// A page in the middle is damaged: opening for reading does not see it, opening for writing does.
+func TestDamagedPage(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		back time.Duration // how far before the newest day the damaged one lies
+	}{{"of the newest day, found when opening", 0}, {"of an older day, found when writing", 48 * time.Hour}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			day := noon.Add(-c.back)
+			var list []journal.Sample
+			for i := range 5000 {
+				list = append(list, at(day.Add(time.Duration(i-5000)*time.Second), math.Sin(float64(i))))
+			}
+			r.add(key(0), list...)
+			r.add(key(1), at(noon, 1))
+			r.follow()
+			r.close()
+			damagePages(t, r.dayPath(day))
+			r.open()
+			r.add(key(0), at(day, 7))
+			r.follow()
+			r.flush(flushAll)
+			got := values(r.read(key(0), day, day.Add(time.Second)).Samples)
+			if len(got) != 1 || got[0] != 7 {
+				t.Errorf("the sample behind the damage reads as %v", got)
+			}
+			if e := r.events(); !strings.Contains(e, "moved to") || !strings.Contains(e, "gap: the day's file was damaged") {
+				t.Errorf("events:\n%s", e)
+			}
+			r.close()
+		})
+	}
+}
+
+// damagePages overwrites every leaf page of the bucket of blocks with noise.
+func damagePages(t *testing.T, path string) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o640, &bolt.Options{ReadOnly: true, PreLoadFreelist: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pages []int64
+	err = db.View(func(tx *bolt.Tx) error {
+		for id := 2; ; id++ {
+			p, err := tx.Page(id)
+			if p == nil || err != nil {
+				return err
+			}
+			if p.Type == "leaf" && p.OverflowCount > 0 { // only blocks are that long
+				pages = append(pages, int64(id)*4096)
+			}
+			id += p.OverflowCount
+		}
+	})
+	if err = errors.Join(err, db.Close()); err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range pages {
+		_, e := f.WriteAt(bytes.Repeat([]byte{0xA5}, 4096), at)
+		err = errors.Join(err, e)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

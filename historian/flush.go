@@ -155,6 +155,9 @@ func (s *Store) write(f *flight) error {
 			continue // written by an attempt that failed later
 		}
 		err := s.writeDay(d, job, f.pos)
+		if isDamage(err) {
+			err = s.writeAnew(d, job, f.pos, err)
+		}
 		if errors.Is(err, berrors.ErrMaxSizeReached) && s.overfull() {
 			s.giveUp(job)
 			continue
@@ -173,6 +176,18 @@ func (s *Store) write(f *flight) error {
 	s.bytes.Store(diskBytes(s.dir))
 	s.o.Log.Debug("window written", "part", "historian", "samples", f.head.count, "took", time.Since(started))
 	return nil
+}
+
+// writeAnew writes a day whose file turned out to be damaged: if it cannot even be opened it is moved aside.
+func (s *Store) writeAnew(d *dayFile, job *dayJob, pos position, cause error) error {
+	d.close()
+	if err := d.writes(); !isDamage(err) {
+		return errors.Join(cause, err)
+	}
+	if err := s.setAside(d, cause); err != nil {
+		return err
+	}
+	return s.writeDay(d, job, pos)
 }
 
 func (s *Store) tellFlush(err error) {

@@ -195,7 +195,10 @@ func (q *query) note(from, to journal.Millis, err error) {
 
 // lastOfEach sorts by time and keeps of each stamp the last to arrive.
 func lastOfEach(list []journal.Sample) []journal.Sample {
-	slices.SortFunc(list, func(a, b journal.Sample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) })
+	order := func(a, b journal.Sample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) }
+	if !slices.IsSortedFunc(list, order) { // mostly it is
+		slices.SortFunc(list, order)
+	}
 	n := 0
 	for i := range list {
 		if n > 0 && list[n-1].At == list[i].At {

@@ -105,8 +105,8 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("open historian: %w", err)
 	}
-	for _, day := range list {
-		damaged, err := s.openDay(day, lost)
+	for i, day := range list {
+		damaged, err := s.openDay(day, lost, i == len(list)-1)
 		if err != nil {
 			return 0, err
 		}
@@ -118,20 +118,22 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 	return s.pos.checkpoint + 1, nil
 }
 
-// openDay reads the day's own account. A damaged file is moved aside, and the day begins anew.
-func (s *Store) openDay(day int64, readSeries bool) (damaged bool, err error) {
+// openDay reads the day's own account, of the newest the whole tree. A damaged file is moved aside, and the day begins anew.
+func (s *Store) openDay(day int64, readSeries, newest bool) (damaged bool, err error) {
 	d := s.days.get(day)
 	pos, t, err := d.readMeta()
+	if err == nil && newest {
+		err = d.writes()
+	}
 	if err == nil && readSeries {
 		err = s.seriesOf(d)
 	}
-	var newer *VersionError
-	if errors.As(err, &newer) {
-		return false, err
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		return true, s.setAside(d, err)
 	}
 	if err != nil {
-		d.close()
-		return true, s.setAside(d, err)
+		return false, err
 	}
 	s.days.setInfo(d, pos, t)
 	s.opened[day] = pos
@@ -141,10 +143,12 @@ func (s *Store) openDay(day int64, readSeries bool) (damaged bool, err error) {
 
 // setAside moves a day file to the quarantine; the gap it leaves is an event.
 func (s *Store) setAside(d *dayFile, cause error) error {
+	d.close()
 	to, err := moveAside(d.path, s.o.Quarantine, s.o.Clock())
 	if err != nil {
-		return fmt.Errorf("open historian: move damaged %s aside: %w", d.path, err)
+		return fmt.Errorf("move damaged %s aside: %w", d.path, err)
 	}
+	s.days.setInfo(d, position{}, totals{})
 	s.o.Log.Error("day file is damaged, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
 	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s", cause, to)})
 	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(d.day), Until: dayStart(d.day + 1), Reason: "the day's file was damaged"})

@@ -42,8 +42,6 @@ type session struct {
 
 	barrier barrier
 	buf     []byte
-	runs    []span
-	inRun   uint64        // samples of the present run
 	takenAt journal.Index // how far the feed was when the tail was taken
 	retryAt time.Time     // when history may be read again after an error
 }

@@ -24,6 +24,7 @@ type conn struct {
 	listener Listener
 	addr     netip.Addr // as counted; zero if it is not
 	since    time.Time
+	direct   *direct       // nil: only writeLoop writes (TLS, WebSocket, net.Pipe)
 	wake     chan struct{} // to writeLoop: there is something to write; never closed
 	written  chan struct{} // closed by writeLoop when it ends
 	released chan struct{} // closed by readLoop's goroutine when the session is free for another connection
@@ -58,6 +59,9 @@ func newConn(s *Server, nc net.Conn, l Listener, addr netip.Addr) *conn {
 	c := &conn{
 		server: s, net: nc, listener: l, addr: addr, since: s.now(), expiry: -1,
 		wake: make(chan struct{}, 1), written: make(chan struct{}), released: make(chan struct{}),
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		c.direct = newDirect(tcp)
 	}
 	c.deliver = delivering{server: s}
 	c.out.room.L = &c.out.mu

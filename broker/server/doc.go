@@ -8,8 +8,9 @@
 // caller's), one writeLoop per connection that has logged in (its reader starts it and waits for it), and one
 // tickLoop (New starts it, Shutdown waits for it).
 //
-// A reader handles all packets that one read brought, then wakes the writers it has given something to: a turn. A
-// writer writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
+// A reader handles all packets that one read brought, and then sees to what it has given to others: a turn. For few and quiet
+// TCP connections the turn writes what the kernel takes at once (flush.go); otherwise it wakes their writers, and
+// each writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
 // which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu and

@@ -22,6 +22,9 @@ type outbox struct {
 	large   []payload // payloads that are not copied into buf
 	size    int       // bytes in buf and large, and those being written
 	dirty   bool      // some turn will flush it
+	writing bool      // writeLoop or a turn is writing
+	rest    []byte    // what a turn's write left over: goes before buf
+	written time.Time // when a turn wrote last
 	closing bool      // nothing is taken any more; writeLoop writes the rest and closes
 	aborted bool      // the rest is not written
 	room    sync.Cond // size went down, or closing
@@ -187,14 +190,18 @@ func (c *conn) writeLoop() {
 	o := &c.out
 	for {
 		o.mu.Lock()
-		for len(o.buf) == 0 && !o.closing {
+		for o.writing || len(o.buf) == 0 && len(o.rest) == 0 && !o.closing {
 			o.mu.Unlock()
 			<-c.wake
 			o.mu.Lock()
 		}
-		buf, large := o.buf, o.large
-		o.buf, o.large, o.spare = o.spare, nil, nil
+		buf, large := o.rest, []payload(nil)
+		if o.rest = nil; len(buf) == 0 {
+			buf, large = o.buf, o.large
+			o.buf, o.large, o.spare = o.spare, nil, nil
+		}
 		stop := o.aborted || len(buf) == 0
+		o.writing = !stop
 		o.mu.Unlock()
 		if stop {
 			return
@@ -204,15 +211,22 @@ func (c *conn) writeLoop() {
 			c.writeFailed(err)
 			return
 		}
-		o.mu.Lock()
-		o.size -= n
-		if cap(buf) <= largeBuffer {
-			o.spare = buf[:0]
-		}
-		o.room.Broadcast()
-		o.mu.Unlock()
+		c.wrote(buf, n)
 		c.client.roomAgain(c)
 	}
+}
+
+// wrote ends a write of buf, of which n bytes are on their way.
+func (c *conn) wrote(buf []byte, n int) {
+	o := &c.out
+	o.mu.Lock()
+	o.size -= n
+	o.writing = false
+	if cap(buf) <= largeBuffer {
+		o.spare = buf[:0]
+	}
+	o.room.Broadcast()
+	o.mu.Unlock()
 }
 
 // write writes buf with the large payloads at their places.
@@ -287,11 +301,9 @@ func (t *turn) flush() {
 		t.release = nil
 		s.release()
 	}
+	few := len(t.conns) <= writeFew
 	for i, c := range t.conns {
-		c.out.mu.Lock()
-		c.out.dirty = false
-		c.out.mu.Unlock()
-		c.signal()
+		c.flush(few)
 		t.conns[i] = nil
 	}
 	t.conns = t.conns[:0]

@@ -1,7 +1,10 @@
 package ui
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -100,6 +103,10 @@ func uplinkToJSON(s uplink.Status) uplinkJSON {
 	for _, n := range s.Nodes {
 		out.Nodes = append(out.Nodes, uplinkNodeJSON{n.Group, n.Node, string(n.State), n.Reason, stamp(n.Since), notNegative(n.BdSeq), n.Cursor, n.Owed})
 	}
+	// Rows keep their place on the page, whatever order the uplink counts its nodes in.
+	slices.SortFunc(out.Nodes, func(a, b uplinkNodeJSON) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Node, b.Node))
+	})
 	return out
 }
 

@@ -13,8 +13,8 @@
 // each writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
-// which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu and
-// kickMu are taken alone; waitMu within an outbox.mu. Taps, gates and Route are called with none of them held.
+// which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu is
+// taken before a client.mu or alone, kickMu alone, waitMu within an outbox.mu. Taps, gates and Route are called with none of them held.
 //
 // Ends: when a connection ends, taps get Disconnected with its reason, then its will is routed, then the session is free
 // for the connection that takes it over, which is told to the taps as Connected before its first message is routed.

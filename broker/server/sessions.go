@@ -37,15 +37,14 @@ func (s *Server) acquire(ctx context.Context, id string) (*client, error) {
 
 // letGo forgets cl if nothing is left of it.
 func (s *Server) letGo(cl *client) {
-	cl.mu.Lock()
-	empty := cl.session == nil
-	cl.mu.Unlock()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	cl.refs--
-	if cl.refs == 0 && empty {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if cl.refs == 0 && cl.session == nil {
 		delete(s.clients, cl.id)
 	}
-	s.mu.Unlock()
 }
 
 // takeOver ends the connection that the session has and waits until it has let go; only its own user may.

@@ -169,7 +169,9 @@ type testUplinks struct {
 func (u *testUplinks) Status() []uplink.Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return []uplink.Status{u.status}
+	out := u.status
+	out.Nodes = slices.Clone(out.Nodes) // a copy, as uplink.Status promises
+	return []uplink.Status{out}
 }
 
 func (u *testUplinks) Outages(name string) ([]uplink.Outage, bool) {

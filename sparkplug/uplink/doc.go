@@ -17,7 +17,7 @@
 //
 // Delivered is an interval set of journal indices per node, since history and live samples advance at once. It is
 // persisted each second as JSON in the StateStore, under uplink/NAME/: node/GROUP/NODE is that set, bdseq/GROUP/NODE the last
-// bdSeq (durable before CONNECT), fed how far the feed was, outages the reports. A damaged value costs that value.
+// bdSeq (durable before CONNECT), fed how far the feed was, outage the open report, outage/NN the closed ones. A damaged value costs that value.
 //
 // Flush modes: concurrent sends history beside live values, within FlushSamplesPerSecond and FlushBitsPerSecond of all nodes
 // together. closing_rebirth adds one birth when a node's backlog is empty, for hosts that ignore is_historical. in_order is

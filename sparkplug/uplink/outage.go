@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -23,9 +24,10 @@ const (
 // outage. So owed = delivered + waived holds at the end, however often the uplink fails in between.
 type book struct {
 	Open    *Outage               `json:"open,omitempty"`
-	Closed  []Outage              `json:"closed"` // newest first
 	Pending map[string]*nodePaper `json:"pending,omitempty"`
 	LastID  uint64                `json:"last"`
+	closed  []Outage              // newest first; each is kept on disk by itself
+	fresh   []Outage              // of closed: not yet on disk
 }
 
 // nodePaper is what the open outage knows of a node beyond its NodeOutage.
@@ -155,8 +157,9 @@ func (b *book) drained(r sparkplug.NodeRef, now time.Time) (closed *Outage) {
 	b.Open.To = now
 	b.sum()
 	report := *b.Open
-	b.Closed = slices.Insert(b.Closed, 0, report)
-	b.Closed = b.Closed[:min(len(b.Closed), maxOutages)]
+	b.closed = slices.Insert(b.closed, 0, report)
+	b.closed = b.closed[:min(len(b.closed), maxOutages)]
+	b.fresh = append(b.fresh, report)
 	b.Open, b.Pending = nil, nil
 	return &report
 }
@@ -198,7 +201,7 @@ func (b *book) list() []Outage {
 	if b.Open != nil {
 		out = append(out, copyOutage(*b.Open))
 	}
-	for _, o := range b.Closed {
+	for _, o := range b.closed {
 		out = append(out, copyOutage(o))
 	}
 	return out
@@ -213,29 +216,41 @@ func copyOutage(o Outage) Outage {
 	return o
 }
 
-// encode and decodeBook are its form on disk.
-func (b *book) encode() []byte {
-	data, err := json.Marshal(b)
+// encode is the open report on disk.
+func (b *book) encode() []byte { return mustJSON(b) }
+
+func mustJSON(v any) []byte {
+	data, err := json.Marshal(v)
 	if err != nil {
 		panic("BUG: outage reports: " + err.Error())
 	}
 	return data
 }
 
-// decodeBook never fails: reports that cannot be read are gone, the uplink is not.
-func decodeBook(data []byte) *book {
+// decodeBook never fails: a report that cannot be read is gone, the uplink is not.
+func decodeBook(open []byte, closed ...[]byte) *book {
 	b := &book{}
-	if json.Unmarshal(data, b) != nil {
-		return &book{}
+	if len(open) > 0 && json.Unmarshal(open, b) != nil {
+		b = &book{}
 	}
 	for _, p := range b.Pending {
 		if p == nil || b.Open == nil || p.Index < 0 || p.Index >= len(b.Open.Nodes) {
-			return &book{Closed: b.Closed, LastID: b.LastID}
+			b = &book{LastID: b.LastID}
+			break
 		}
 	}
 	if b.Open != nil && b.Pending == nil {
 		b.Pending = map[string]*nodePaper{}
 	}
+	for _, data := range closed {
+		var o Outage
+		if json.Unmarshal(data, &o) == nil && o.ID > 0 {
+			b.closed = append(b.closed, o)
+			b.LastID = max(b.LastID, o.ID)
+		}
+	}
+	slices.SortFunc(b.closed, func(x, y Outage) int { return cmp.Compare(y.ID, x.ID) })
+	b.closed = b.closed[:min(len(b.closed), maxOutages)]
 	return b
 }
 

@@ -55,6 +55,13 @@ func TestBookOfOneOutage(t *testing.T) {
 	if l := b.list(); len(l) != 1 || b.Open != nil {
 		t.Errorf("list %+v", l)
 	}
+	b.lost(nodeA, second(30), "cable", "mqtt://x")
+	b.restored(nodeA, second(31), 0)
+	b.drained(nodeA, second(32))
+	back := decodeBook(b.encode(), mustJSON(b.fresh[0]), []byte("{"), mustJSON(b.fresh[1]))
+	if diff := cmp.Diff(b.list(), back.list()); diff != "" || len(b.fresh) != 2 || back.LastID != 2 {
+		t.Error(diff)
+	}
 }
 
 // Whatever happens in whatever order: a closed report has owed = delivered + waived.
@@ -142,7 +149,7 @@ func FuzzDecodeBook(f *testing.F) {
 	f.Add([]byte(`{"open":{},"pending":{"g/a":{"i":7}}}`))
 	f.Add([]byte(`{"open":{},"pending":{"g/a":null}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b := decodeBook(data)
+		b := decodeBook(data, data)
 		b.lost(nodeA, second(1), "x", "y")
 		b.restored(nodeA, second(2), 5)
 		b.delivered(nodeA, 5)

@@ -18,6 +18,7 @@ type tally struct {
 	drops                 map[string]uint64
 	gaps                  []Gap // given up since the last reportGaps
 	bookChanged           bool
+	bookKept              time.Time
 	history               [rateWindow + 1]sampling // newest last
 }
 

@@ -487,6 +487,11 @@ func TestRestart(t *testing.T) {
 		if st := r.up.Status(); st.Owed != 0 || r.up.OwedFrom() <= journal.Index(st.Nodes[0].Cursor) {
 			t.Errorf("status %+v, OwedFrom %d", st, r.up.OwedFrom())
 		}
+		r.stop()
+		r.start()
+		if diff := cmp.Diff(o, r.up.Outages()); diff != "" {
+			t.Errorf("the reports after a restart: %s", diff)
+		}
 	})
 }
 

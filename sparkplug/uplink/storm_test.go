@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -148,12 +149,13 @@ func storm(t *testing.T, rnd *rand.Rand) {
 type crashingState struct {
 	StateStore
 	dead atomic.Bool
+	full string // keys that begin so are not kept
 }
 
 var errCrashed = errors.New("crashed")
 
 func (s *crashingState) Put(key string, data []byte) (journal.Index, error) {
-	if s.dead.Load() {
+	if s.dead.Load() || s.full != "" && strings.HasPrefix(key, s.full) {
 		return 0, errCrashed
 	}
 	return s.StateStore.Put(key, data)
@@ -164,4 +166,34 @@ func (s *crashingState) PutSync(ctx context.Context, key string, data []byte) er
 		return errCrashed
 	}
 	return s.StateStore.PutSync(ctx, key, data)
+}
+
+// A cursor that could not be kept holds the feed's position back: nothing is forgotten.
+func TestCursorNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, c := one(t, nil)
+		r.stop()
+		state := &crashingState{StateStore: r.st}
+		r.state = state
+		r.start()
+		r.alive()
+		r.node(1)
+		time.Sleep(3 * time.Second)
+		s.cut()
+		time.Sleep(time.Second)
+		state.full = "uplink/up/node/"
+		r.node(2)
+		r.node(3)
+		time.Sleep(3 * time.Second)
+		r.stop()
+		state.full = ""
+		s.restore()
+		r.start()
+		r.alive()
+		time.Sleep(3 * time.Second)
+		c.verdict()
+		if distinct, _ := c.counts(); distinct != 3 {
+			t.Errorf("%d of 3 samples came", distinct)
+		}
+	})
 }

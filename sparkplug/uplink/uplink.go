@@ -110,10 +110,13 @@ func New(o Options, d Deps) (*Uplink, error) {
 
 // restore reads what the last run left.
 func (u *Uplink) restore() {
-	u.book = &book{}
-	if data, ok := u.d.State.Get(u.prefix + "outages"); ok {
-		u.book = decodeBook(data)
+	var closed [][]byte
+	for _, key := range u.d.State.Keys(u.prefix + "outage/") {
+		data, _ := u.d.State.Get(key)
+		closed = append(closed, data)
 	}
+	open, _ := u.d.State.Get(u.prefix + "outage")
+	u.book = decodeBook(open, closed...)
 	start := u.boot
 	if data, ok := u.d.State.Get(u.prefix + "fed"); ok {
 		if v, err := strconv.ParseUint(string(data), 10, 64); err == nil {
@@ -207,7 +210,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	u.run = false
 	u.mu.Unlock()
 	u.wg.Wait()
-	u.persist()
+	u.persist(true)
 	if err != nil {
 		return fmt.Errorf("uplink %s: %w", u.o.Name, err)
 	}
@@ -259,38 +262,68 @@ func (u *Uplink) keepLoop(ctx context.Context) {
 		}
 		u.bound(u.all())
 		u.reportGaps()
-		u.persist()
+		u.persist(false)
 		u.measure(time.Now())
 	}
 }
 
-// persist keeps what changed. The feed's position goes first in time, so that no sample between is forgotten: a node's
-// record may be newer than it, never older.
-func (u *Uplink) persist() {
+// persist keeps what changed. The feed's position is read before the nodes and written after them, and only if they could
+// be written: a node's record may be newer than it, never older, so that no sample between is forgotten. all: the open
+// report too.
+func (u *Uplink) persist(all bool) {
 	fed := u.fed()
-	put := func(key string, data []byte) {
-		if _, err := u.d.State.Put(key, data); err != nil {
-			u.o.Log.Warn("keep uplink state", "uplink", u.o.Name, "err", err)
-		}
-	}
-	changed := false
+	changed, kept := false, true
 	for _, n := range u.all() {
-		if data := n.record(fed); data != nil {
-			put(n.key("node"), data)
-			changed = true
+		data := n.record(fed)
+		if data == nil {
+			continue
+		}
+		changed = true
+		if !u.keep(n.key("node"), data) {
+			kept = false
+			n.mu.Lock()
+			n.changed = true
+			n.mu.Unlock()
 		}
 	}
+	if changed && kept {
+		u.keep(u.prefix+"fed", strconv.AppendUint(nil, uint64(fed), 10))
+	}
+	u.persistBook(all)
+}
+
+// reportEvery is how often the open report is kept; it grows with the nodes.
+const reportEvery = 5 * time.Second
+
+// persistBook keeps the open report, and each closed one once, in a slot that a later one takes over.
+func (u *Uplink) persistBook(all bool) {
 	u.bookMu.Lock()
-	var report []byte
-	if u.tally.bookChanged {
-		report = u.book.encode()
-		u.tally.bookChanged = false
+	fresh := u.book.fresh
+	u.book.fresh = nil
+	var open []byte
+	if u.tally.bookChanged && (all || len(fresh) > 0 || time.Since(u.tally.bookKept) >= reportEvery) {
+		open = u.book.encode()
+		u.tally.bookChanged, u.tally.bookKept = false, time.Now()
 	}
 	u.bookMu.Unlock()
-	if report != nil {
-		put(u.prefix+"outages", report)
+	var failed []Outage
+	for _, o := range fresh {
+		if !u.keep(fmt.Sprintf("%soutage/%02d", u.prefix, o.ID%maxOutages), mustJSON(o)) {
+			failed = append(failed, o)
+		}
 	}
-	if changed {
-		put(u.prefix+"fed", strconv.AppendUint(nil, uint64(fed), 10))
+	kept := open == nil || len(failed) == 0 && u.keep(u.prefix+"outage", open)
+	u.bookMu.Lock()
+	u.book.fresh = append(failed, u.book.fresh...)
+	u.book.fresh = u.book.fresh[max(0, len(u.book.fresh)-maxOutages):]
+	u.tally.bookChanged = u.tally.bookChanged || !kept
+	u.bookMu.Unlock()
+}
+
+func (u *Uplink) keep(key string, data []byte) bool {
+	_, err := u.d.State.Put(key, data)
+	if err != nil {
+		u.o.Log.Warn("keep uplink state", "uplink", u.o.Name, "err", err)
 	}
+	return err == nil
 }

@@ -187,7 +187,7 @@ func (p *pipeline) joinUplinks(cfg *Config, log *slog.Logger, o appOptions) erro
 			o.tuneUplink(&options)
 		}
 		u, err := uplink.New(options, uplink.Deps{
-			Journal: p.journal, Series: p.history.Key, Backlog: p.history, State: p.states["uplink"],
+			Journal: shownJournal{p.journal, p.plant}, Series: p.history.Key, Backlog: p.history, State: p.states["uplink"],
 			Commands: upstream{p.commands, "$uplink/" + options.Name},
 		})
 		if err != nil {
@@ -197,6 +197,26 @@ func (p *pipeline) joinUplinks(cfg *Config, log *slog.Logger, o appOptions) erro
 	}
 	p.history.SetOwed(p.owedFrom)
 	return nil
+}
+
+// shownJournal is the journal as an uplink appends to it: the page is shown its events at once.
+type shownJournal struct {
+	*journal.Journal
+	plant *plant // its live side is set by joinPage
+}
+
+// Append implements uplink.Journal.
+func (j shownJournal) Append(due time.Duration, recs ...journal.Record) (journal.Index, error) {
+	index, err := j.Journal.Append(due, recs...)
+	if err != nil {
+		return 0, err
+	}
+	for i := range recs {
+		if recs[i].Kind == journal.KindEvent {
+			j.plant.live.Event(*recs[i].Event)
+		}
+	}
+	return index, nil
 }
 
 // owedFrom is the lowest index that any uplink still owes; 0 when none does.

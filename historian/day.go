@@ -224,14 +224,17 @@ const hintQuarantine = "it is moved aside when the appliance starts"
 
 func checkVersion(path string, meta *bolt.Bucket) error {
 	v := meta.Get(metaVersion)
-	if len(v) != 4 {
-		return &CorruptError{File: path, Err: errors.New("no format version"), Hint: hintQuarantine}
+	if len(v) != 8 || binary.BigEndian.Uint32(v) != ^binary.BigEndian.Uint32(v[4:]) {
+		return &CorruptError{File: path, Err: errors.New("no format version that can be read"), Hint: hintQuarantine}
 	}
 	if found := binary.BigEndian.Uint32(v); found > formatVersion {
 		return &VersionError{File: path, Found: found, Known: formatVersion}
 	}
 	return nil
 }
+
+// versionRow says the version twice, the second time inverted: a flipped bit is damage and not a newer program.
+func versionRow(v uint32) []byte { return binary.BigEndian.AppendUint32(big4(v), ^v) }
 
 // guard turns what bbolt does with a damaged file, a panic or a fault in its map, into a *CorruptError.
 func guard(path string, f func() error) (err error) {
@@ -247,8 +250,7 @@ func guard(path string, f func() error) (err error) {
 // allocBytes is how far a file grows ahead of its data.
 const allocBytes = 256 << 10
 
-// openBolt opens a file that exists. It does not keep the freelist on disk: a writer reads the tree when it opens, and bbolt does
-// that in a goroutine of its own, where the panic at a damaged page would end the program. So the tree is read here before.
+// openBolt opens a file that exists; one that will be written is read as a whole before (see readTree).
 func openBolt(path string, readOnly bool, capBytes int64) (db *bolt.DB, err error) {
 	if !readOnly {
 		if err := readTree(path); err != nil {
@@ -274,22 +276,6 @@ func openBolt(path string, readOnly bool, capBytes int64) (db *bolt.DB, err erro
 		return nil, err
 	}
 	return db, nil
-}
-
-// readTree visits every page of every bucket's tree.
-func readTree(path string) error {
-	db, err := openBolt(path, true, 0)
-	if err != nil {
-		return err
-	}
-	err = guard(path, func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
-				return b.ForEach(func(_, _ []byte) error { return nil })
-			})
-		})
-	})
-	return errors.Join(err, guard(path, db.Close))
 }
 
 // wholeFile finds a file that was cut: reading behind its end would fault.
@@ -327,7 +313,7 @@ func createBolt(path string, buckets [][]byte) error {
 				return err
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(metaVersion, big4(formatVersion))
+		return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(formatVersion))
 	})
 	if err = errors.Join(err, db.Sync(), db.Close()); err != nil {
 		_ = os.Remove(tmp)

@@ -223,7 +223,7 @@ func TestNewerFormatIsLeftAlone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaVersion, big4(formatVersion+1)) })
+			err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(formatVersion+1)) })
 			if err = errors.Join(err, db.Close()); err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,142 @@
+package historian
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// The parts of a bbolt page that are checked here (bbolt internal/common/page.go; the numbers are of a little endian machine).
+const (
+	pageBytes  = 4096
+	pageHeader = 16 // id u64, flags u16, count u16, overflow u32
+	pageBranch = 1
+	pageLeaf   = 2
+	leafBucket = 1
+)
+
+// readTree checks every page of a file: numbers, bounds and order of keys. A writer of a file without a freelist makes
+// bbolt read the tree in a goroutine of its own, where a panic at a damaged page would end the program; so nothing damaged
+// may come there.
+func readTree(path string) error {
+	db, err := openBolt(path, true, 0)
+	if err != nil {
+		return err
+	}
+	err = guard(path, func() error {
+		return db.View(func(tx *bolt.Tx) error { return checkTree(path, tx) })
+	})
+	return errors.Join(err, guard(path, db.Close))
+}
+
+func checkTree(path string, tx *bolt.Tx) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	t := &tree{file: f, seen: make([]bool, tx.Size()/pageBytes)}
+	err = t.page(uint64(tx.Cursor().Bucket().Root()), nil, nil, 0)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return &CorruptError{File: path, Err: err, Hint: hintQuarantine}
+	}
+	return nil
+}
+
+type tree struct {
+	file io.ReaderAt
+	seen []bool
+}
+
+// page checks a page and all below it. Its keys lie between low and high; nil is no bound.
+func (t *tree) page(id uint64, low, high []byte, depth int) error {
+	var head [pageHeader]byte
+	if id < 2 || id >= uint64(len(t.seen)) || depth > 32 {
+		return fmt.Errorf("page %d of %d, %d deep", id, len(t.seen), depth)
+	}
+	if _, err := t.file.ReadAt(head[:], int64(id)*pageBytes); err != nil {
+		return err
+	}
+	more := uint64(binary.LittleEndian.Uint32(head[12:]))
+	if binary.LittleEndian.Uint64(head[:]) != id || id+more >= uint64(len(t.seen)) {
+		return fmt.Errorf("page %d says it is %d and %d more", id, binary.LittleEndian.Uint64(head[:]), more)
+	}
+	for p := id; p <= id+more; p++ {
+		if t.seen[p] {
+			return fmt.Errorf("page %d is used twice", p)
+		}
+		t.seen[p] = true
+	}
+	buf := make([]byte, (more+1)*pageBytes)
+	if _, err := t.file.ReadAt(buf, int64(id)*pageBytes); err != nil {
+		return err
+	}
+	if err := t.elements(buf, low, high, depth); err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
+	}
+	return nil
+}
+
+var errElement = errors.New("malformed element")
+
+// elements checks what a page holds, and what that leads to.
+func (t *tree) elements(buf, low, high []byte, depth int) error {
+	flags, count := binary.LittleEndian.Uint16(buf[8:]), int(binary.LittleEndian.Uint16(buf[10:]))
+	if flags != pageBranch && flags != pageLeaf || pageHeader+count*16 > len(buf) || flags == pageBranch && count == 0 {
+		return errElement
+	}
+	keys, values := make([][]byte, count), make([][]byte, count)
+	for i := range count {
+		at := pageHeader + i*16
+		pos, kn, vn := binary.LittleEndian.Uint32(buf[at:]), binary.LittleEndian.Uint32(buf[at+4:]), uint32(0)
+		if flags == pageLeaf {
+			pos, kn, vn = binary.LittleEndian.Uint32(buf[at+4:]), binary.LittleEndian.Uint32(buf[at+8:]), binary.LittleEndian.Uint32(buf[at+12:])
+		}
+		start := uint64(at) + uint64(pos)
+		end := start + uint64(kn) + uint64(vn)
+		if end > uint64(len(buf)) || kn > bolt.MaxKeySize {
+			return errElement
+		}
+		keys[i], values[i] = buf[start:start+uint64(kn)], buf[start+uint64(kn):end]
+		if i == 0 && low != nil && bytes.Compare(keys[i], low) < 0 || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 ||
+			high != nil && bytes.Compare(keys[i], high) >= 0 {
+			return errors.New("keys out of order")
+		}
+	}
+	for i := range count {
+		if err := t.below(buf[pageHeader+i*16:], flags, keys, values[i], i, high, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// below follows element i of a page: a branch to its page, a bucket to its root.
+func (t *tree) below(element []byte, flags uint16, keys [][]byte, value []byte, i int, high []byte, depth int) error {
+	if flags == pageBranch {
+		if i+1 < len(keys) {
+			high = keys[i+1]
+		}
+		return t.page(binary.LittleEndian.Uint64(element[8:]), keys[i], high, depth+1)
+	}
+	switch kind := binary.LittleEndian.Uint32(element); {
+	case kind > leafBucket:
+		return errElement
+	case kind != leafBucket:
+		return nil
+	case len(value) < 16:
+		return errElement
+	}
+	if root := binary.LittleEndian.Uint64(value); root != 0 {
+		return t.page(root, nil, nil, depth+1)
+	}
+	inline := value[16:] // a small bucket's only page, in its value
+	if len(inline) < pageHeader || binary.LittleEndian.Uint16(inline[8:]) != pageLeaf || depth > 32 {
+		return errElement
+	}
+	return t.elements(inline, nil, nil, depth+1)
+}

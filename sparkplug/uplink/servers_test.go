@@ -1,0 +1,162 @@
+package uplink
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"edge/sparkplug"
+)
+
+// Without a primary host the next server is used when one cannot be reached, and when a host asks for it; never two at
+// once.
+func TestNextServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newServer(t), newServer(t)
+		ca, cb := judge(t, a), judge(t, b)
+		r := newRig(t, quick(a.as(), b.as()))
+		r.start()
+		r.alive()
+		r.node(1)
+		a.cut()
+		time.Sleep(time.Second)
+		r.node(2)
+		time.Sleep(time.Second)
+		if n := cb.node("g/n"); !n.online || n.bdSeq != 1 {
+			t.Errorf("not on the second server: %+v", n)
+		}
+		a.restore()
+		time.Sleep(5 * time.Second)
+		if n := ca.node("g/n"); n.online {
+			t.Error("on two servers")
+		}
+		p := sparkplug.Payload{Metrics: []sparkplug.Metric{{Name: sparkplug.NameNextServer, Type: sparkplug.Boolean, Value: sparkplug.BoolValue(true)}}}
+		b.publish("spBv1.0/g/NCMD/n", sparkplug.Encode(&p), false)
+		time.Sleep(time.Second)
+		if na, nb := ca.node("g/n"), cb.node("g/n"); !na.online || nb.online || na.bdSeq != 2 {
+			t.Errorf("it did not move: %+v, %+v", na, nb)
+		}
+		r.node(3)
+		time.Sleep(time.Second)
+		ca.verdict()
+		cb.verdict()
+		one, _ := ca.counts()
+		two, _ := cb.counts()
+		if st := r.up.Status(); one+two != 3 || st.Owed != 0 || st.Delivered != 3 {
+			t.Errorf("%d and %d samples, status %+v", one, two, st)
+		}
+	})
+}
+
+// A server's certificate is checked against its name.
+func TestTLS(t *testing.T) {
+	cert, roots := certificate(t, "enterprise")
+	for _, tc := range []struct {
+		name, url string
+		roots     *x509.CertPool
+		trouble   string
+	}{
+		{"trusted", "mqtts://enterprise", roots, ""},
+		{"another name", "mqtts://impostor", roots, "certificate is valid for enterprise, not impostor"},
+		{"unknown authority", "mqtts://enterprise", x509.NewCertPool(), "unknown authority"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newServer(t)
+			c := judge(t, s)
+			plain := s.as()
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.wg.Go(func() {
+				for {
+					outer, err := l.Accept()
+					if err != nil {
+						return
+					}
+					inner, err := plain.Dial(t.Context(), "", "")
+					if err != nil {
+						_ = outer.Close()
+						return
+					}
+					s.wg.Go(func() { splice(outer, inner) })
+				}
+			})
+			t.Cleanup(func() { _ = l.Close() })
+			at := Server{URL: tc.url, TLS: &tls.Config{RootCAs: tc.roots}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if address != strings.TrimPrefix(tc.url, "mqtts://")+":8883" {
+					t.Errorf("dials %s", address)
+				}
+				return (&net.Dialer{}).DialContext(ctx, network, l.Addr().String())
+			}}
+			r := newRig(t, quick(at))
+			r.start()
+			r.birth("g", "n", "", oven[0])
+			until(t, "the end of the handshake", func() bool {
+				st := r.up.Status()
+				return len(st.Nodes) == 1 && (tc.trouble == "" && st.Nodes[0].State == Live || tc.trouble != "" && strings.Contains(st.Nodes[0].Reason, tc.trouble))
+			})
+			r.stop()
+			c.verdict()
+			if n := c.node("g/n"); n.births > 0 != (tc.trouble == "") {
+				t.Errorf("%d births", n.births)
+			}
+		})
+	}
+}
+
+// splice joins two connections until either ends.
+func splice(a, b net.Conn) {
+	done := make(chan struct{}, 2)
+	pump := func(to, from net.Conn) {
+		buf := make([]byte, 4096)
+		for {
+			n, err := from.Read(buf)
+			if err == nil {
+				_, err = to.Write(buf[:n])
+			}
+			if err != nil {
+				break
+			}
+		}
+		_ = a.Close()
+		_ = b.Close()
+		done <- struct{}{}
+	}
+	go pump(a, b)
+	go pump(b, a)
+	<-done
+	<-done
+}
+
+// certificate makes one for a name, valid in the bubble's time and now, and its pool.
+func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(4_000_000_000, 0), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
+}

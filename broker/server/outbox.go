@@ -136,14 +136,13 @@ func (c *conn) freeRoom() int64 {
 
 // waitForRoom keeps readLoop from reading more from a client that does not read what it caused: answers, or, in
 // 3.1.1, which has no Receive Maximum, acknowledgements that wait for the disk.
-func (c *conn) waitForRoom() error {
+func (c *conn) waitForRoom() {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for !o.closing && c.reasonKicked() == "" && (o.size > c.server.limits.OutBytes || len(o.acks) > c.server.limits.ReceiveMaximum) {
 		o.room.Wait()
 	}
-	return nil
 }
 
 // closeOut appends a last packet (nil: none; 3.1.1 has none [MQTT-3.14.0-1]) and lets writeLoop write the rest and close.

@@ -20,9 +20,11 @@ type inbox struct {
 	fallback *[]byte   // from the pool, kept while a larger buffer is in use
 }
 
-// smallBuffer is what an idle connection holds; a busy one gets largeBuffer, and what one packet needs on top.
+// smallBuffer is what a connection begins with, keepBuffer what it keeps after a larger packet has passed, and
+// largeBuffer what it keeps to write from.
 const (
 	smallBuffer = 4 << 10
+	keepBuffer  = 16 << 10
 	largeBuffer = 64 << 10
 )
 
@@ -36,7 +38,7 @@ func (in *inbox) free() {
 }
 
 // space returns where to read to, making room first.
-func (in *inbox) space(need int) []byte {
+func (in *inbox) space() []byte {
 	if in.fallback == nil {
 		in.fallback = smallBuffers.Get().(*[]byte)
 		in.buf = *in.fallback
@@ -44,8 +46,8 @@ func (in *inbox) space(need int) []byte {
 	switch {
 	case in.r == in.w:
 		in.r, in.w = 0, 0
-		if len(in.buf) > largeBuffer || len(in.buf) > smallBuffer && need == 0 {
-			in.buf = *in.fallback // a large packet has passed
+		if len(in.buf) > keepBuffer {
+			in.buf = *in.fallback
 		}
 	case in.r > 0 && in.w == len(in.buf):
 		in.w = copy(in.buf, in.buf[in.r:in.w])
@@ -79,7 +81,7 @@ func (c *conn) readFrame(limit int, between func() error, deadline func() time.T
 		if err := between(); err != nil {
 			return nil, err
 		}
-		if err := c.fill(deadline, n); err != nil {
+		if err := c.fill(deadline); err != nil {
 			return nil, err
 		}
 	}
@@ -87,9 +89,9 @@ func (c *conn) readFrame(limit int, between func() error, deadline func() time.T
 
 // fill reads what has come, waiting until the deadline for the first byte. The deadline is set on the connection
 // only when the one that is set would come too late; if it comes too early, fill waits on.
-func (c *conn) fill(deadline func() time.Time, need int) error {
+func (c *conn) fill(deadline func() time.Time) error {
 	in := &c.in
-	space := in.space(need)
+	space := in.space()
 	for {
 		until := deadline()
 		if !until.Equal(in.armed) && (in.armed.IsZero() || until.IsZero() || until.Before(in.armed) || !in.armed.After(c.server.now())) {
@@ -126,9 +128,7 @@ func (c *conn) readLoop() error {
 	c.deliver.now = c.server.now()
 	between := func() error {
 		c.deliver.turn.flush()
-		if err := c.waitForRoom(); err != nil {
-			return err
-		}
+		c.waitForRoom()
 		return nil
 	}
 	for {

@@ -44,7 +44,7 @@ func newRig(t testing.TB, o Options) *rig {
 	r := &rig{t: t, o: o, series: map[journal.SeriesKey]journal.SeriesID{}}
 	dir := t.TempDir()
 	var err error
-	if r.j, err = journal.Open(filepath.Join(dir, "journal"), journal.Options{}); err != nil {
+	if r.j, err = journal.Open(filepath.Join(dir, "journal"), journal.Options{SegmentBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	if r.st, err = journal.OpenState(r.j, "uplink", filepath.Join(dir, "uplink.state")); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -12,14 +11,9 @@ import (
 
 // runConfig is `edge config FILE`: the effective configuration, each value with its source.
 func runConfig(_ context.Context, args []string, std streams) int {
-	fs := newFlags("config", "config FILE", "edge config /etc/edge/edge.yaml", std)
-	plain, code, ok := parseFlags(fs, args, 1, 1, std)
-	if !ok {
+	_, loaded, code := loadNamed("config", args, std)
+	if loaded == nil {
 		return code
-	}
-	loaded, err := loadConfig(plain[0], os.Environ(), nil)
-	if err != nil {
-		return reportConfig(plain[0], err, std)
 	}
 	printConfig(std.out, loaded)
 	return exitOK

@@ -114,6 +114,8 @@ type link struct {
 	ping      *pinger
 	maxPacket int // of the server; 0: no limit
 	keepAlive time.Duration
+	lost      context.Context // ends with the connection
+	lose      func()
 
 	mu  sync.Mutex
 	err error // why it ended; guarded by mu
@@ -137,12 +139,26 @@ func (l *link) fail(err error) {
 		l.err = err
 	}
 	l.mu.Unlock()
+	l.lose()
+}
+
+// subscribe waits for the SUBACK, no longer than the connection lasts; paho by itself would wait on.
+func (l *link) subscribe(ctx context.Context, subs ...paho.SubscribeOptions) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.lost, cancel)()
+	_, err := l.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: subs})
+	if l.lost.Err() != nil {
+		return l.cause()
+	}
+	return err
 }
 
 // close ends the connection without DISCONNECT, so that the server publishes the will, and waits for its goroutines.
 func (l *link) close() {
 	_ = l.conn.Conn.Close()
 	<-l.done()
+	l.lose()
 }
 
 // disconnect says DISCONNECT and waits.
@@ -165,6 +181,7 @@ type caller struct {
 func (s Server) connect(ctx context.Context, tcp net.Conn, o *Options, c caller) (*link, error) {
 	wake := c.wake
 	l := &link{conn: newConn(tcp, o.KeepAlive), ping: &pinger{wake: wake}, keepAlive: o.KeepAlive}
+	l.lost, l.lose = context.WithCancel(context.Background())
 	l.client = paho.NewClient(paho.ClientConfig{
 		Conn:          l.conn,
 		PingHandler:   l.ping,
@@ -190,6 +207,7 @@ func (s Server) connect(ctx context.Context, tcp net.Conn, o *Options, c caller)
 	ack, err := l.client.Connect(ctx, cp)
 	if err != nil {
 		_ = tcp.Close()
+		l.lose()
 		if ack != nil {
 			return nil, fmt.Errorf("%s refuses the connection: %s", s.redacted(), reasonText(ack.ReasonCode))
 		}

@@ -204,11 +204,11 @@ func (s *session) subscribe(ctx context.Context) error {
 	if s.u.o.PrimaryHost != "" {
 		subs = append(subs, paho.SubscribeOptions{Topic: sparkplug.StateTopic(s.u.o.PrimaryHost), QoS: 1})
 	}
-	if _, err := s.l.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: subs}); err != nil {
+	if err := s.l.subscribe(ctx, subs...); err != nil {
 		return fmt.Errorf("subscribe to the commands of %s/%s: %s; check the access rules", s.n.ref.Group, s.n.ref.Node, plainError(err))
 	}
 	guard := paho.SubscribeOptions{Topic: base + "/NBIRTH/" + s.n.ref.Node, QoS: 0, NoLocal: true}
-	if _, err := s.l.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{guard}}); err != nil {
+	if err := s.l.subscribe(ctx, guard); err != nil {
 		s.u.o.Log.Debug("no takeover guard", "group", s.n.ref.Group, "node", s.n.ref.Node, "err", err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -128,6 +129,11 @@ func (r *rig) id(k journal.SeriesKey) journal.SeriesID {
 func (r *rig) append(recs ...journal.Record) journal.Index {
 	r.t.Helper()
 	i, err := r.j.Append(time.Millisecond, recs...)
+	if errors.Is(err, journal.ErrFull) { // the disk is slow: wait for it
+		if err = r.j.Flush(context.Background()); err == nil {
+			i, err = r.j.Append(time.Millisecond, recs...)
+		}
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}

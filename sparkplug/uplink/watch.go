@@ -190,7 +190,7 @@ func (u *Uplink) watch(ctx context.Context, server int, connected func()) error 
 		return err
 	}
 	topic := sparkplug.StateTopic(u.o.PrimaryHost)
-	if _, err := l.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: topic, QoS: 1}}}); err != nil {
+	if err := l.subscribe(ctx, paho.SubscribeOptions{Topic: topic, QoS: 1}); err != nil {
 		l.close()
 		return fmt.Errorf("subscribe to %s: %s", topic, plainError(err))
 	}

@@ -100,6 +100,7 @@ func (s *Server) restore(snaps []session.Snapshot) {
 	for i := range snaps {
 		c := s.newClient(snaps[i].ClientID)
 		c.session = session.Restore(&snaps[i], &s.sessionLimits, now)
+		c.keeps.Store(true) // or its messages would be acknowledged before they are on disk
 		c.identity = auth.Identity{User: c.session.User(), ClientID: c.id, Anonymous: c.session.User() == ""}
 		s.clients[c.id] = c
 		for _, sub := range c.session.Subscriptions() {

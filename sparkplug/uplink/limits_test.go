@@ -416,3 +416,18 @@ func TestClosingRebirth(t *testing.T) {
 			DBIRTH d seq=1 temp=null`)
 	})
 }
+
+// A connection that is lost between SUBSCRIBE and SUBACK is noticed at once.
+func TestCutInTheSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, c := one(t, nil)
+		s.mu.Lock()
+		s.dropSubscribe = true
+		s.mu.Unlock()
+		r.alive()
+		if n := c.node("g/n"); !n.online || n.bdSeq != 1 {
+			t.Errorf("a second later: online %v, bdSeq %d", n.online, n.bdSeq)
+		}
+		c.verdict()
+	})
+}

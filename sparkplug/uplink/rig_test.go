@@ -210,16 +210,18 @@ func quick(servers ...Server) Options {
 type server struct {
 	t testing.TB
 
-	mu        sync.Mutex // guards the rest
-	down      bool       // refuses connections
-	mute      bool       // reads, but answers no PINGREQ
-	refuse    byte       // CONNACK reason
-	maxPacket uint32
-	sessions  map[string]*serverSession
-	retained  map[string]*packets.Publish
-	log       []entry
-	onEntry   func(entry)
-	wg        sync.WaitGroup
+	mu     sync.Mutex // guards the rest
+	down   bool       // refuses connections
+	mute   bool       // reads, but answers no PINGREQ
+	refuse byte       // CONNACK reason
+
+	dropSubscribe bool // the next SUBSCRIBE costs the connection
+	maxPacket     uint32
+	sessions      map[string]*serverSession
+	retained      map[string]*packets.Publish
+	log           []entry
+	onEntry       func(entry)
+	wg            sync.WaitGroup
 }
 
 // An entry is one packet that the server got, or a will that it published.
@@ -368,6 +370,11 @@ func (s *server) packet(c *serverSession, p *packets.ControlPacket) bool {
 	defer s.mu.Unlock()
 	switch m := p.Content.(type) {
 	case *packets.Subscribe:
+		if s.dropSubscribe {
+			s.dropSubscribe = false
+			_ = c.conn.Close()
+			return false
+		}
 		ack := packets.NewControlPacket(packets.SUBACK)
 		sa := ack.Content.(*packets.Suback)
 		sa.PacketID = m.PacketID

@@ -42,7 +42,7 @@ type pipeline struct {
 func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error) {
 	p := &pipeline{states: map[string]*journal.State{}}
 	if err := p.openStores(cfg, log); err != nil {
-		return nil, errors.Join(err, p.close())
+		return nil, errors.Join(err, p.closeStores())
 	}
 	p.joinPlant(cfg, log)
 	if err := p.joinBroker(cfg, log); err != nil {
@@ -56,7 +56,8 @@ func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error
 	return p, nil
 }
 
-// openStores opens what stands on the right: the journal, then those that keep what it cannot keep for ever.
+// openStores opens what stands on the right: the journal, then those that keep what it cannot keep for ever. The historian
+// comes last: it writes when it closes, and data of a newer program, whichever file tells, must stay as it is.
 func (p *pipeline) openStores(cfg *Config, log *slog.Logger) (err error) {
 	dir := func(name string) string { return filepath.Join(cfg.Data, name) }
 	quarantine := dir("quarantine")
@@ -70,9 +71,17 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger) (err error) {
 		}
 	}
 	for owner, file := range map[string]string{"births": "sparkplug/births", "host": "sparkplug/host", "uplink": "uplink/state"} {
-		if p.states[owner], err = journal.OpenState(p.journal, owner, dir(file)); err != nil {
+		s, err := journal.OpenState(p.journal, owner, dir(file))
+		if err != nil {
 			return fmt.Errorf("open %s: %w", file, err)
 		}
+		p.states[owner] = s
+	}
+	p.sessions, err = store.Open(dir("broker.db"), p.journal, store.Options{
+		Due: time.Duration(cfg.Broker.CommitInterval), Quarantine: quarantine, Log: log.With("part", "store"),
+	})
+	if err != nil {
+		return fmt.Errorf("open session store: %w", err)
 	}
 	r := cfg.Historian.Retention
 	p.history, err = historian.Open(dir("history"), p.journal, historian.Options{
@@ -81,12 +90,6 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger) (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("open historian: %w", err)
-	}
-	p.sessions, err = store.Open(dir("broker.db"), p.journal, store.Options{
-		Due: time.Duration(cfg.Broker.CommitInterval), Quarantine: quarantine, Log: log.With("part", "store"),
-	})
-	if err != nil {
-		return fmt.Errorf("open session store: %w", err)
 	}
 	return nil
 }
@@ -278,16 +281,20 @@ func (p *pipeline) ready() []string {
 // parts that have no stage of their own.
 func (p *pipeline) close() error {
 	var errs []error
+	for _, s := range p.states {
+		errs = append(errs, s.Checkpoint())
+	}
+	return errors.Join(append(errs, p.closeStores())...)
+}
+
+// closeStores closes what is open and writes no checkpoint of the states: the journal has them.
+func (p *pipeline) closeStores() error {
+	var errs []error
 	if p.sessions != nil {
 		errs = append(errs, p.sessions.Close())
 	}
 	if p.history != nil {
 		errs = append(errs, p.history.Close())
-	}
-	for _, s := range p.states {
-		if s != nil {
-			errs = append(errs, s.Checkpoint())
-		}
 	}
 	if p.journal != nil {
 		errs = append(errs, p.journal.Close())

@@ -128,7 +128,7 @@ type ServerConfig struct {
 
 // FlushConfig says how a backlog goes out.
 type FlushConfig struct {
-	Mode             string `mapstructure:"mode"` // concurrent, in_order, closing_rebirth, history_elsewhere
+	Mode             string `mapstructure:"mode"` // concurrent, in_order, closing_rebirth, history_elsewhere; empty: the profile's
 	SamplesPerSecond int    `mapstructure:"samples_per_second"`
 	BitsPerSecond    int    `mapstructure:"bits_per_second"`
 }
@@ -201,7 +201,7 @@ func defaultListener() ListenerConfig { return ListenerConfig{Transport: "tcp"} 
 func defaultUplink() UplinkConfig {
 	return UplinkConfig{
 		Kind: "sparkplug", Profile: "generic",
-		Flush:    FlushConfig{Mode: "concurrent", SamplesPerSecond: 5000, BitsPerSecond: 2_000_000},
+		Flush:    FlushConfig{SamplesPerSecond: 5000, BitsPerSecond: 2_000_000},
 		Queue:    QueueConfig{Bytes: 4 << 30, Age: Duration(72 * time.Hour), Full: "drop_oldest"},
 		Commands: CommandsConfig{Mode: "deny"},
 	}

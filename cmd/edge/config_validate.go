@@ -136,8 +136,7 @@ func (v *validator) uplink(key string, u *UplinkConfig) {
 	v.must(u.Kind != "mqtt", key+".kind", "mqtt (plain topics) is not in this release; remove this uplink, or use kind: sparkplug for Sparkplug nodes")
 	v.must(u.Kind == "mqtt" || len(u.Topics) == 0, key+".topics", "belongs to kind: mqtt; a Sparkplug uplink carries every node")
 	v.oneOf(key+".profile", u.Profile, "generic", "ignition", "canary", "tahu")
-	v.oneOf(key+".flush.mode", u.Flush.Mode, "concurrent", "in_order", "closing_rebirth", "history_elsewhere")
-	v.must(u.Flush.Mode == "concurrent", key+".flush.mode", "%s is not in this release; use concurrent", u.Flush.Mode)
+	v.oneOf(key+".flush.mode", u.Flush.Mode, "", "concurrent", "in_order", "closing_rebirth", "history_elsewhere")
 	v.oneOf(key+".queue.full", u.Queue.Full, "decimate", "drop_oldest", "drop_newest")
 	if u.Queue.Full == "decimate" {
 		v.warn(key+".queue.full", "decimate is not in this release; a full queue drops its oldest samples, with a gap in the report")

@@ -205,7 +205,7 @@ func TestDemoInTheBrowser(t *testing.T) {
 	b.click(`[data-action="cut"]`)
 	b.seeAll("scada", "offline")
 	b.seeAll("plant", "online")
-	b.see(`[data-uplink="enterprise"]:not([data-state="live"]):not([data-state="flushing"])`)
+	b.see(`[data-uplink="enterprise"][data-state="down"]`)
 	b.shot("cut")
 	b.click(`[data-action="restore"]`)
 	b.seeAll("scada", "online")

@@ -33,18 +33,18 @@ func TestCutAndRestore(t *testing.T) {
 		total := 0
 		write := func(samples int) {
 			for range samples {
-				time.Sleep(10 * time.Millisecond)
+				pass(10 * time.Millisecond)
 				r.samples(r.sample("g", "n", "", "temp", time.Now(), float64(total)), r.sample("g", "n", "d", "speed", time.Now(), float64(total)))
 				total += 2
 			}
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		write(100)
 		s.cut()
 		write(500)
 		s.restore()
 		write(100)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		c.verdict()
 		distinct, again := c.counts()
 		n := c.node("g/n")

@@ -60,19 +60,19 @@ func TestBacklogOlderThanTheJournal(t *testing.T) {
 		r.start()
 		r.alive()
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		var middle journal.Index
 		for i := range 100 {
 			r.samples(r.sample("g", "n", "", "temp", time.Now(), float64(i)), r.sample("g", "n", "d", "temp", time.Now(), float64(i)),
 				r.sample("g", "other", "", "temp", time.Now(), float64(i)))
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 			if i == 50 {
 				middle = r.j.Durable() - 1 // inside a record
 			}
 		}
 		old.oldest = middle
 		s.restore()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		c.verdict()
 		if distinct, again := c.counts(); distinct != 200 || again != 0 {
 			t.Errorf("%d samples, %d twice", distinct, again)
@@ -97,13 +97,13 @@ func TestBacklogLost(t *testing.T) {
 		r.start()
 		r.alive()
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range 10 {
 			r.node(float64(i))
 		}
 		old.oldest = r.j.Durable() - 2 // about three are left: state records lie between
 		s.restore()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		c.verdict()
 		distinct, _ := c.counts()
 		st := r.up.Status()
@@ -128,7 +128,7 @@ func TestConflation(t *testing.T) {
 		s.mu.Unlock()
 		for i := range 500 {
 			r.samples(r.sample("g", "n", "", "temp", time.Now(), float64(i)), r.sample("g", "n", "d", "temp", time.Now(), float64(i)))
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 		}
 		s.mu.Lock()
 		s.mute = false
@@ -136,7 +136,7 @@ func TestConflation(t *testing.T) {
 			c.out <- pingresp()
 		}
 		s.mu.Unlock()
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		c.verdict()
 		distinct, again := c.counts()
 		st := r.up.Status()
@@ -164,9 +164,9 @@ func TestMaximumPacketSize(t *testing.T) {
 		r := newRig(t, quick(s.as()))
 		r.start()
 		r.birth("g", "n", "", oven[0], metricSpec{"text", sparkplug.String})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range 300 {
 			r.samples(r.sample("g", "n", "", "temp", time.Now().Add(time.Duration(i)*time.Millisecond), float64(i)))
 		}
@@ -175,9 +175,9 @@ func TestMaximumPacketSize(t *testing.T) {
 			r.samples(journal.Sample{Series: text, At: 1, Received: 1, Quality: journal.Good, Historical: true,
 				Value: journal.Value{Type: 12, Bytes: []byte(strings.Repeat("x", size))}})
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.restore()
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		c.verdict()
 		if distinct, _ := c.counts(); distinct != 301 {
 			t.Errorf("%d samples", distinct)
@@ -206,7 +206,7 @@ func TestPrimaryHostFlaps(t *testing.T) {
 		for i := range 60 {
 			m := sparkplug.StateMessage("scada", sparkplug.HostState{Online: i%2 == 0, Timestamp: int64(1000 + i)})
 			s.publish(m.Topic, m.Payload, true)
-			time.Sleep(500 * time.Millisecond)
+			pass(500 * time.Millisecond)
 		}
 		births := c.node("g/n").births
 		if births > 11 {
@@ -214,7 +214,7 @@ func TestPrimaryHostFlaps(t *testing.T) {
 		}
 		m := sparkplug.StateMessage("scada", sparkplug.HostState{Online: true, Timestamp: 5000})
 		s.publish(m.Topic, m.Payload, true)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		c.verdict()
 		if n := c.node("g/n"); !n.online || n.births != births+1 {
 			t.Errorf("after it settled: %d births, online %v", n.births, n.online)
@@ -235,7 +235,7 @@ func TestConnectRate(t *testing.T) {
 			r.birth("g", fmt.Sprint("n", i), "", oven[0])
 		}
 		perSecond := map[int64]int{}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		for _, e := range s.entries() {
 			if e.kind == "CONNECT" {
 				perSecond[e.at.Unix()]++
@@ -287,11 +287,11 @@ func TestClockStepsBack(t *testing.T) {
 		r.node(1)
 		for _, d := range []time.Duration{-time.Hour, time.Hour, -365 * 24 * time.Hour} {
 			s.cut()
-			time.Sleep(time.Second)
+			pass(time.Second)
 			step.Store(int64(d))
 			r.node(float64(d))
 			s.restore()
-			time.Sleep(3 * time.Second)
+			pass(3 * time.Second)
 		}
 		c.verdict()
 		if distinct, again := c.counts(); distinct != 4 || again != 0 {
@@ -321,18 +321,18 @@ func TestFlushInOrder(t *testing.T) {
 		})
 		r.alive()
 		r.node(1)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range 12 {
 			r.node(float64(2 + i))
 		}
 		s.restore()
-		time.Sleep(1200 * time.Millisecond)
+		pass(1200 * time.Millisecond)
 		r.node(100) // while the history flows
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		r.node(101)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.verdict()
 		got := s.script("edge-up/g/n")
 		i := slices.Index(got, "NBIRTH seq=0 bdSeq=1 temp=1")
@@ -351,14 +351,14 @@ func TestFlushInOrder(t *testing.T) {
 			NDATA seq=8 temp=100
 			NDATA seq=9 temp=101`)
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.node(102)
 		r.node(103)
 		r.node(104)
 		s.restore()
-		time.Sleep(300 * time.Millisecond)
+		pass(300 * time.Millisecond)
 		r.death("g", "n", "", "in the flush")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := c.node("g/n"); n.online {
 			t.Error("the death waits for the history")
 		}
@@ -372,14 +372,14 @@ func TestHistoryElsewhere(t *testing.T) {
 		r, s, c := one(t, func(o *Options) { o.FlushMode = "history_elsewhere" })
 		r.alive()
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range 10 {
 			r.node(float64(i))
 		}
 		s.restore()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		r.node(100)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.verdict()
 		got := s.script("edge-up/g/n")
 		expect(t, got[len(got)-3:], `
@@ -402,10 +402,10 @@ func TestClosingRebirth(t *testing.T) {
 		r, s, c := one(t, func(o *Options) { o.Profile = "tahu" })
 		r.alive()
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.node(1)
 		s.restore()
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		c.verdict()
 		got := s.script("edge-up/g/n")
 		expect(t, got[len(got)-5:], `

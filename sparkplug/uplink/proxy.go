@@ -101,12 +101,12 @@ func (n *node) wanted() (server int, postmortem, ok bool) {
 		}
 		postmortem = true
 	}
-	server, ok, reason := n.u.pick(now)
+	server, ok, state, reason := n.u.pick(now)
 	if ok {
 		n.waiting = time.Time{}
 		return server, postmortem, true
 	}
-	n.set(WaitState, reason)
+	n.set(state, reason)
 	if n.waiting.IsZero() {
 		n.waiting = time.Now()
 	}

@@ -230,6 +230,9 @@ func (u *Uplink) Status() Status {
 	defer u.bookMu.Unlock()
 	st.Delivered, st.Duplicated, st.Drops = u.tally.delivered, u.tally.duplicated, maps.Clone(u.tally.drops)
 	st.Rate, st.Eta = u.tally.rates(st.Owed, history > 0)
+	if up == 0 && st.Owed > 0 {
+		st.Eta = -1 // nothing goes out
+	}
 	return st
 }
 

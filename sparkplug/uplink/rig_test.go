@@ -183,6 +183,9 @@ func (r *rig) samples(s ...journal.Sample) journal.Index {
 	return r.append(journal.Record{Kind: journal.KindSamples, Samples: s})
 }
 
+// pass lets time go by. Tests that use it run in a synctest bubble: no real time passes.
+func pass(d time.Duration) { <-time.After(d) }
+
 // until waits for a condition.
 func until(t testing.TB, what string, f func() bool) {
 	t.Helper()

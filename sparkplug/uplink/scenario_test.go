@@ -103,18 +103,18 @@ func one(t *testing.T, change func(*Options)) (*rig, *server, *checker) {
 func (r *rig) alive() {
 	r.birth("g", "n", "", oven[0])
 	r.birth("g", "n", "d", oven[0])
-	time.Sleep(time.Second)
+	pass(time.Second)
 }
 
 // node and device write one sample of the node or of its device, stamped now.
 func (r *rig) node(v float64) {
 	r.samples(r.sample("g", "n", "", "temp", time.Now(), v))
-	time.Sleep(100 * time.Millisecond)
+	pass(100 * time.Millisecond)
 }
 
 func (r *rig) device(v float64) {
 	r.samples(r.sample("g", "n", "d", "temp", time.Now(), v))
-	time.Sleep(100 * time.Millisecond)
+	pass(100 * time.Millisecond)
 }
 
 // The conversation of one outage, packet by packet.
@@ -125,17 +125,17 @@ func TestConversation(t *testing.T) {
 		r.device(1)
 		r.device(2)
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.device(3)
 		r.death("g", "n", "", "keep alive timeout")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.birth("g", "n", "", oven[0])
 		r.birth("g", "n", "d", oven[0])
 		r.device(4)
 		s.restore()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.device(5)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.stop()
 		c.verdict()
 		expect(t, s.script("edge-up/g/n"), `
@@ -174,12 +174,12 @@ func TestDeathInThePlant(t *testing.T) {
 		r, s, c := one(t, nil)
 		r.alive()
 		r.death("g", "n", "", "connection lost")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if st := r.up.Status(); !strings.Contains(st.Nodes[0].Reason, "connection lost") || st.Nodes[0].State != Idle {
 			t.Errorf("status %+v", st.Nodes[0])
 		}
 		r.birth("g", "n", "", oven[0])
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.verdict()
 		expect(t, s.script("edge-up/g/n")[3:], `
 			NBIRTH seq=0 bdSeq=0 temp=null
@@ -203,11 +203,11 @@ func TestDeviceLife(t *testing.T) {
 		r, s, c := one(t, nil)
 		r.alive()
 		r.death("g", "n", "d", "")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.birth("g", "n", "d", oven...)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.device(1)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.verdict()
 		expect(t, s.script("edge-up/g/n")[3:], `
 			NBIRTH seq=0 bdSeq=0 temp=null
@@ -224,11 +224,11 @@ func TestHistoryOfADeadDevice(t *testing.T) {
 		r, s, c := one(t, nil)
 		r.alive()
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.device(1)
 		r.death("g", "n", "d", "")
 		s.restore()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		c.verdict()
 		got := s.script("edge-up/g/n")
 		expect(t, got[len(got)-4:], `
@@ -245,16 +245,16 @@ func TestPostmortem(t *testing.T) {
 		r, s, c := one(t, func(o *Options) { o.PostmortemAfter = time.Minute })
 		r.alive()
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.node(1)
 		r.device(2)
 		r.death("g", "n", "", "power")
 		s.restore()
-		time.Sleep(50 * time.Second)
+		pass(50 * time.Second)
 		if got := s.script("edge-up/g/n"); got[len(got)-1] != "WILL NDEATH bdSeq=0" {
 			t.Fatalf("too early: %s", got[len(got)-1])
 		}
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		c.verdict()
 		got := s.script("edge-up/g/n")
 		i := slices.Index(got, "NBIRTH seq=0 bdSeq=1 !temp=1")
@@ -288,11 +288,11 @@ func TestRebirthShield(t *testing.T) {
 		ask := sparkplug.RebirthRequest(sparkplug.NodeRef{Group: "g", Node: "n"}, time.Now())
 		for range 50 {
 			s.publish(ask.Topic, ask.Payload, false)
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 		}
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		r.node(2)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.verdict()
 		births := 0
 		for _, l := range s.script("edge-up/g/n") {
@@ -346,18 +346,18 @@ func TestCommandsDuringAFlush(t *testing.T) {
 		r.start()
 		r.alive()
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range 200 {
 			r.samples(r.sample("g", "n", "d", "temp", time.Now(), float64(i)))
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 		}
 		s.restore()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		write := func(metric string, v float64, at time.Time, retained bool) {
 			p := sparkplug.Payload{Timestamp: sparkplug.Millis(at), HasTimestamp: true, Metrics: []sparkplug.Metric{
 				{Name: metric, Type: sparkplug.Double, Value: valueOf(r.sample("g", "n", "d", "temp", at, v).Value)}}}
 			s.publish("spBv1.0/g/DCMD/n/d", sparkplug.Encode(&p), retained)
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 		}
 		write("speed", 1, time.Now(), false)                 // no such metric
 		write("temp", 300, time.Now(), false)                // out of range
@@ -366,7 +366,7 @@ func TestCommandsDuringAFlush(t *testing.T) {
 		r.device(60) // the readback
 		write("temp", 70, time.Now(), false)
 		write("temp", 80, time.Now(), false) // too many
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		c.verdict()
 		want := []string{"spBv1.0/g/DCMD/n/d  alias=true 60", "spBv1.0/g/DCMD/n/d  alias=true 70"}
 		if diff := cmp.Diff(want, plant.taken()); diff != "" {
@@ -410,7 +410,7 @@ func TestPrimaryHost(t *testing.T) {
 		state := func(s *server, online bool, at int64) {
 			m := sparkplug.StateMessage("scada", sparkplug.HostState{Online: online, Timestamp: at})
 			s.publish(m.Topic, m.Payload, true)
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		o := quick(a.as(), b.as())
 		o.PrimaryHost = "scada"
@@ -433,7 +433,7 @@ func TestPrimaryHost(t *testing.T) {
 		}
 		r.node(3)
 		state(b, true, 2000)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := cb.node("g/n"); !n.online || n.bdSeq != 1 || n.filed != 3 {
 			t.Errorf("on the second server: %+v", n)
 		}
@@ -456,14 +456,14 @@ func TestRestart(t *testing.T) {
 		r.alive()
 		r.node(1)
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		owed := r.samples(r.sample("g", "n", "", "temp", time.Now(), 2))
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		r.stop()
 		r.node(3)
 		s.restore()
 		r.start()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if n := c.node("g/n"); n.births != 1 {
 			t.Errorf("%d births without a birth in the plant", n.births)
 		}
@@ -471,9 +471,9 @@ func TestRestart(t *testing.T) {
 			t.Errorf("OwedFrom %d, but %d is owed", from, owed)
 		}
 		r.birth("g", "n", "", oven[0])
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		r.node(4)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		c.verdict()
 		got := s.script("edge-up/g/n")
 		expect(t, got[len(got)-3:], `
@@ -501,9 +501,9 @@ func TestSchemaChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s, c := one(t, nil)
 		r.birth("g", "n", "", metricSpec{"gone", sparkplug.Double}, metricSpec{"count", sparkplug.Int32}, metricSpec{"text", sparkplug.String})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		put := func(name string, typ journal.DataType, v journal.Value) {
 			smp := journal.Sample{Series: r.id(journal.SeriesKey{Group: "g", Node: "n", Metric: name, Type: typ}), Quality: journal.Good,
 				At: journal.Millis(time.Now().UnixMilli()), Received: journal.Millis(time.Now().UnixMilli()), Value: v}
@@ -513,11 +513,11 @@ func TestSchemaChange(t *testing.T) {
 		r.samples(r.sample("g", "n", "", "gone", time.Now(), 5))
 		put("count", 3, journal.Value{Num: 7})
 		put("text", 12, journal.Value{Bytes: []byte("x")})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.birth("g", "n", "", metricSpec{"count", sparkplug.Int64}, metricSpec{"text", sparkplug.Double})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s.restore()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		c.verdict()
 		got := s.script("edge-up/g/n")
 		expect(t, got[len(got)-3:], `
@@ -544,9 +544,9 @@ func TestHistoryOfThePlant(t *testing.T) {
 			h := r.sample("g", "n", "", "temp", time.Now().Add(-time.Hour), float64(10+i))
 			h.Historical = true
 			r.samples(h, r.sample("g", "n", "", "temp", time.Now(), float64(20+i)))
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 		}
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		c.verdict()
 		if distinct, again := c.counts(); distinct != 7 || again != 0 {
 			t.Errorf("%d samples, %d twice", distinct, again)
@@ -557,7 +557,7 @@ func TestHistoryOfThePlant(t *testing.T) {
 		}
 		ask := sparkplug.RebirthRequest(sparkplug.NodeRef{Group: "g", Node: "n"}, time.Now())
 		s.publish(ask.Topic, ask.Payload, false)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		got := s.script("edge-up/g/n")
 		expect(t, got[len(got)-2:], "NBIRTH seq=0 bdSeq=0 temp=22\nDBIRTH d seq=1 temp=null")
 		if st := r.up.Status(); st.Owed != 0 || st.Duplicated != 0 {
@@ -583,13 +583,13 @@ func TestQueueBounds(t *testing.T) {
 				r, s, c := one(t, func(o *Options) { o.Queue = tc.queue })
 				r.alive()
 				s.cut()
-				time.Sleep(time.Second)
+				pass(time.Second)
 				for i := range 300 {
 					r.node(float64(i))
 				}
-				time.Sleep(2 * time.Second)
+				pass(2 * time.Second)
 				s.restore()
-				time.Sleep(3 * time.Second)
+				pass(3 * time.Second)
 				c.verdict()
 				st := r.up.Status()
 				distinct, again := c.counts()
@@ -619,12 +619,12 @@ func TestTakeoverGuard(t *testing.T) {
 		r.alive()
 		p := sparkplug.Payload{HasSeq: true, Metrics: []sparkplug.Metric{sparkplug.BdSeqMetric(99, time.Now())}}
 		s.publish("spBv1.0/g/NBIRTH/n", sparkplug.Encode(&p), false)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		st := r.up.Status()
 		if st.Nodes[0].State != Down || !strings.Contains(st.Nodes[0].Reason, "another client publishes the births of g/n") {
 			t.Errorf("status %+v", st.Nodes[0])
 		}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if st := r.up.Status(); st.Nodes[0].State != Live {
 			t.Errorf("it does not come back: %+v", st.Nodes[0])
 		}
@@ -640,14 +640,14 @@ func TestServerFallsSilent(t *testing.T) {
 		s.mute = true
 		s.mu.Unlock()
 		r.node(1)
-		time.Sleep(31 * time.Second)
+		pass(31 * time.Second)
 		if o := r.up.Outages(); len(o) != 1 || !strings.Contains(o[0].Cause, "has not answered for 30s") || o[0].Duplicated != 1 {
 			t.Errorf("outages %+v", o)
 		}
 		s.mu.Lock()
 		s.mute = false
 		s.mu.Unlock()
-		time.Sleep(35 * time.Second)
+		pass(35 * time.Second)
 		c.verdict()
 		if distinct, again := c.counts(); distinct != 1 || again < 1 {
 			t.Errorf("%d samples, %d twice", distinct, again)
@@ -664,7 +664,7 @@ func TestReasons(t *testing.T) {
 		r, s, _ := one(t, func(o *Options) { o.BackoffMin, o.BackoffMax = 10*time.Second, 10*time.Second })
 		s.cut()
 		r.alive()
-		time.Sleep(500 * time.Millisecond)
+		pass(500 * time.Millisecond)
 		st := r.up.Status()
 		if want := "cannot reach mqtt://enterprise:1883: connection refused; trying again in 9 s"; st.Nodes[0].Reason != want {
 			t.Errorf("%q, want %q", st.Nodes[0].Reason, want)
@@ -674,7 +674,7 @@ func TestReasons(t *testing.T) {
 		s.refuse = 0x86
 		s.mu.Unlock()
 		r.up.Kick()
-		time.Sleep(1500 * time.Millisecond)
+		pass(1500 * time.Millisecond)
 		st = r.up.Status()
 		if want := "mqtt://enterprise:1883 refuses the connection: bad user name or password; trying again in 9 s"; st.Nodes[0].Reason != want {
 			t.Errorf("%q, want %q", st.Nodes[0].Reason, want)

@@ -18,6 +18,28 @@ import (
 	"edge/sparkplug"
 )
 
+// While no server can be reached the uplink is down, and what is owed has no end in sight, whatever the primary host was.
+func TestDownForWantOfAServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		o := quick(s.as())
+		o.PrimaryHost = "scada"
+		r := newRig(t, o)
+		r.start()
+		r.alive()
+		r.node(1)
+		pass(time.Second)
+		if st := r.up.Status(); st.State != WaitState || !strings.Contains(st.Reason, "scada") {
+			t.Errorf("without STATE: %s, %s", st.State, st.Reason)
+		}
+		s.cut()
+		pass(3 * time.Second)
+		if st := r.up.Status(); st.State != Down || st.Owed == 0 || st.Eta != -1 {
+			t.Errorf("without a server: %s, %d owed, eta %s", st.State, st.Owed, st.Eta)
+		}
+	})
+}
+
 // Without a primary host the next server is used when one cannot be reached, and when a host asks for it; never two at
 // once.
 func TestNextServer(t *testing.T) {
@@ -29,25 +51,25 @@ func TestNextServer(t *testing.T) {
 		r.alive()
 		r.node(1)
 		a.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.node(2)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := cb.node("g/n"); !n.online || n.bdSeq != 1 {
 			t.Errorf("not on the second server: %+v", n)
 		}
 		a.restore()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if n := ca.node("g/n"); n.online {
 			t.Error("on two servers")
 		}
 		p := sparkplug.Payload{Metrics: []sparkplug.Metric{{Name: sparkplug.NameNextServer, Type: sparkplug.Boolean, Value: sparkplug.BoolValue(true)}}}
 		b.publish("spBv1.0/g/NCMD/n", sparkplug.Encode(&p), false)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if na, nb := ca.node("g/n"), cb.node("g/n"); !na.online || nb.online || na.bdSeq != 2 {
 			t.Errorf("it did not move: %+v, %+v", na, nb)
 		}
 		r.node(3)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		ca.verdict()
 		cb.verdict()
 		one, _ := ca.counts()

@@ -56,7 +56,7 @@ func storm(t *testing.T, rnd *rand.Rand) {
 			}
 			r.samples(smp)
 			total++
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 		}
 	}
 	for range 150 {
@@ -102,7 +102,7 @@ func storm(t *testing.T, rnd *rand.Rand) {
 		default:
 			s.restore()
 		}
-		time.Sleep(time.Duration(rnd.IntN(500)) * time.Millisecond)
+		pass(time.Duration(rnd.IntN(500)) * time.Millisecond)
 	}
 	s.mu.Lock()
 	s.mute = false
@@ -113,7 +113,7 @@ func storm(t *testing.T, rnd *rand.Rand) {
 			r.birth("g", n, "", oven...)
 		}
 	}
-	time.Sleep(2 * time.Minute)
+	pass(2 * time.Minute)
 	c.verdict()
 	st := r.up.Status()
 	distinct, again := c.counts()
@@ -178,19 +178,19 @@ func TestCursorNotKept(t *testing.T) {
 		r.start()
 		r.alive()
 		r.node(1)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		s.cut()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		state.full.Store(true)
 		r.node(2)
 		r.node(3)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		r.stop()
 		state.full.Store(false)
 		s.restore()
 		r.start()
 		r.alive()
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		c.verdict()
 		if distinct, _ := c.counts(); distinct != 3 {
 			t.Errorf("%d of 3 samples came", distinct)

@@ -58,14 +58,16 @@ func (h *hosts) observe(server int, s sparkplug.HostState, now time.Time) bool {
 	return changed
 }
 
-// pick returns the server to be used now, or why there is none.
-func (u *Uplink) pick(now time.Time) (server int, ok bool, reason string) {
+// pick returns the server to be used now, or why there is none: WaitState for want of the primary host, Down when no
+// server can be reached to ask for it.
+func (u *Uplink) pick(now time.Time) (server int, ok bool, state State, reason string) {
 	h := &u.hosts
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if u.o.PrimaryHost == "" {
-		return h.current, true, ""
+		return h.current, true, "", ""
 	}
+	state = Down
 	var why []string
 	for k := range h.servers {
 		i := (h.current + k) % len(h.servers)
@@ -76,7 +78,7 @@ func (u *Uplink) pick(now time.Time) (server int, ok bool, reason string) {
 			why = append(why, fmt.Sprintf("back online on %s, giving it %s to settle", name, u.o.StateDebounce))
 		case v.online:
 			h.current = i
-			return i, true, ""
+			return i, true, "", ""
 		case v.trouble != "":
 			why = append(why, v.trouble)
 		case !v.seen:
@@ -84,8 +86,11 @@ func (u *Uplink) pick(now time.Time) (server int, ok bool, reason string) {
 		default:
 			why = append(why, fmt.Sprintf("offline since %s on %s", v.since.Format(time.TimeOnly), name))
 		}
+		if v.trouble == "" {
+			state = WaitState
+		}
 	}
-	return h.current, false, "waiting for the primary host " + u.o.PrimaryHost + ": " + strings.Join(why, "; ")
+	return h.current, false, state, "waiting for the primary host " + u.o.PrimaryHost + ": " + strings.Join(why, "; ")
 }
 
 // hostOnline and hostOffline tell what the primary host last said on a server; without one births never wait.

@@ -25,12 +25,10 @@ func (c *conn) login(ctx context.Context) bool {
 		return false
 	}
 	c.version = p.Version
-	connack, err := c.enter(ctx, p)
-	if err != nil {
+	if err := c.enter(ctx, p); err != nil {
 		c.refuse(err)
 		return false
 	}
-	c.sendPacket(connack) // [MQTT-3.2.0-1]: out is still empty
 	c.in.heard = c.server.now()
 	c.in.begun = time.Time{}
 	c.server.log.Info("client connected", "part", "broker", "client", c.client.id, "remote", c.remote(), "listener", c.listener.Name)
@@ -136,32 +134,32 @@ func (c *conn) writeNow(p packets.Packet) {
 }
 
 // enter checks a CONNECT, and makes this the connection of its session.
-func (c *conn) enter(ctx context.Context, p *packets.Connect) (*packets.Connack, error) {
+func (c *conn) enter(ctx context.Context, p *packets.Connect) error {
 	connack := &packets.Connack{}
 	c.maxPacket = int(p.MaximumPacketSize)
 	if err := c.identify(p, connack); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.agreeKeepAlive(p, connack); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.authenticate(ctx, p); err != nil {
-		return nil, err
+		return err
 	}
 	will, err := c.server.will(p, c.identity)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cl, err := c.server.acquire(ctx, c.identity.ClientID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { <-cl.turn }()
 	if err := c.attach(cl, p, will, connack); err != nil {
 		c.server.letGo(cl)
-		return nil, err
+		return err
 	}
-	return connack, nil
+	return nil
 }
 
 // identify settles the client identifier [MQTT-3.1.3-6] [v3 MQTT-3.1.3-6].
@@ -261,16 +259,18 @@ func (c *conn) attach(cl *client, p *packets.Connect, will *session.Will, connac
 	}
 	expiry := c.server.expiryOf(p)
 	c.clean = p.Version == packets.V5 && p.SessionExpiry == 0
-	present, err := cl.begin(c, p.CleanStart, session.Connect{
+	err := cl.begin(c, p.CleanStart, session.Connect{
 		User: c.identity.User, Protocol: byte(c.version), Expiry: expiry, ReceiveMaximum: int(p.ReceiveMaximum), Will: will,
+	}, func(present bool) {
+		connack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+		if c.version == packets.V5 {
+			c.announce(p, expiry, connack)
+		}
+		c.sendPacket(connack)
 	})
 	if err != nil {
 		c.server.countOut()
 		return err
-	}
-	connack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-	if c.version == packets.V5 {
-		c.announce(p, expiry, connack)
 	}
 	return nil
 }

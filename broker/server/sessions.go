@@ -87,35 +87,38 @@ func (s *Server) countOut() {
 }
 
 // begin makes conn the connection of the session, a new one if there is none or clean asks for it [MQTT-3.1.2-4]
-// [MQTT-3.1.2-5] [MQTT-3.1.2-6]. present tells whether it continues an earlier one.
-func (c *client) begin(conn *conn, clean bool, x session.Connect) (present bool, err error) {
+// [MQTT-3.1.2-5] [MQTT-3.1.2-6]. answer is told whether it continues an earlier one, and queues CONNACK: deliveries come behind it
+// [MQTT-3.2.0-1].
+func (c *client) begin(conn *conn, clean bool, x session.Connect, answer func(present bool)) error {
 	if clean {
 		c.discard()
 	}
 	now := c.server.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if present = c.session != nil; !present {
+	present := c.session != nil
+	if !present {
 		c.session = session.New(c.id, &c.server.sessionLimits)
 	}
 	before := c.session.Protocol()
 	c.identity = conn.identity
 	c.out.Reset()
 	c.session.Connect(x, now, &c.out)
-	if _, err = c.server.save(c.out.Save); err != nil {
+	if _, err := c.server.save(c.out.Save); err != nil {
 		c.session.Disconnect(true, -1, now, &c.out)
 		if !present {
 			c.session = nil
 		}
-		return false, err
+		return err
 	}
 	if present {
 		c.resubscribeLocked(before)
 	}
+	answer(present)
 	c.conn, c.replays = conn, nil
 	c.keeps.Store(x.Expiry > 0)
 	c.online.Store(true)
-	return present, nil
+	return nil
 }
 
 // resubscribeLocked drops the subscriptions that the rules do not allow any more. A filter that begins with

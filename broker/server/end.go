@@ -63,7 +63,7 @@ func (c *conn) endInShutdown() {
 
 func (c *conn) event(kind broker.SessionEventKind, reason broker.Reason) broker.SessionEvent {
 	e := broker.SessionEvent{
-		ClientID: c.client.id, User: c.identity.User, Addr: c.remote(), Cert: c.cert, Protocol: byte(c.version),
+		ClientID: c.client.id, User: c.identity.User, Addr: c.remote(), TLS: c.tls, Cert: c.cert, Protocol: byte(c.version),
 		KeepAlive: c.keepAlive, Kind: kind, Reason: reason, At: c.server.now(),
 	}
 	c.client.mu.Lock()

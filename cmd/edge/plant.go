@@ -92,7 +92,7 @@ func clientOf(m *broker.Message) string {
 // Session implements broker.Tap.
 func (p *plant) Session(e broker.SessionEvent) {
 	reason := string(e.Reason)
-	s := sparkplug.Session{ClientID: e.ClientID, Address: e.Addr, TLS: e.Cert != "", Connected: e.Kind == broker.Connected, Reason: reason}
+	s := sparkplug.Session{ClientID: e.ClientID, Address: e.Addr, TLS: e.TLS, Connected: e.Kind == broker.Connected, Reason: reason}
 	p.step(sparkplug.Input{Session: &s}, p.sampleDue) //nolint:errcheck // a loss is recorded as a gap
 }
 

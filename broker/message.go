@@ -78,6 +78,7 @@ type SessionEvent struct {
 	ClientID  string
 	User      string
 	Addr      string // remote address, host:port
+	TLS       bool   // the connection is encrypted
 	Cert      string // subject of the client certificate, empty without one
 	Protocol  byte   // 4 or 5
 	KeepAlive time.Duration

@@ -166,9 +166,9 @@ func (a *App) serveMQTT(ctx context.Context) error {
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var group errgroup.Group
+	group, listening := errgroup.WithContext(serving) // one listener that fails ends them all, and with them the program
 	for _, l := range a.mqtt {
-		group.Go(func() error { return p.server.Serve(serving, l) })
+		group.Go(func() error { return p.server.Serve(listening, l) })
 	}
 	close(a.ready)
 	failed := make(chan error, 1)
@@ -215,10 +215,14 @@ func (a *App) Reload(next *Config) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range a.certs {
-		if err := c.reload(); err != nil {
+	renewed := make([]*tls.Config, len(a.certs))
+	for i, c := range a.certs {
+		if renewed[i], err = c.load(); err != nil {
 			return err
 		}
+	}
+	for i, c := range a.certs {
+		c.current.Store(renewed[i])
 	}
 	a.pipeline.server.SetAuth(policy)
 	return nil

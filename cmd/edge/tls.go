@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// serverTLS is the TLS of one listener; reload swaps its files without dropping anyone.
+// serverTLS is the TLS of one listener; a reload swaps current without dropping anyone.
 type serverTLS struct {
 	files   TLSConfig
 	current atomic.Pointer[tls.Config]
@@ -22,7 +22,9 @@ func newServerTLS(c *Config, files TLSConfig) (*serverTLS, error) {
 	}
 	files.Cert, files.Key, files.ClientCA = c.path(files.Cert), c.path(files.Key), c.path(files.ClientCA)
 	s := &serverTLS{files: files}
-	return s, s.reload()
+	loaded, err := s.load()
+	s.current.Store(loaded)
+	return s, err
 }
 
 // config is what the listener uses: each handshake takes the files that were loaded last.
@@ -33,16 +35,16 @@ func (s *serverTLS) config() *tls.Config {
 	}
 }
 
-// reload reads the files again; on an error the old ones stay in use.
-func (s *serverTLS) reload() error {
+// load reads the files.
+func (s *serverTLS) load() (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(s.files.Cert, s.files.Key)
 	if err != nil {
-		return fmt.Errorf("certificate %s: %w", s.files.Cert, err)
+		return nil, fmt.Errorf("certificate %s: %w", s.files.Cert, err)
 	}
 	next := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	if s.files.ClientCA != "" {
 		if next.ClientCAs, err = loadRoots(s.files.ClientCA); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	switch s.files.ClientAuth {
@@ -51,8 +53,7 @@ func (s *serverTLS) reload() error {
 	case "request":
 		next.ClientAuth = tls.VerifyClientCertIfGiven
 	}
-	s.current.Store(next)
-	return nil
+	return next, nil
 }
 
 func loadRoots(file string) (*x509.CertPool, error) {

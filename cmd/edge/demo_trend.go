@@ -79,8 +79,9 @@ func (t *trends) event(e *sparkplug.Event) {
 	}
 }
 
-// buckets divides [from, to) into n columns. A stretch in which the node was dead is a gap unless samples of that
-// time came later: then the trend is back-filled.
+// buckets divides [from, to) into n columns; the first shows the value carried in, if it has none of its own and no gap
+// begins before it. A stretch in which the node was dead is a gap unless samples of that time came later: then the
+// trend is back-filled.
 func (t *trends) buckets(ref sparkplug.MetricRef, from, to journal.Millis, n int) ([]historian.Bucket, []historian.Gap) {
 	if n <= 0 || to <= from {
 		return nil, nil
@@ -89,23 +90,34 @@ func (t *trends) buckets(ref sparkplug.MetricRef, from, to journal.Millis, n int
 	defer t.mu.Unlock()
 	width := max(1, (to-from)/journal.Millis(n))
 	out := make([]historian.Bucket, n)
+	nan := math.NaN()
 	for i := range out {
-		nan := math.NaN()
 		out[i] = historian.Bucket{T: from + journal.Millis(i)*width, Min: nan, Max: nan, Mean: nan, Last: nan, Quality: journal.Good}
 	}
-	points := t.points[ref]
-	for _, p := range points {
-		if i := int((p.at - from) / width); p.at >= from && i < n {
+	carried := nan
+	for _, p := range t.points[ref] {
+		switch i := int((p.at - from) / width); {
+		case p.at < from:
+			carried = p.value
+		case i < n:
 			takeInto(&out[i], p.value)
 		}
 	}
-	var gaps []historian.Gap
+	gaps := t.gapsLocked(ref, from, to)
+	if b := &out[0]; b.Count == 0 && (len(gaps) == 0 || gaps[0].From > from) {
+		b.Min, b.Max, b.Mean, b.Last = carried, carried, carried, carried
+	}
+	return out, gaps
+}
+
+// gapsLocked returns the stretches of [from, to) in which the node was dead and of which no sample came later.
+func (t *trends) gapsLocked(ref sparkplug.MetricRef, from, to journal.Millis) (gaps []historian.Gap) {
 	for _, s := range t.dead[sparkplug.NodeRef{Group: ref.Group, Node: ref.Node}] {
-		if (s.to == 0 || s.to > from) && s.from < to && !anyWithin(points, s) {
+		if (s.to == 0 || s.to > from) && s.from < to && !anyWithin(t.points[ref], s) {
 			gaps = append(gaps, historian.Gap{From: s.from, To: s.to, Cause: "SCADA was told that the node is dead"})
 		}
 	}
-	return out, gaps
+	return gaps
 }
 
 // takeInto adds one value to a column; points come in the order of time. The mean is that of the values.
@@ -118,9 +130,14 @@ func takeInto(b *historian.Bucket, v float64) {
 	b.Mean += (v - b.Mean) / float64(b.Count)
 }
 
-// anyWithin tells whether samples inside the span came, its first second aside: a last value may be that late.
+// anyWithin tells whether samples inside the span came, a second at either end aside (a third of a short span): a last
+// value may be that late, and the values of a birth are older than SCADA's hearing of it.
 func anyWithin(points []trendPoint, s span) bool {
+	margin := journal.Millis(time.Second / time.Millisecond)
+	if s.to != 0 {
+		margin = min(margin, (s.to-s.from)/3)
+	}
 	return slices.ContainsFunc(points, func(p trendPoint) bool {
-		return p.at > s.from+journal.Millis(time.Second/time.Millisecond) && (s.to == 0 || p.at < s.to)
+		return p.at > s.from+margin && (s.to == 0 || p.at < s.to-margin)
 	})
 }

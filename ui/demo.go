@@ -67,7 +67,7 @@ func (u *UI) demoDo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if needsNode == (body.Node == "") {
-		fail(w, http.StatusBadRequest, "bad_body", "kill and revive take a node, cut and restore do not", `{"node":"Demo/press"}`)
+		fail(w, http.StatusBadRequest, "bad_body", "kill and revive take a node, cut and restore do not", `{"node":"plant/press"}`)
 		return
 	}
 	if err := u.opt.Demo.Do(r.Context(), action, body.Node); err != nil {

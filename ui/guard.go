@@ -71,15 +71,17 @@ func (u *UI) hostAllowed(r *http.Request) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// jsonBody lets unsafe methods in only with a JSON body, which no HTML form can send, and bounds it.
+// jsonBody lets unsafe methods in only with a JSON body, which no HTML form can send, and bounds it. What needs no body
+// may come without one, and then without its type: `curl -X POST` is enough for a rebirth.
 func jsonBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
 		default:
-			kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-			if err != nil || kind != "application/json" {
+			given := r.Header.Get("Content-Type")
+			kind, _, err := mime.ParseMediaType(given)
+			if empty := given == "" && r.ContentLength == 0; !empty && (err != nil || kind != "application/json") {
 				fail(w, http.StatusUnsupportedMediaType, "json_only", "the body must be JSON", "send Content-Type: application/json")
 				return
 			}

@@ -43,6 +43,15 @@ func TestGuardRefuses(t *testing.T) {
 		{"a form", func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }, "a=b", 415},
 		{"text that looks like JSON", func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, "{}", 415},
 		{"no content type", func(r *http.Request) { r.Header.Del("Content-Type") }, "{}", 415},
+		{"no body and no type", func(r *http.Request) { r.Header.Del("Content-Type") }, "", 202},
+		{"no body and no type from another site", func(r *http.Request) {
+			r.Header.Del("Content-Type")
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}, "", 403},
+		{"no type, and a body of unknown length", func(r *http.Request) {
+			r.Header.Del("Content-Type")
+			r.ContentLength = -1
+		}, "{}", 415},
 		{"two values", func(*http.Request) {}, "{}{}", 400},
 		{"a large body", func(*http.Request) {}, `{"x":"` + strings.Repeat("a", maxBodyBytes) + `"}`, 400},
 	} {

@@ -79,7 +79,7 @@ function Facts({ n, children }: { n: Node; children?: ComponentChildren }) {
       </dd>
       <dt>health</dt>
       <dd>
-        gaps <span class={n.gaps > 0 ? "past" : ""}>{n.gaps}</span> · rebirths {n.rebirths.answered}/{n.rebirths.asked}
+        gaps <span class={n.gaps > 0 ? "past" : ""}>{n.gaps}</span> · rebirths {n.rebirths.answered} of {n.rebirths.asked} asked
       </dd>
       {children}
     </dl>
@@ -107,7 +107,9 @@ export function NodeView({ group, node }: { group: string; node: string }) {
         <p class="reason">{n.reason}</p>
         <Facts n={n}>
           <dt>client</dt>
-          <dd>{n.client ? `${n.client.id} from ${n.client.address}${n.client.tls ? " by TLS" : ""}` : "not connected"}</dd>
+          <dd class={n.state === "online" ? "" : "dim"}>
+            {n.client ? `${n.state === "online" ? "" : "was "}${n.client.id} from ${n.client.address}${n.client.tls ? " by TLS" : ""}` : "not connected"}
+          </dd>
           <dt>clock</dt>
           <dd>{Math.abs(n.clock_skew_ms) < 1000 ? "within 1 s" : `${f.duration(Math.abs(n.clock_skew_ms) / 1000)} ${n.clock_skew_ms < 0 ? "slow" : "fast"}`}</dd>
         </Facts>

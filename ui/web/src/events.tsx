@@ -17,7 +17,7 @@ export function EventList({ list }: { list: Event[] }) {
   return (
     <ol class="event-list">
       {list.map((e) => (
-        <li key={eventKey(e)} data-event={e.kind} data-abnormal={f.abnormalKind(e.kind) ? "true" : undefined}>
+        <li key={eventKey(e)} data-event={e.kind} data-abnormal={f.abnormalEvent(e) ? "true" : undefined}>
           <time dateTime={e.time ?? ""} title={e.time ?? ""}>
             {f.clock(e.time, serverNow.value)}
           </time>

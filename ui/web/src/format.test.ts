@@ -60,6 +60,16 @@ test("ages", () => {
   assert.equal(f.age(null, now), "–");
 });
 
+test("a lost uplink stands out, a restored one does not", () => {
+  const cases: [string, string, boolean][] = [
+    ["node_death", "", true],
+    ["node_birth", "", false],
+    ["uplink", "uplink enterprise lost: connection refused", true],
+    ["uplink", "uplink enterprise restored", false],
+  ];
+  for (const [kind, reason, want] of cases) assert.equal(f.abnormalEvent({ kind, reason }), want, `${kind} ${reason}`);
+});
+
 test("counts are grouped", () => {
   assert.equal(f.count(12431), "12,431");
 });

@@ -49,7 +49,12 @@ export const say = (text: string, refused = false): void => void (message.value 
 export type View = { name: "overview" | "tags" | "uplinks" | "events" } | { name: "node"; group: string; node: string };
 
 function viewOf(hash: string): View {
-  const p = hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  let p: string[] = [];
+  try {
+    p = hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  } catch {
+    // an address cut short by whoever pasted it: the overview
+  }
   if (p[0] === "node" && p[1] && p[2]) return { name: "node", group: p[1], node: p[2] };
   if (p[0] === "tags" || p[0] === "uplinks" || p[0] === "events") return { name: p[0] };
   return { name: "overview" };

@@ -176,9 +176,11 @@ function Readout({ shown, at, metric, source }: { shown: Shown; at: number | nul
     );
   }
   const last = d.y.findLast((v) => v !== null);
+  const lasting = d.gaps.find((g) => g.open);
   return (
     <>
-      <strong>{last == null ? "no value" : `${f.measured(last)} ${metric.unit}`}</strong> <span class="dim">{f.place(metric)}</span>
+      <strong class={lasting ? "q-stale" : ""}>{last == null ? "no value" : `${f.measured(last)} ${metric.unit}`}</strong> {lasting && <QualityMark quality="stale" />}{" "}
+      <span class="dim">{lasting?.cause ?? f.place(metric)}</span>
       {gaps}
     </>
   );

@@ -163,7 +163,7 @@ export function UplinkView() {
                   <td class="num">{n.bd_seq ?? "–"}</td>
                   <td class="num">{f.count(n.owed)}</td>
                   <td class="num">{f.count(n.cursor)}</td>
-                  <td>{n.reason}</td>
+                  <td>{n.reason === n.state ? "" : n.reason}</td>
                 </tr>
               ))}
             </tbody>

@@ -162,6 +162,9 @@ func ignoreClosed(err error) error {
 func (a *App) serveMQTT(ctx context.Context) error {
 	p := a.pipeline
 	if err := p.plant.announce(ctx, p.states["host"], p.router, true); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to end before it began
+		}
 		return err
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -178,9 +181,11 @@ func (a *App) serveMQTT(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	saying, said := context.WithTimeout(context.Background(), shutdownDeadline/5)
+	defer said()
+	err := p.plant.announce(saying, p.states["host"], p.router, false)
 	ending, cancel := context.WithTimeout(context.Background(), shutdownDeadline/2)
 	defer cancel()
-	err := p.plant.announce(ending, p.states["host"], p.router, false)
 	err = errors.Join(err, p.server.Shutdown(ending))
 	stop()
 	return errors.Join(err, <-failed)

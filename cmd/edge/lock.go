@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -26,17 +25,16 @@ func lockData(dir string) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("data folder %s is in use by process %s; stop it, or give this one a folder of its own with --data", dir, strings.TrimSpace(string(holder)))
 	}
-	if err == nil {
-		err = errors.Join(f.Truncate(0), writePid(f))
-	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
+	writePid(f)
 	return f, nil
 }
 
-func writePid(f *os.File) error {
-	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+// writePid names this process for the message that another one will print. A full disk does not keep us from starting.
+func writePid(f *os.File) {
+	pid := fmt.Sprintf("%-10d\n", os.Getpid()) // as long as the one before, whose place it takes
+	f.WriteAt([]byte(pid), 0)                  //nolint:errcheck // see above
 }

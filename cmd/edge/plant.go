@@ -190,6 +190,9 @@ func (p *plant) run(ctx context.Context, to broker.Publisher) error {
 	for {
 		select {
 		case <-ctx.Done():
+			for len(p.outbox) > 0 { // nobody fills it any more
+				p.publish(to, <-p.outbox)
+			}
 			return nil
 		case m := <-p.outbox:
 			p.publish(to, m)
@@ -212,7 +215,8 @@ func (p *plant) publish(to broker.Publisher, m sparkplug.Publish) broker.Index {
 // stateKey is where the newest STATE timestamp is kept: it must never go back.
 const stateKey = "state_timestamp"
 
-// announce publishes this host's STATE for every id it answers for. The timestamp is on disk before it is published.
+// announce publishes this host's STATE for every id it answers for. The timestamp is on disk before it is published; on a
+// disk that takes nothing, only the end is said: to whoever listens now, and not retained.
 func (p *plant) announce(ctx context.Context, kept *journal.State, to broker.Publisher, online bool) error {
 	p.mu.Lock()
 	messages := p.host.StateDeath
@@ -223,7 +227,13 @@ func (p *plant) announce(ctx context.Context, kept *journal.State, to broker.Pub
 	stamp := p.host.StateTimestamp()
 	p.mu.Unlock()
 	if err := kept.PutSync(ctx, stateKey, strconv.AppendInt(nil, stamp, 10)); err != nil {
-		return fmt.Errorf("keep the STATE timestamp: %w", err)
+		if online {
+			return fmt.Errorf("keep the STATE timestamp: %w", err)
+		}
+		p.log.Warn("STATE offline is not kept", "err", err)
+		for i := range out {
+			out[i].QoS, out[i].Retain = 0, false
+		}
 	}
 	for _, m := range out {
 		p.publish(to, m)

@@ -15,17 +15,21 @@ type seriesOf interface {
 // recorder turns what the host says into journal records. It belongs to the plant and is guarded by its lock.
 //
 // When the journal takes nothing (its buffer is full, or the disk is), samples are counted as lost and events wait,
-// at most maxWaiting of them; the first append that works carries those events and a GapEvent for each node.
+// at most maxWaiting of them; the first append that works is preceded by those events and a GapEvent for each node.
 type recorder struct {
-	journal *journal.Journal
-	series  seriesOf
-	waiting []journal.Record // schemas and events that must not be lost
-	lost    map[sparkplug.NodeRef]lostSpan
-	refused uint64 // samples without a series: the catalog is full
+	journal  *journal.Journal
+	series   seriesOf
+	waiting  []journal.Record // schemas and events that must not be lost
+	payloads int              // bytes of births in waiting
+	lost     map[sparkplug.NodeRef]lostSpan
+	refused  uint64 // samples without a series: the catalog is full
 }
 
-// maxWaiting bounds the events kept while the journal takes nothing.
-const maxWaiting = 4096
+const (
+	maxWaiting      = 4096    // bounds the events kept while the journal takes nothing
+	maxWaitingBytes = 2 << 20 // bounds the births kept with them; what is above waits without
+	portion         = 256     // records that are appended at once when the journal takes them again: they fit its buffer
+)
 
 // lostSpan is what one node lost while the journal took nothing.
 type lostSpan struct {
@@ -34,29 +38,49 @@ type lostSpan struct {
 }
 
 // append writes the host's records in their order, due at the latest. It returns the index that makes them durable
-// and the events as the event log will have them.
+// and the events as the event log will have them, on an error those that had waited and were written.
 func (r *recorder) append(due time.Duration, records []sparkplug.Record) (journal.Index, []journal.Event, error) {
-	if len(records) == 0 && len(r.waiting) == 0 && len(r.lost) == 0 {
-		return 0, nil, nil
+	recs := r.convert(nil, records)
+	events, err := r.settle(due)
+	var index journal.Index
+	if err == nil {
+		index, err = r.journal.Append(due, recs...)
 	}
-	recs := r.waiting
-	for ref, span := range r.lost {
-		recs = append(recs, gapRecord(ref, span))
-	}
-	recs = r.convert(recs, records)
-	index, err := r.journal.Append(due, recs...)
 	if err != nil {
 		r.keep(recs, records)
-		return 0, nil, err
+		return 0, events, err
 	}
-	r.waiting, r.lost = nil, nil
-	var events []journal.Event
+	return index, appendEvents(events, recs), nil
+}
+
+// settle writes what waits and the gaps.
+func (r *recorder) settle(due time.Duration) (events []journal.Event, err error) {
+	for len(r.waiting) > 0 {
+		recs := r.waiting[:min(portion, len(r.waiting))]
+		if _, err := r.journal.Append(due, recs...); err != nil {
+			return events, err
+		}
+		events, r.waiting = appendEvents(events, recs), r.waiting[len(recs):]
+	}
+	r.waiting, r.payloads = nil, 0
+	for ref, span := range r.lost {
+		gap := gapRecord(ref, span)
+		if _, err := r.journal.Append(due, gap); err != nil {
+			return events, err
+		}
+		events = append(events, *gap.Event)
+		delete(r.lost, ref)
+	}
+	return events, nil
+}
+
+func appendEvents(events []journal.Event, recs []journal.Record) []journal.Event {
 	for i := range recs {
 		if recs[i].Kind == journal.KindEvent {
 			events = append(events, *recs[i].Event)
 		}
 	}
-	return index, events, nil
+	return events
 }
 
 // convert groups neighbouring samples into one record; a schema precedes the first sample of its series.
@@ -92,11 +116,16 @@ func (r *recorder) convert(recs []journal.Record, records []sparkplug.Record) []
 
 // keep remembers what a failed append must not forget.
 func (r *recorder) keep(recs []journal.Record, records []sparkplug.Record) {
-	r.waiting = nil
 	for _, rec := range recs {
-		schema := rec.Kind == journal.KindSchema
-		event := rec.Kind == journal.KindEvent && rec.Event.Kind != journal.GapEvent && len(r.waiting) < maxWaiting
-		if schema || event { // schemas are bounded by the catalog
+		event := rec.Kind == journal.KindEvent && len(r.waiting) < maxWaiting
+		if event {
+			if n := len(rec.Event.Payload); r.payloads+n <= maxWaitingBytes {
+				r.payloads += n
+			} else {
+				rec.Event.Payload = nil
+			}
+		}
+		if event || rec.Kind == journal.KindSchema { // schemas are bounded by the catalog
 			r.waiting = append(r.waiting, rec)
 		}
 	}

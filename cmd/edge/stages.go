@@ -20,55 +20,66 @@ type stage struct {
 var errShutdown = errors.New("shutdown deadline passed")
 
 // runStages starts the stages from the right and, when ctx ends or one of them fails, stops them from the left:
-// nobody gets a message after it was told to end. It returns the first failure. Parts that do not end
-// within the deadline are named in the error and left behind; the process is about to exit.
+// nobody gets a message after it was told to end. It returns the first failure, and every one while stopping. Parts
+// that do not end within the deadline are named in the error and left behind; the process is about to exit.
 func runStages(ctx context.Context, log *slog.Logger, deadline time.Duration, stages []stage) error {
-	type result struct {
-		name string
-		err  error
-	}
-	ended := make(chan result, len(stages))
-	cancels := make([]context.CancelFunc, len(stages))
-	waits := make([]chan struct{}, len(stages))
+	running := make([]runningStage, len(stages))
+	ended := make(chan int, len(stages))
 	for i := len(stages) - 1; i >= 0; i-- {
 		stageCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		cancels[i], waits[i] = cancel, make(chan struct{})
+		r := &running[i]
+		r.stage, r.cancel, r.done = stages[i], cancel, make(chan struct{})
 		go func() {
-			defer close(waits[i])
-			ended <- result{stages[i].name, stages[i].run(stageCtx)}
+			defer close(r.done)
+			r.err = r.run(stageCtx)
+			ended <- i
 		}()
 	}
 	var first error
 	select {
 	case <-ctx.Done():
-	case r := <-ended:
+	case i := <-ended:
+		r := &running[i]
+		<-r.done
 		if first = r.err; first == nil {
 			first = errors.New("ended by itself")
 		}
-		first = fmt.Errorf("%s: %w", r.name, first)
+		first, r.err = fmt.Errorf("%s: %w", r.name, first), nil
 		log.Error("a part failed, stopping all", "part", r.name, "err", first)
 	}
-	return errors.Join(first, stopStages(log, time.Now().Add(deadline), stages, cancels, waits))
+	return errors.Join(first, stopStages(log, time.Now().Add(deadline), running))
 }
 
-func stopStages(log *slog.Logger, deadline time.Time, stages []stage, cancels []context.CancelFunc, waits []chan struct{}) error {
+// runningStage is a stage with its goroutine; err is what run returned, once done is closed.
+type runningStage struct {
+	stage
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+func stopStages(log *slog.Logger, deadline time.Time, running []runningStage) error {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	var errs []error
-	for i := range stages {
-		cancels[i]()
+	for i := range running {
+		r := &running[i]
+		r.cancel()
 		select {
-		case <-waits[i]:
-			log.Debug("stopped", "part", stages[i].name)
+		case <-r.done:
+			log.Debug("stopped", "part", r.name)
 		case <-timer.C:
-			for _, cancel := range cancels[i:] {
-				cancel()
+			for _, left := range running[i:] {
+				left.cancel()
 			}
-			return errors.Join(append(errs, fmt.Errorf("%w: %s has not ended", errShutdown, stages[i].name))...)
+			return errors.Join(append(errs, fmt.Errorf("%w: %s has not ended", errShutdown, r.name))...)
 		}
-		if stages[i].drained != nil {
-			if err := stages[i].drained(); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", stages[i].name, err))
+		if r.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.err))
+		}
+		if r.drained != nil {
+			if err := r.drained(); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
 			}
 		}
 	}

@@ -56,6 +56,21 @@ func TestFirstFailureStopsAll(t *testing.T) {
 	})
 }
 
+// TestFailuresWhileStoppingAreTold: a part that cannot flush what it holds says so, and the others are stopped all the same.
+func TestFailuresWhileStoppingAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r diary
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		notWritten := errors.New("not written")
+		failing := stage{name: "middle", run: func(ctx context.Context) error { <-ctx.Done(); return notWritten }}
+		err := runStages(ctx, slog.New(slog.DiscardHandler), 10*time.Second, []stage{r.stage("left"), failing, r.stage("right")})
+		if !errors.Is(err, notWritten) || !strings.Contains(err.Error(), "middle") || !slices.Contains(r.lines, "drain right") {
+			t.Errorf("%v, %q", err, r.lines)
+		}
+	})
+}
+
 func TestShutdownDeadlineNamesTheStuckPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"edge/historian/journal"
+	"edge/sparkplug"
+)
+
+// oneSeries gives every metric the same series.
+type oneSeries struct{}
+
+func (oneSeries) Resolve(journal.SeriesKey) (journal.SeriesID, bool) { return 1, false }
+
+// TestRecorderCatchesUp: the journal takes nothing for long, and then again. All events come, in their order, however many
+// bytes waited; the samples that were lost are told as a gap.
+func TestRecorderCatchesUp(t *testing.T) {
+	j, err := journal.Open(t.TempDir(), journal.Options{}) // takes 8 MiB as long as it does not run
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := recorder{journal: j, series: oneSeries{}}
+	now := time.UnixMilli(1_700_000_000_000)
+	const births, payload = 2000, 16 << 10
+	failed := 0
+	for i := range births {
+		at := now.Add(time.Duration(i) * time.Millisecond)
+		_, _, err := r.append(time.Millisecond, []sparkplug.Record{
+			{Event: &sparkplug.Event{Kind: sparkplug.NodeBorn, At: at, Group: "G", Node: "N", Payload: make([]byte, payload)}},
+			{Sample: &sparkplug.Sample{Group: "G", Node: "N", Metric: "M", At: at, Received: at, Value: sparkplug.DoubleValue(1)}},
+		})
+		if err != nil {
+			failed++
+		}
+	}
+	if failed < births/2 || r.payloads > maxWaitingBytes {
+		t.Fatalf("%d of %d appends failed, %d bytes wait", failed, births, r.payloads)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- j.Run(ctx) }()
+	eventually(t, 10*time.Second, "what waited is written", func() bool {
+		r.append(time.Millisecond, nil) //nolint:errcheck // tried until it works, as the host's tick does
+		return len(r.waiting) == 0 && len(r.lost) == 0
+	})
+	if err := j.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var born, samples int
+	var gap uint64
+	var last journal.Millis
+	for reader := j.NewReader(1); ; {
+		rec, ok, err := reader.TryNext()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		switch {
+		case rec.Kind == journal.KindSamples:
+			samples += len(rec.Samples)
+		case rec.Event.Kind == journal.GapEvent:
+			gap += rec.Event.Count
+		default:
+			born++
+			if rec.Event.At < last {
+				t.Fatalf("birth of %d after that of %d", rec.Event.At, last)
+			}
+			last = rec.Event.At
+		}
+	}
+	if born != births || samples+int(gap) != births || int(gap) != failed {
+		t.Errorf("%d births of %d; %d samples and a gap of %d, %d appends failed", born, births, samples, gap, failed)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+}

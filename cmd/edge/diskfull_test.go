@@ -208,3 +208,49 @@ broker:
 	})
 	eventually(t, 20*time.Second, "every acknowledged message arrives", func() bool { return len(got) >= acked })
 }
+
+// TestStartOnFullDisk: a disk that was filled while the program was down, and while it ends, does not keep the plant from its
+// broker: SIGTERM still says STATE offline, the next start serves, says what is wrong, and recovers when there is space.
+func TestStartOnFullDisk(t *testing.T) {
+	disk := smallDisk(t, "96m")
+	config := configure(t, disk, "")
+	c := start(t, config)
+	node := c.node("n", 0)
+	c.must(node.data(1, 1))
+	c.stop()
+	full := fill(t, disk)
+
+	c = start(t, config)
+	heard := make(chan string, 100)
+	c.must(c.connect("listener", true).Subscribe("#", 0, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() + " " + string(m.Payload()) }))
+	c.must(c.connect("speaker", true).Publish("live", 0, false, "hello"))
+	hears := func(want string) func() bool {
+		return func() bool {
+			for {
+				select {
+				case line := <-heard:
+					if strings.Contains(line, want) {
+						return true
+					}
+				default:
+					return false
+				}
+			}
+		}
+	}
+	eventually(t, 5*time.Second, "QoS 0 is served", hears("live hello"))
+	if all := c.history("n", "Count"); len(all) != 2 {
+		t.Errorf("the history has %v, want both samples", all)
+	}
+	c.signal(syscall.SIGTERM)
+	eventually(t, 15*time.Second, "STATE offline is said on a full disk", hears("spBv1.0/STATE/edge {\"online\":false"))
+	c.exit()
+
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	c = start(t, config)
+	c.must(c.node("n", 2).data(1, 3))
+	eventually(t, 10*time.Second, "the sample is recorded", func() bool { return len(c.history("n", "Count")) == 4 })
+	c.stop()
+}

@@ -72,7 +72,7 @@ func (s *Server) save(changes []session.Change) (broker.Index, error) {
 	index, err := s.opt.Store.SaveSession(changes)
 	if err != nil {
 		s.counters.storeErrors.Add(1)
-		s.log.Error("save session", "part", "broker", "client", changes[0].ClientID, "err", err)
+		s.storeFailed("save session", "client", changes[0].ClientID, "err", err)
 		return 0, err
 	}
 	for {
@@ -80,6 +80,13 @@ func (s *Server) save(changes []session.Change) (broker.Index, error) {
 		if uint64(index) <= old || s.saved.CompareAndSwap(old, uint64(index)) {
 			return index, nil
 		}
+	}
+}
+
+// storeFailed logs a failure of the store, at most one a second: a full disk fails every message, and the counters have them all.
+func (s *Server) storeFailed(what string, args ...any) {
+	if second := s.now().Unix(); s.told.Swap(second) != second {
+		s.log.Error(what, append([]any{"part", "broker"}, args...)...)
 	}
 }
 

@@ -134,7 +134,7 @@ func (s *Server) notRouted(err error) error {
 		return err
 	}
 	s.counters.drop(DropStore, 1)
-	s.log.Error("message not stored", "part", "broker", "err", err)
+	s.storeFailed("message not stored", "err", err)
 	return errStore
 }
 

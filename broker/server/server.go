@@ -39,6 +39,7 @@ type Server struct {
 	durable  atomic.Uint64 // journal index
 	saved    atomic.Uint64 // the highest journal index any session's Save needed
 	counters counters
+	told     atomic.Int64 // Unix second in which a failure of the store was logged last
 
 	mu        sync.Mutex
 	clients   map[string]*client

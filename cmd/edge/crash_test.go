@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -46,6 +47,16 @@ func TestTerminate(t *testing.T) {
 		}
 	}()
 	eventually(t, 10*time.Second, "data flows", func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) > 500 })
+	browser, err := http.Get(c.page + "api/v1/stream") // who never goes
+	if err != nil || browser.StatusCode != http.StatusOK {
+		t.Fatalf("stream: %v", err)
+	}
+	defer browser.Body.Close()
+	silent, err := net.Dial("tcp", c.mqtt) // who never says anything
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
 
 	begin := time.Now()
 	c.signal(syscall.SIGTERM)

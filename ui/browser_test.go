@@ -281,11 +281,17 @@ func (p *testParts) checkRebirth(b *browser) {
 	b.see(`[data-view="node"]`)
 	b.click(`[data-action="rebirth"]`)
 	b.click(`dialog[open] [data-action="confirm"]`)
+	ctx, cancel := b.limit()
+	defer cancel()
+	for ticker := time.NewTicker(20 * time.Millisecond); !slices.Contains(p.commands.list(), "rebirth plant/oven by page at 127.0.0.1"); {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			b.t.Fatalf("commands %q", p.commands.list())
+		}
+	}
 	b.see(`[data-message="done"]`)
 	b.shot("node-light")
-	if asked := p.commands.list(); !slices.Contains(asked, "rebirth plant/oven by page at 127.0.0.1") {
-		b.t.Errorf("commands %q", asked)
-	}
 }
 
 // TestPageSilent stops the appliance under an open page: the page says that its numbers are old and takes no command.

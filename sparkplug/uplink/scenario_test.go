@@ -20,6 +20,7 @@ import (
 //
 //	DDATA d seq=3 ~temp=4     ~ is_historical, ! a Quality that is not good
 func (s *server) script(client string) (lines []string) {
+	synctest.Wait() // the last packets are noted too
 	for _, e := range s.entries() {
 		if strings.HasPrefix(e.client, client) && e.kind != "PINGREQ" {
 			lines = append(lines, e.line())

@@ -78,8 +78,8 @@ function Facts({ n, children }: { n: Node; children?: ComponentChildren }) {
         bdSeq {n.bd_seq ?? "–"} · seq {n.seq ?? "–"}
       </dd>
       <dt>health</dt>
-      <dd>
-        gaps <span class={n.gaps > 0 ? "past" : ""}>{n.gaps}</span> · rebirths {n.rebirths.answered} of {n.rebirths.asked} asked
+      <dd title={`${n.gaps} gaps in seq; ${n.rebirths.asked} rebirths asked for, ${n.rebirths.answered} answered`}>
+        gaps <span class={n.gaps > 0 ? "past" : ""}>{n.gaps}</span> · rebirths {n.rebirths.answered} of {n.rebirths.asked}
       </dd>
       {children}
     </dl>

@@ -66,6 +66,7 @@ test("a lost uplink stands out, a restored one does not", () => {
     ["node_birth", "", false],
     ["uplink", "uplink enterprise lost: connection refused", true],
     ["uplink", "uplink enterprise restored", false],
+    ["uplink", "uplink enterprise: outage from 10:00 to 10:05: 7 owed, 7 delivered; the connection was lost", false],
   ];
   for (const [kind, reason, want] of cases) assert.equal(f.abnormalEvent({ kind, reason }), want, `${kind} ${reason}`);
 });

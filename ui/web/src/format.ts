@@ -99,7 +99,7 @@ export const kindWord = (kind: string): string => kinds[kind] ?? kind;
 
 // Events that an operator should notice among the others.
 export const abnormalEvent = (e: Pick<Event, "kind" | "reason">): boolean =>
-  ["node_death", "device_death", "seq_gap", "gap", "clock"].includes(e.kind) || (e.kind === "uplink" && / lost\b/.test(e.reason));
+  ["node_death", "device_death", "seq_gap", "gap", "clock"].includes(e.kind) || (e.kind === "uplink" && /^uplink [^:]+ lost\b/.test(e.reason));
 
 export function place(e: Pick<Event, "group" | "node" | "device">): string {
   return [e.group, e.node, e.device].filter(Boolean).join("/");

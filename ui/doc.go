@@ -12,7 +12,7 @@
 // bounded by the number of metrics it subscribed to, not by the traffic.
 //
 // Files: guard.go (headers, origin, host, body limit) and routes.go come first; then one file per call;
-// hub.go and stream.go are the live side; web/ is the browser's source, web/dist the bundle that is embedded.
+// live.go (the call), stream.go (what waits for one page) and hub.go (all pages) are the live side; web/ is the browser's source, web/dist the bundle that is embedded.
 //
 // Goroutines: none of its own. A stream runs in the goroutine of its request until its reader goes away,
 // stops reading for 10 s, or Close.

@@ -95,7 +95,7 @@ func (h *hub) nodeChanged(refs []sparkplug.NodeRef) {
 }
 
 func (h *hub) event(e journal.Event) {
-	e.Payload = nil // a birth may be large; GET /api/v1/events has it
+	e.Payload = nil // a birth may be large, and the event log does not show it
 	h.each(func(s *stream) { s.addEvent(e) })
 }
 

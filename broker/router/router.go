@@ -115,7 +115,7 @@ func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
 		needs = max(needs, index)
 	}
 	rt := r.routings.Get().(*routing)
-	index, err := r.match(m, rt)
+	index, err := r.retainAndMatch(m, rt)
 	if err == nil {
 		needs = max(needs, index)
 		index, err = d.Deliver(m, rt.to)
@@ -125,8 +125,8 @@ func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
 	return max(needs, index), err
 }
 
-// match retains m if it asks for that and collects who subscribed to it, both before or both after any Subscribe.
-func (r *Router) match(m *broker.Message, rt *routing) (needs broker.Index, err error) {
+// retainAndMatch retains m if it asks for that and collects who subscribed to it, both before or both after any Subscribe.
+func (r *Router) retainAndMatch(m *broker.Message, rt *routing) (needs broker.Index, err error) {
 	if m.Retain {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -175,7 +175,7 @@ type routing struct {
 
 func newRouting() *routing {
 	rt := &routing{places: make(map[*member]int)}
-	rt.add = rt.match // one method value for its life: Match does not allocate
+	rt.add = rt.selected // one method value for its life: Match does not allocate
 	return rt
 }
 
@@ -185,8 +185,8 @@ func (rt *routing) reset() {
 	rt.m, rt.to, rt.several = nil, rt.to[:0], rt.several[:0]
 }
 
-// match is called for each subscription that selects the message.
-func (rt *routing) match(who *member, o options) {
+// selected is called for each subscription that selects the message.
+func (rt *routing) selected(who *member, o options) {
 	if who.group != nil {
 		if who, o = who.group.pick(); who == nil {
 			return

@@ -17,10 +17,7 @@ const (
 // replay takes the journal's durable records from an index on (0: from the oldest). What the files have is skipped.
 func (s *Store) replay(from journal.Index) error {
 	s.reader = s.journal.NewReader(from)
-	if err := s.catchUp(); err != nil {
-		return err
-	}
-	return nil
+	return s.catchUp()
 }
 
 // catchUp takes every durable record that there is, flushing when memory is full.

@@ -13,8 +13,8 @@ type Options struct {
 	HeadBytes int64         // memory of samples not yet in a block; a flush is cut early at this; default 64 MiB, at least 1 MiB
 
 	Raw      time.Duration // day files older than this are removed; 0: never
-	Minute   time.Duration // 1-minute rollups; 0: never
-	Hour     time.Duration // 1-hour rollups; 0: never
+	Minute   time.Duration // 1-minute rollups; not done, nothing looks at it
+	Hour     time.Duration // 1-hour rollups; not done, nothing looks at it
 	MaxBytes int64         // all files of the store; the oldest days go first; 0: no limit
 	DayBytes int64         // one day file cannot grow beyond this; default 8 GiB
 

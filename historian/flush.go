@@ -99,17 +99,27 @@ func (s *Store) flush(windows bool) error {
 }
 
 func (s *Store) flushPending(windows bool) error {
-	if s.pending == nil {
-		s.take(windows)
-	} else if err := s.write(s.pending); err != nil {
-		return err
-	} else {
-		s.take(windows)
+	if s.pending != nil { // of a flush that failed
+		if err := s.write(s.pending); err != nil {
+			return err
+		}
 	}
+	s.take(windows)
 	if s.pending == nil {
 		return nil
 	}
 	return s.write(s.pending)
+}
+
+func (s *Store) tellFlush(err error) {
+	if err == nil {
+		s.o.Log.Info("history is written again", "part", "historian")
+		s.event(journal.Event{Kind: journal.SystemEvent, Reason: "history is written again"})
+		return
+	}
+	s.o.Log.Error("history cannot be written; free disk space", "part", "historian", "err", err)
+	s.event(journal.Event{Kind: journal.SystemEvent,
+		Reason: fmt.Sprintf("history cannot be written, it stays in memory and in the journal: %v", err)})
 }
 
 // take hands the head to the flush and begins a new one.
@@ -132,18 +142,6 @@ func (s *Store) take(windows bool) {
 		return
 	}
 	s.head, s.flushing, s.pending = kept, out, &flight{out, pos}
-}
-
-// landed ends a flush: the files have what was in flight.
-func (s *Store) landed(f *flight) {
-	s.pos, s.pending = f.pos, nil
-	s.mu.Lock()
-	s.flushing = nil
-	s.mu.Unlock()
-	select {
-	case s.room <- struct{}{}:
-	default:
-	}
 }
 
 // write puts a flight into its day files, each in one transaction, and then says so in the catalog and to the journal.
@@ -190,15 +188,16 @@ func (s *Store) writeAnew(d *dayFile, job *dayJob, pos position, cause error) er
 	return s.writeDay(d, job, pos)
 }
 
-func (s *Store) tellFlush(err error) {
-	if err == nil {
-		s.o.Log.Info("history is written again", "part", "historian")
-		s.event(journal.Event{Kind: journal.SystemEvent, Reason: "history is written again"})
-		return
+// landed ends a flush: the files have what was in flight.
+func (s *Store) landed(f *flight) {
+	s.pos, s.pending = f.pos, nil
+	s.mu.Lock()
+	s.flushing = nil
+	s.mu.Unlock()
+	select {
+	case s.room <- struct{}{}:
+	default:
 	}
-	s.o.Log.Error("history cannot be written; free disk space", "part", "historian", "err", err)
-	s.event(journal.Event{Kind: journal.SystemEvent,
-		Reason: fmt.Sprintf("history cannot be written, it stays in memory and in the journal: %v", err)})
 }
 
 // giveUp drops what a day's file has no room for, so that the other days go on.

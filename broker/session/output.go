@@ -32,7 +32,7 @@ type Output struct {
 	Drops []Drop // messages that will not be delivered, to be counted
 }
 
-// Drop is one message that is not delivered, and why.
+// Drop says how many messages are not delivered, and why.
 type Drop struct {
 	Reason string // one of the Drop constants
 	Count  uint64

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -105,6 +106,8 @@ func (r *Router) RetainedAll() []*broker.Message {
 	slices.SortFunc(all, byTopic)
 	return all
 }
+
+func byTopic(a, b *broker.Message) int { return cmp.Compare(a.Topic, b.Topic) }
 
 // Expire removes the retained messages whose expiry interval has passed at now [MQTT-3.3.2-5]. Until then
 // they are merely not sent.

@@ -1,11 +1,6 @@
 package router
 
-import (
-	"cmp"
-
-	"edge/broker"
-	"edge/broker/topic"
-)
+import "edge/broker/topic"
 
 // Subscriber is what the router knows a session by.
 type Subscriber interface {
@@ -89,5 +84,3 @@ func (r *Router) subscriptions() int {
 	}
 	return n
 }
-
-func byTopic(a, b *broker.Message) int { return cmp.Compare(a.Topic, b.Topic) }

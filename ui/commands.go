@@ -82,7 +82,7 @@ func (u *UI) checkWrite(w http.ResponseWriter, r *http.Request, id string, value
 		fail(w, http.StatusNotFound, "unknown_metric", "no metric has this id", "see /api/v1/metrics")
 		return out, now, false
 	case strings.TrimSpace(reason) == "" || len(reason) > maxReason:
-		fail(w, http.StatusBadRequest, "no_reason", "a write needs a reason of 1 to 1000 bytes", "say why; it goes to the audit trail")
+		fail(w, http.StatusBadRequest, "no_reason", "a write needs a reason of 1 to 1000 bytes", "say why; it stands in the event log")
 		return out, now, false
 	case now.Quality == sparkplug.QualityStale:
 		fail(w, http.StatusConflict, "stale", "the metric is stale: "+now.Cause, "wait until the node is online")

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -200,8 +201,13 @@ func (c *client) publishWill(will *broker.Message, d *delivering) {
 		return
 	}
 	if _, err := c.server.route(will, d); err != nil {
-		c.server.log.Warn("will not published", "part", "broker", "client", c.id, "topic", string(will.Topic), "err", err)
+		c.server.log.Warn("will not published as it was to be", "part", "broker", "client", c.id, "topic", string(will.Topic), "err", err)
 		c.server.saveWith(d)
+		if errors.Is(err, errStore) { // its client cannot send it again: whoever listens now is told
+			now := *will
+			now.QoS, now.Retain = 0, false
+			c.server.route(&now, d)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -218,6 +219,7 @@ func (c *child) must(token mqtt.Token) {
 type edgeNode struct {
 	mqtt.Client
 	name string
+	conn net.Conn
 	seq  uint64
 	at   int64 // of the last value; each value has a time of its own
 }
@@ -230,10 +232,18 @@ func (c *child) node(name string, first int64) *edgeNode {
 	death := sparkplug.NodeDeath(ref, 0, time.Now())
 	n.Client = c.connect("node-"+name, true, func(o *mqtt.ClientOptions) {
 		o.SetBinaryWill(death.Topic, death.Payload, 1, false)
+		o.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+			conn, err := net.Dial("tcp", c.mqtt)
+			n.conn = conn
+			return conn, err
+		})
 	})
 	c.must(n.say("NBIRTH", 0, first, sparkplug.BdSeqMetric(0, time.Now())))
 	return n
 }
+
+// cut ends its connection without a word.
+func (n *edgeNode) cut() { n.conn.Close() }
 
 // data says a value.
 func (n *edgeNode) data(qos byte, value int64) mqtt.Token { return n.say("NDATA", qos, value) }

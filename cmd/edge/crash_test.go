@@ -353,3 +353,39 @@ func (l *ledger) checkHistory(t *testing.T, c *child, shown []point) {
 		t.Errorf("%d lost, %d forgotten", lost, forgotten)
 	}
 }
+
+// TestPlantAfterKill: nodes that were alive when the program was killed are dead after the restart, with a reason, their
+// values stale and the gap in their history open; the first birth ends all that.
+func TestPlantAfterKill(t *testing.T) {
+	t.Parallel()
+	config := configure(t, t.TempDir(), "")
+	c := start(t, config)
+	c.must(c.node("n", 1).data(1, 2))
+	c.signal(syscall.SIGKILL)
+	c.kill()
+
+	c = start(t, config)
+	state := func() (n nodeState) {
+		var all []nodeState
+		if c.get("api/v1/nodes", &all); len(all) == 1 {
+			n = all[0]
+		}
+		return n
+	}
+	quality := func() string {
+		var all struct{ Metrics []metricState }
+		if c.get("api/v1/metrics?group=Crash&node=n", &all); len(all.Metrics) == 1 {
+			return all.Metrics[0].Quality
+		}
+		return ""
+	}
+	if n := state(); n.State != "offline" || n.LastDeath.Reason == "" || quality() != "stale" {
+		t.Errorf("after the restart the node is %+v, its metric %q, want it offline with a reason and stale", n, quality())
+	}
+	if all := c.history("n", "Count"); len(all) != 2 {
+		t.Errorf("the history has %v, want the birth's value and the one after it", all)
+	}
+	c.node("n", 3)
+	eventually(t, 5*time.Second, "the node is back", func() bool { return state().State == "online" && quality() == "good" })
+	c.stop()
+}

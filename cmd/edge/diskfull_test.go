@@ -116,6 +116,12 @@ broker:
 	heard := make(chan string, 100)
 	c.must(c.connect("listener", true).Subscribe("live", 0, func(_ mqtt.Client, m mqtt.Message) { heard <- string(m.Payload()) }))
 	live := c.connect("speaker", true)
+	deaths := make(chan string, 10)
+	c.must(c.connect("scada", true).Subscribe("spBv1.0/Crash/NDEATH/#", 1, func(_ mqtt.Client, m mqtt.Message) { deaths <- m.Topic() }))
+	keeper := c.connect("keeper", false) // for it a death has to be stored
+	c.must(keeper.Subscribe("spBv1.0/Crash/NDEATH/kept", 1, nil))
+	keeper.Disconnect(100)
+	dying := []*edgeNode{c.node("dying", 0), c.node("kept", 0)}
 
 	full := fill(t, disk)
 	publisher := c.v5("publisher")
@@ -154,6 +160,17 @@ broker:
 		c.must(node.data(0, 1000+i))
 	}
 	eventually(t, 5*time.Second, "live values are shown on a full disk", func() bool { return c.live() == "1002" })
+	for _, n := range dying {
+		n.cut()
+		select {
+		case topic := <-deaths:
+			if !strings.HasSuffix(topic, "/"+n.name) {
+				t.Errorf("%s died, the subscriber hears of %s", n.name, topic)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("nobody hears of the death of %s on a full disk", n.name)
+		}
+	}
 
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
@@ -182,6 +199,12 @@ broker:
 		gaps = list.Events
 		return len(gaps) > 0
 	})
+	for _, n := range dying {
+		var answer struct{ Events []event }
+		if c.get("api/v1/events?kind=node_death&node="+n.name, &answer); len(answer.Events) != 1 {
+			t.Errorf("the death of %s is recorded as %+v, want one event", n.name, answer.Events)
+		}
+	}
 	if g := gaps[0]; g.Node != "n" || g.Count == 0 || g.Count > 3 || !strings.Contains(g.Reason, "disk full") {
 		t.Errorf("the gap is %+v, want at most 3 samples of node n", g)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"edge/broker/auth"
 	"edge/broker/server"
+	"edge/historian/journal"
 	"edge/sparkplug/uplink"
 	"edge/ui"
 )
@@ -37,9 +38,10 @@ type App struct {
 
 // appOptions is what `edge demo` and tests add to a configuration.
 type appOptions struct {
-	writes     bool                  // the page may write values
-	demo       ui.Demo               // the demo's pane
-	tuneUplink func(*uplink.Options) // last word on an uplink's options
+	writes      bool                   // the page may write values
+	demo        ui.Demo                // the demo's pane
+	tuneUplink  func(*uplink.Options)  // last word on an uplink's options
+	tuneJournal func(*journal.Options) // the same for the journal's
 }
 
 // NewApp opens the data folder and takes the addresses of a valid configuration. Nothing runs before Run.

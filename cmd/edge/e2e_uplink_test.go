@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/historian/journal"
 	"edge/sparkplug/simulate"
 	"edge/sparkplug/uplink"
 )
@@ -117,6 +118,46 @@ func TestUplinkCut(t *testing.T) {
 	}
 	heard.report(t, "enterprise")
 	said.report(t, "plant")
+}
+
+// TestBacklogOlderThanTheLog: with a journal that keeps half a MiB, an outage outlives the log. What has left
+// it is read from the historian's day files, and still every sample arrives.
+func TestBacklogOlderThanTheLog(t *testing.T) {
+	enterprise := startMosquitto(t)
+	heard := watch(t, enterprise.addr, "checker")
+	var line cable
+	app := startApp(t, t.TempDir(), appOptions{
+		tuneUplink: func(o *uplink.Options) {
+			o.Servers[0].Dial = line.dial
+			o.Jitter, o.BackoffMin, o.BackoffMax = -1, 200*time.Millisecond, time.Second
+			o.PostmortemAfter = time.Second // the nodes are stopped while they still owe
+		},
+		tuneJournal: func(o *journal.Options) { o.SegmentBytes, o.MaxBytes = 256<<10, 512<<10 },
+	}, toMosquitto(enterprise.addr))
+	said := watch(t, app.MQTTAddr(), "plant-checker")
+	_, stop := startFleet(t, app.MQTTAddr(), simulate.Generic("E2E", 2, 2, 100), 20*time.Millisecond)
+	eventually(t, 15*time.Second, "both nodes are alive at the enterprise", func() bool { return slices.Equal(heard.online(), loadNodes) })
+	line.pull()
+	cut := app.pipeline.journal.Durable()
+	eventually(t, time.Minute, "the log no longer holds the beginning of the outage", func() bool {
+		return app.pipeline.journal.Oldest() > cut+10_000
+	})
+	line.plug()
+	eventually(t, 15*time.Second, "both nodes are alive again", func() bool { return slices.Equal(heard.online(), loadNodes) })
+	stop()
+	until := time.Now()
+	eventually(t, time.Minute, "the backlog is delivered", func() bool { return compare(said, heard, until).missing == 0 })
+	var reports []outageReport
+	eventually(t, 15*time.Second, "the outage is reported", func() bool {
+		app.get(t, "api/v1/uplinks/enterprise/outages", &reports)
+		return len(reports) > 0 && reports[0].To != ""
+	})
+	v := compare(said, heard, until)
+	t.Logf("sent %d, missing %d, in a birth only %d, duplicated %d; report %+v", v.sent, v.missing, v.inBirthOnly, v.duplicated, reports[0])
+	if r := reports[0]; r.Owed < 10_000 || r.Owed != r.Delivered || r.Waived != 0 || len(r.Gaps) != 0 {
+		t.Errorf("report %+v, want owed = delivered and no gap", r)
+	}
+	heard.report(t, "enterprise")
 }
 
 // startProgram runs `edge run` as a process of its own and returns its MQTT and page addresses.

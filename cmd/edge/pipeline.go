@@ -41,7 +41,7 @@ type pipeline struct {
 // openPipeline opens the stores in cfg.Data and joins the parts. Nothing runs yet.
 func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error) {
 	p := &pipeline{states: map[string]*journal.State{}}
-	if err := p.openStores(cfg, log); err != nil {
+	if err := p.openStores(cfg, log, o); err != nil {
 		return nil, errors.Join(err, p.closeStores())
 	}
 	p.joinPlant(cfg, log)
@@ -58,10 +58,14 @@ func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error
 
 // openStores opens what stands on the right: the journal, then those that keep what it cannot keep for ever. The historian
 // comes last: it writes when it closes, and data of a newer program, whichever file tells, must stay as it is.
-func (p *pipeline) openStores(cfg *Config, log *slog.Logger) (err error) {
+func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err error) {
 	dir := func(name string) string { return filepath.Join(cfg.Data, name) }
 	quarantine := dir("quarantine")
-	p.journal, err = journal.Open(dir("journal"), journal.Options{Quarantine: quarantine, Log: log.With("part", "journal")})
+	options := journal.Options{Quarantine: quarantine, Log: log.With("part", "journal")}
+	if o.tuneJournal != nil {
+		o.tuneJournal(&options)
+	}
+	p.journal, err = journal.Open(dir("journal"), options)
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}

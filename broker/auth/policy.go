@@ -69,17 +69,6 @@ func (p *Policy) index(all []rule) {
 	}
 }
 
-// rulesOf returns the rules that concern id; none for an identity that is nobody.
-func (p *Policy) rulesOf(id Identity) []rule {
-	if id.User == "" {
-		return nil
-	}
-	if own, found := p.rules[id.User]; found {
-		return own
-	}
-	return p.others
-}
-
 // ifThere is err unless it says that the file does not exist.
 func ifThere(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,4 +121,15 @@ func (p *Policy) MaySubscribe(id Identity, f topic.Filter) bool {
 		}
 	}
 	return false
+}
+
+// rulesOf returns the rules that concern id; none for an identity that is nobody.
+func (p *Policy) rulesOf(id Identity) []rule {
+	if id.User == "" {
+		return nil
+	}
+	if own, found := p.rules[id.User]; found {
+		return own
+	}
+	return p.others
 }

@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// fullBytes is how much may wait before a commit does not wait for anything to be due.
-func (j *Journal) fullBytes() int { return min(256<<10, j.opt.MaxBuffered/2) }
-
 // Append takes records, all or none, and returns the index of the last entry. It never waits for the disk. It sets the
 // records' Index (and that of each sample and event) and, where it is zero, At. They are durable after at most due and
 // one disk flush; nothing of recs is kept. It returns ErrFull, ErrTooLarge, ErrClosed or a *DiskError.
@@ -103,6 +100,9 @@ func (j *Journal) dueLocked(b *batch, due time.Time, before int) (wake bool) {
 	}
 	return wake || before < j.fullBytes() && len(b.buf) >= j.fullBytes()
 }
+
+// fullBytes is how much may wait before a commit does not wait for anything to be due.
+func (j *Journal) fullBytes() int { return min(256<<10, j.opt.MaxBuffered/2) }
 
 // skipLocked makes i the last index given, without a record.
 func (j *Journal) skipLocked(i Index) {

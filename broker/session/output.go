@@ -26,7 +26,7 @@ type Send struct {
 // A step appends to it; Reset empties it for the next and keeps the memory.
 type Output struct {
 	Save  []Change
-	Route *broker.Message // a will that is due; it wants Received and From from Message as it stands
+	Route *broker.Message // a will that is due, with its Received and Expires set
 	Send  []Send
 	Ended bool   // the session is gone; the server forgets it
 	Drops []Drop // messages that will not be delivered, to be counted

@@ -101,10 +101,10 @@ export function TrendPanel({ source, title, control = true }: { source: "edge" |
         {control && <Controls />}
       </header>
       <p class="readout" aria-live="off">
-        {metric ? <Readout shown={shown} at={at} metric={metric} source={source} /> : "no tag selected"}
-        {shown.error && <span class="noteworthy"> {shown.error}</span>}
+        {!metric ? "no tag selected" : text && source === "scada" ? <span class="dim">SCADA’s pane keeps numbers only</span> : <Readout shown={shown} at={at} metric={metric} source={source} />}
+        {shown.error && freshness.value === "live" && <span class="noteworthy"> {shown.error}</span>}
       </p>
-      {text && source === "edge" ? <TextTable id={metric.id} /> : asTable.value ? <BucketTable shown={shown} /> : <Canvas shown={shown} onCursor={setAt} label={metric ? `${title}: ${metric.name}` : title} />}
+      {text ? source === "edge" && <TextTable id={metric.id} /> : asTable.value ? <BucketTable shown={shown} /> : <Canvas shown={shown} onCursor={setAt} label={metric ? `${title}: ${metric.name}` : title} />}
     </section>
   );
 }

@@ -150,6 +150,22 @@ func TestHostSeed(t *testing.T) {
 	if got := q.value("", "a") + ", " + q.value("D", "d"); got != "5 stale, 6 stale" {
 		t.Error(got)
 	}
+	ref := MetricRef{Group: "G", Node: "E", Device: "D", Name: "d"}
+	later := q.h.metric(ref).at.Add(time.Minute)
+	for _, tt := range []struct {
+		name string
+		v    Value
+		at   time.Time
+		ok   bool
+	}{
+		{"newer", DoubleValue(7), later, true},
+		{"not newer", DoubleValue(6.5), later, false},
+		{"of another datatype", StringValue("x"), later.Add(time.Minute), false},
+	} {
+		if ok := q.h.SeedValue(ref, tt.v, tt.at, q.now, q.now); ok != tt.ok || q.value("D", "d") != "7 stale" {
+			t.Errorf("SeedValue of one %s = %t, the value is %s", tt.name, ok, q.value("D", "d"))
+		}
+	}
 	q.ndata(9, q.byAlias(1, 7))
 	q.tick(5 * time.Second)
 	if q.asks() != 1 || q.value("", "a") != "5 stale" {
@@ -158,6 +174,9 @@ func TestHostSeed(t *testing.T) {
 	q.nbirth(4, q.aliased("a", 1, 8))
 	if err := q.h.Seed("spBv1.0/G/NBIRTH/E", nbirth, q.now); err != nil || q.value("", "a") != "8 good" {
 		t.Error("a seed overwrote what was heard")
+	}
+	if q.h.SeedValue(MetricRef{Group: "G", Node: "E", Name: "a"}, DoubleValue(9), q.now.Add(time.Hour), q.now, q.now) || q.value("", "a") != "8 good" {
+		t.Error("a seeded value overwrote what was heard")
 	}
 	for topic, payload := range map[string]string{"spBv1.0/G/NDATA/E": "", "a/b": "", "spBv1.0/G/NBIRTH/E": "\xff"} {
 		if err := q.h.Seed(topic, []byte(payload), q.now); err == nil {

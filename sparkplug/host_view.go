@@ -59,21 +59,26 @@ func (n *node) view() NodeView {
 
 // Metric returns one metric.
 func (h *Host) Metric(ref MetricRef) (MetricView, bool) {
-	n := h.nodes[NodeRef{ref.Group, ref.Node}]
-	if n == nil {
-		return MetricView{}, false
-	}
-	d := n.own
-	if ref.Device != "" {
-		if d = n.devices[ref.Device]; d == nil {
-			return MetricView{}, false
-		}
-	}
-	m := d.metrics[ref.Name]
+	m := h.metric(ref)
 	if m == nil {
 		return MetricView{}, false
 	}
 	return m.view(), true
+}
+
+// metric finds a metric; nil if there is none.
+func (h *Host) metric(ref MetricRef) *metric {
+	n := h.nodes[NodeRef{ref.Group, ref.Node}]
+	if n == nil {
+		return nil
+	}
+	d := n.own
+	if ref.Device != "" {
+		if d = n.devices[ref.Device]; d == nil {
+			return nil
+		}
+	}
+	return d.metrics[ref.Name]
 }
 
 func (m *metric) view() MetricView {
@@ -213,6 +218,19 @@ func (h *Host) Seed(topic string, payload []byte, received time.Time) error {
 	}
 	s.seed(n, t, p)
 	return nil
+}
+
+// SeedValue restores a metric's last value from before a restart, if it is newer than that of its birth. It stays stale.
+// ok is false when it was not wanted: the device is online, and knows better.
+func (h *Host) SeedValue(ref MetricRef, v Value, at, received, now time.Time) (ok bool) {
+	m := h.metric(ref)
+	if m == nil || m.device.state == StateOnline || m.typ != v.Type || !at.After(m.at) {
+		return false
+	}
+	s := h.begin(now)
+	s.set(m, v)
+	m.at, m.received, m.missing = at, received, false
+	return true
 }
 
 // seed enters a birth without believing it.

@@ -382,6 +382,11 @@ func TestPlantAfterKill(t *testing.T) {
 	if n := state(); n.State != "offline" || n.LastDeath.Reason == "" || quality() != "stale" {
 		t.Errorf("after the restart the node is %+v, its metric %q, want it offline with a reason and stale", n, quality())
 	}
+	eventually(t, 5*time.Second, "the last recorded value is shown, not the birth's", func() bool {
+		var all struct{ Metrics []metricState }
+		c.get("api/v1/metrics?group=Crash&node=n", &all)
+		return len(all.Metrics) == 1 && fmt.Sprint(all.Metrics[0].Value) == "2" && all.Metrics[0].Quality == "stale"
+	})
 	if all := c.history("n", "Count"); len(all) != 2 {
 		t.Errorf("the history has %v, want the birth's value and the one after it", all)
 	}

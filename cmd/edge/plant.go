@@ -174,6 +174,33 @@ func (p *plant) seed() {
 	}
 }
 
+// lastValues is who knows the last value of a metric from before a restart; historian.Store does.
+type lastValues interface {
+	Last(group, node, device, metric string) (journal.Sample, bool)
+}
+
+// seedValues shows, for metrics that nothing was heard of since the start, the last recorded value in place of the
+// birth's. It takes its time beside the work: it reads the historian once for each metric.
+func (p *plant) seedValues(ctx context.Context, from lastValues) {
+	for _, m := range p.Metrics(ui.MetricFilter{Quality: sparkplug.QualityStale}) {
+		if ctx.Err() != nil {
+			return
+		}
+		last, ok := from.Last(m.Group, m.Node, m.Device, m.Name)
+		if !ok || last.Historical {
+			continue
+		}
+		ref := sparkplug.MetricRef{Group: m.Group, Node: m.Node, Device: m.Device, Name: m.Name}
+		v := sparkplug.Value{Type: sparkplug.DataType(last.Value.Type), Null: last.Value.Null, Num: last.Value.Num, Bytes: last.Value.Bytes}
+		p.mu.Lock()
+		ok = p.host.SeedValue(ref, v, time.UnixMilli(int64(last.At)), time.UnixMilli(int64(last.Received)), p.now())
+		p.mu.Unlock()
+		if ok {
+			p.live.Changed([]sparkplug.MetricRef{ref})
+		}
+	}
+}
+
 // say queues a message of the host. What finds no room is dropped and counted: the host asks again.
 func (p *plant) say(m sparkplug.Publish) {
 	select {
@@ -184,7 +211,13 @@ func (p *plant) say(m sparkplug.Publish) {
 }
 
 // run sends what the host says and ticks it, until ctx ends.
-func (p *plant) run(ctx context.Context, to broker.Publisher) error {
+func (p *plant) run(ctx context.Context, to broker.Publisher, last lastValues) error {
+	seeded := make(chan struct{})
+	go func() {
+		defer close(seeded)
+		p.seedValues(ctx, last)
+	}()
+	defer func() { <-seeded }()
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
 	for {

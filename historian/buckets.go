@@ -3,6 +3,8 @@ package historian
 import (
 	"context"
 	"math"
+	"slices"
+	"strconv"
 
 	"edge/historian/journal"
 )
@@ -47,7 +49,35 @@ func (s *Store) Buckets(ctx context.Context, r Range, points int) ([]Bucket, []G
 	a.release(to)
 	gaps = append(clip(gaps, q.from, to), clip(q.damage, q.from, to)...)
 	a.finish(gaps)
+	if q.floats() {
+		a.shorten()
+	}
 	return a.out, gaps, nil
+}
+
+// floats tells whether every epoch of the metric is a Float.
+func (q *query) floats() bool {
+	return !slices.ContainsFunc(q.epochs, func(e *series) bool { return e.key.Type != floatType })
+}
+
+// floatType is Sparkplug's Float.
+const floatType journal.DataType = 9
+
+// shorten makes of each number of a Float the shortest decimal that is the same Float: 55.412, not 55.4119987487793.
+func (a *buckets) shorten() {
+	for i := range a.out {
+		b := &a.out[i]
+		b.Min, b.Max, b.Last = shortest(b.Min), shortest(b.Max), shortest(b.Last)
+	}
+}
+
+func shortest(f float64) float64 {
+	text := strconv.AppendFloat(nil, f, 'g', -1, 32)
+	short, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return f
+	}
+	return short
 }
 
 // buckets gathers samples that come in order of time.

@@ -25,7 +25,7 @@ type commands struct {
 // pageName is the publisher name of commands from the page.
 const pageName = "$page"
 
-// Rebirth implements ui.Commands: the host asks the node for its births.
+// Rebirth implements ui.Commands: the host asks the node for its births. Its event says who wanted it.
 func (c *commands) Rebirth(_ context.Context, group, node, by string) error {
 	ref := sparkplug.NodeRef{Group: group, Node: node}
 	view, ok := c.plant.Node(group, node)
@@ -34,9 +34,6 @@ func (c *commands) Rebirth(_ context.Context, group, node, by string) error {
 		return fmt.Errorf("node %s/%s is %w", group, node, ui.ErrUnknown)
 	case view.State == sparkplug.StateOffline:
 		return fmt.Errorf("node %s/%s is %w; it gives its births by itself when it comes back", group, node, ui.ErrStale)
-	}
-	if err := c.audit(journal.Event{Kind: journal.CommandEvent, Group: group, Node: node, User: by, Reason: "rebirth asked for from the page"}); err != nil {
-		return err
 	}
 	if !c.plant.requestRebirth(ref, "asked for by "+by) {
 		return fmt.Errorf("node %s/%s is %w", group, node, ui.ErrUnknown)

@@ -128,7 +128,7 @@ type ServerConfig struct {
 
 // FlushConfig says how a backlog goes out.
 type FlushConfig struct {
-	Mode             string `mapstructure:"mode"` // concurrent, in_order, closing_rebirth, history_elsewhere; empty: the profile's
+	Mode             string `mapstructure:"mode"` // concurrent, in_order, closing_rebirth, history_elsewhere
 	SamplesPerSecond int    `mapstructure:"samples_per_second"`
 	BitsPerSecond    int    `mapstructure:"bits_per_second"`
 }
@@ -198,10 +198,15 @@ func defaultConfig() Config {
 // defaultListener and defaultUplink are what an entry of a list starts from.
 func defaultListener() ListenerConfig { return ListenerConfig{Transport: "tcp"} }
 
-func defaultUplink() UplinkConfig {
+// A tahu host takes history for live values, so it is given a rebirth when the history is through.
+func defaultUplink(profile string) UplinkConfig {
+	mode := "concurrent"
+	if profile == "tahu" {
+		mode = "closing_rebirth"
+	}
 	return UplinkConfig{
 		Kind: "sparkplug", Profile: "generic",
-		Flush:    FlushConfig{SamplesPerSecond: 5000, BitsPerSecond: 2_000_000},
+		Flush:    FlushConfig{Mode: mode, SamplesPerSecond: 5000, BitsPerSecond: 2_000_000},
 		Queue:    QueueConfig{Bytes: 4 << 30, Age: Duration(72 * time.Hour), Full: "drop_oldest"},
 		Commands: CommandsConfig{Mode: "deny"},
 	}

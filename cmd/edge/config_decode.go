@@ -109,7 +109,8 @@ func fillListDefaults(_, to reflect.Type, data any) (any, error) {
 	case reflect.TypeFor[ListenerConfig]():
 		defaults = reflect.ValueOf(defaultListener())
 	case reflect.TypeFor[UplinkConfig]():
-		defaults = reflect.ValueOf(defaultUplink())
+		profile, _ := m["profile"].(string)
+		defaults = reflect.ValueOf(defaultUplink(profile))
 	case reflect.TypeFor[TopicConfig]():
 		defaults = reflect.ValueOf(TopicConfig{Direction: "out", QoS: 1})
 	default:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -64,30 +65,37 @@ func loadConfig(path string, environ []string, overrides []override) (*Loaded, e
 		return nil, err
 	}
 	lines, problems := checkYAML(data)
-	if len(problems) > 0 {
+	if lines == nil {
 		return nil, &ConfigError{problems}
 	}
 	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
 	v.SetConfigType("yaml")
 	sources := setDefaults(v)
 	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
-		return nil, &ConfigError{[]Problem{{Key: filepath.Base(path), Message: err.Error()}}}
+		if len(problems) == 0 {
+			problems = []Problem{{Key: filepath.Base(path), Message: err.Error()}}
+		}
+		return nil, &ConfigError{problems}
 	}
 	for key := range sources {
 		if _, ok := lines[key]; ok {
 			sources[key] = "file"
 		}
 	}
-	problems = setOverrides(v, sources, append(environmentOverrides(environ, sources), overrides...))
+	ill := len(problems) > 0
+	problems = append(problems, setOverrides(v, sources, append(environmentOverrides(environ, sources), overrides...))...)
 	cfg := Config{}
-	if err := v.UnmarshalExact(&cfg, decodeOptions); err != nil {
+	if err := v.UnmarshalExact(&cfg, decodeOptions); err != nil && !ill {
 		problems = append(problems, Problem{Key: filepath.Base(path), Message: err.Error()})
 		return nil, &ConfigError{problems}
-	}
+	} // else the unknown keys are reported already, and what was decoded is worth a look too
 	cfg.dir = filepath.Dir(path)
 	var warnings []Problem
 	for _, p := range cfg.validate() {
 		p.Line = lineOf(lines, p.Key)
+		if slices.ContainsFunc(problems, func(q Problem) bool { return q.Key == p.Key }) {
+			continue // its shape is wrong already
+		}
 		if p.Warning {
 			warnings = append(warnings, p)
 		} else {
@@ -95,6 +103,7 @@ func loadConfig(path string, environ []string, overrides []override) (*Loaded, e
 		}
 	}
 	if len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
 		return nil, &ConfigError{problems}
 	}
 	return &Loaded{Config: cfg, Sources: sources, Warnings: warnings}, nil

@@ -70,10 +70,10 @@ func TestConfigProblems(t *testing.T) {
 }
 
 func TestConfigReportsEveryProblem(t *testing.T) {
-	_, err := loadConfig(writeFile(t, "edge.yaml", "log: {level: loud}\nsparkplug: {host_id: \"+\"}\nhttp: {address: nowhere}"), nil, nil)
+	_, err := loadConfig(writeFile(t, "edge.yaml", "log: {levle: info, level: loud}\nsparkplug: {host_id: \"+\"}\nhttp: {address: nowhere}"), nil, nil)
 	var refused *ConfigError
-	if !errors.As(err, &refused) || len(refused.Problems) < 3 {
-		t.Fatalf("loadConfig = %v, want three problems at least", err)
+	if !errors.As(err, &refused) || len(refused.Problems) < 4 {
+		t.Fatalf("loadConfig = %v, want four problems at least, one unknown key among them", err)
 	}
 }
 
@@ -106,7 +106,7 @@ uplinks:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := defaultUplink()
+	want := defaultUplink("")
 	want.Name, want.Servers, want.Flush.SamplesPerSecond = "e", []ServerConfig{{URL: "mqtt://127.0.0.1:1"}}, 0
 	if diff := cmp.Diff(want, l.Config.Uplinks[0], cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("uplink (-want +got):\n%s", diff)

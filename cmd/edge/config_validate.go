@@ -99,6 +99,9 @@ func (v *validator) broker(b *BrokerConfig) {
 			v.warn(key+".tls", "passwords cross the network in clear; set cert and key")
 		}
 	}
+	if _, err := os.Stat(v.cfg.path(b.Users)); err != nil && !slices.ContainsFunc(b.Listeners, func(l ListenerConfig) bool { return l.Anonymous }) {
+		v.warn("broker.users", "%s does not exist and no listener is anonymous: nobody can log in; add clients with `edge user add NAME --file %s`", b.Users, b.Users)
+	}
 	v.oneOf("broker.durability", b.Durability, "safe", "fast")
 	if b.Durability == "fast" {
 		v.warn("broker.durability", "fast acknowledges messages before they are on disk; a power cut may lose them")
@@ -136,7 +139,7 @@ func (v *validator) uplink(key string, u *UplinkConfig) {
 	v.must(u.Kind != "mqtt", key+".kind", "mqtt (plain topics) is not in this release; remove this uplink, or use kind: sparkplug for Sparkplug nodes")
 	v.must(u.Kind == "mqtt" || len(u.Topics) == 0, key+".topics", "belongs to kind: mqtt; a Sparkplug uplink carries every node")
 	v.oneOf(key+".profile", u.Profile, "generic", "ignition", "canary", "tahu")
-	v.oneOf(key+".flush.mode", u.Flush.Mode, "", "concurrent", "in_order", "closing_rebirth", "history_elsewhere")
+	v.oneOf(key+".flush.mode", u.Flush.Mode, "concurrent", "in_order", "closing_rebirth", "history_elsewhere")
 	v.oneOf(key+".queue.full", u.Queue.Full, "decimate", "drop_oldest", "drop_newest")
 	if u.Queue.Full == "decimate" {
 		v.warn(key+".queue.full", "decimate is not in this release; a full queue drops its oldest samples, with a gap in the report")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -93,6 +94,8 @@ func (d *demo) open(o demoOptions) (err error) {
 		}
 		d.remove = o.data
 	}
+	_, err = os.Stat(filepath.Join(o.data, "history"))
+	kept := err == nil
 	if d.enterprise, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func (d *demo) open(o demoOptions) (err error) {
 	cfg.Data = o.data
 	cfg.Broker.Listeners[0].Address = freeIfTaken(o.mqtt, demoMQTT)
 	cfg.HTTP.Address = freeIfTaken(o.http, demoHTTP)
-	link := defaultUplink()
+	link := defaultUplink("")
 	link.Name, link.Servers = "enterprise", []ServerConfig{{URL: "mqtt://" + d.enterprise.Addr().String()}}
 	link.PrimaryHost = scadaHostID // nothing is sent that SCADA is not there to hear
 	cfg.Uplinks = []UplinkConfig{link}
@@ -113,6 +116,9 @@ func (d *demo) open(o demoOptions) (err error) {
 	d.app, err = NewApp(&cfg, d.log, appOptions{writes: true, demo: d, tuneUplink: d.tune})
 	if err != nil {
 		return err
+	}
+	if kept {
+		o.history = 0 // it is there from the last time
 	}
 	d.fleet, err = simulate.New(simulate.Options{
 		Broker: "tcp://" + d.app.MQTTAddr(), Nodes: simulate.Plant(), History: o.history, Seed: o.seed + 1, Log: d.log,

@@ -54,7 +54,7 @@ func startFleet(t *testing.T, broker string, nodes []simulate.NodeSpec, interval
 // toMosquitto adds an uplink to a real mosquitto.
 func toMosquitto(addr string) func(*Config) {
 	return func(c *Config) {
-		u := defaultUplink()
+		u := defaultUplink("")
 		u.Name, u.Servers = "enterprise", []ServerConfig{{URL: "mqtt://" + addr}}
 		u.Flush.SamplesPerSecond, u.Flush.BitsPerSecond = 20_000, 0
 		c.Uplinks = []UplinkConfig{u}

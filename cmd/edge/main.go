@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -107,6 +108,9 @@ func newFlags(name, synopsis, example string, std streams) *flag.FlagSet {
 // command ends here with code.
 func parseFlags(fs *flag.FlagSet, args []string, min, max int, std streams) (plain []string, code int, ok bool) {
 	for {
+		if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+			fs.SetOutput(std.out)
+		}
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, exitOK, false
 		} else if err != nil {
@@ -118,8 +122,16 @@ func parseFlags(fs *flag.FlagSet, args []string, min, max int, std streams) (pla
 		plain, args = append(plain, fs.Arg(0)), fs.Args()[1:]
 	}
 	if len(plain) < min || len(plain) > max {
+		fmt.Fprintf(std.err, "edge %s: %d arguments, want %s\n\n", fs.Name(), len(plain), wanted(min, max))
 		fs.Usage()
 		return nil, exitUsage, false
 	}
 	return plain, exitOK, true
+}
+
+func wanted(min, max int) string {
+	if min == max {
+		return fmt.Sprint(min)
+	}
+	return fmt.Sprintf("%d to %d", min, max)
 }

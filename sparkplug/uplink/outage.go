@@ -257,6 +257,6 @@ func decodeBook(open []byte, closed ...[]byte) *book {
 // sentence is the report in one line, for the event log.
 func (o *Outage) sentence() string {
 	return fmt.Sprintf("outage from %s to %s: %d owed, %d delivered, at most %d duplicates, %d given up, %d gaps; %s",
-		o.From.UTC().Format(time.DateTime), o.To.UTC().Format(time.DateTime), o.Owed, o.Delivered, o.Duplicated, o.Waived,
+		o.From.UTC().Format(time.RFC3339), o.To.UTC().Format(time.RFC3339), o.Owed, o.Delivered, o.Duplicated, o.Waived,
 		len(o.Gaps), o.Cause)
 }

@@ -90,6 +90,9 @@ func (u *Uplink) pick(now time.Time) (server int, ok bool, state State, reason s
 			state = WaitState
 		}
 	}
+	if state == Down {
+		return h.current, false, state, strings.Join(why, "; ")
+	}
 	return h.current, false, state, "waiting for the primary host " + u.o.PrimaryHost + ": " + strings.Join(why, "; ")
 }
 

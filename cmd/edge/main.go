@@ -1,10 +1,3 @@
-// Command edge is a Sparkplug-aware industrial edge appliance in one binary: an MQTT broker for the
-// plant, a Sparkplug host, a historian, a local page, and store-and-forward to the enterprise broker.
-//
-//	main ─► command ─► App ─► pipeline
-//
-// main.go holds flags, signals and exit codes; app.go the App that the end-to-end tests start too;
-// pipeline.go joins the parts. Goroutines: those of the parts, each started and awaited by App.Run.
 package main
 
 import (

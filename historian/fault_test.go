@@ -397,9 +397,11 @@ func TestSamplesOutOfBoundsAreRefused(t *testing.T) {
 	r := newRig(t, Options{Raw: 24 * time.Hour, MaxValueBytes: 10})
 	long := at(noon, 0)
 	long.Value = journal.Value{Bytes: []byte("more than ten")}
+	early := at(noon.Add(25*time.Hour), 1)
+	early.Received = ms(noon)
 	text := key(1)
 	text.Type = 12
-	r.add(key(0), at(noon.Add(-25*time.Hour), 1), at(noon.Add(25*time.Hour), 1), at(time.UnixMilli(-5), 1), at(noon, 1))
+	r.add(key(0), at(noon.Add(-25*time.Hour), 1), early, at(time.UnixMilli(-5), 1), at(noon, 1))
 	r.add(text, long)
 	r.append(journal.Record{Kind: journal.KindSamples, Samples: []journal.Sample{{Series: 77, At: ms(noon)}}})
 	r.follow()

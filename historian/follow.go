@@ -11,7 +11,8 @@ import (
 // A sample outside these bounds is refused: one device with a broken clock would make a file for every day of the calendar.
 const (
 	farFuture = journal.Millis(24 * time.Hour / time.Millisecond)
-	farPast   = 3660 * farFuture // when raw samples are kept for ever
+	farthest  = 365_000 * farFuture // of a journal's time; no date is later
+	farPast   = 3660 * farFuture    // when raw samples are kept for ever
 )
 
 // replay takes the journal's durable records from an index on (0: from the oldest). What the files have is skipped.
@@ -33,17 +34,38 @@ func (s *Store) catchUp() error {
 			return err
 		case !ok:
 			s.passed(s.reader.Pos() - 1)
+			s.finishTorn(s.reader.Pos())
 			return nil
 		default:
+			s.finishTorn(rec.Index)
 			s.apply(&rec)
 			s.passed(s.reader.Pos() - 1)
-			if s.crowded() {
+			if s.crowded() && !s.torn { // what is left of a torn flush was in memory before
 				if err := s.flush(flushAll); err != nil {
 					s.o.Log.Error("flush", "part", "historian", "err", err)
 					return nil // the rest stays in the journal
 				}
 			}
 		}
+	}
+}
+
+// finishTorn ends a flush that a crash cut between two day files, once all that it had is read again: the days that lack
+// their part get it at its position, before anything else is written. Else a later flush would hold samples from below
+// that position, where Backlog does not look for them.
+func (s *Store) finishTorn(next journal.Index) {
+	if !s.torn || next <= s.replayed {
+		return
+	}
+	s.torn = false
+	s.take(flushAll)
+	if s.pending == nil {
+		return
+	}
+	s.pending.pos = position{checkpoint: s.replayed, applied: s.replayed}
+	if err := s.write(s.pending); err != nil {
+		s.failing = true
+		s.tellFlush(err) // it stays in memory, and goes before the next
 	}
 }
 
@@ -141,7 +163,8 @@ func (s *Store) applySamples(list []journal.Sample) {
 		switch {
 		case e == nil || e.key.Type != v.Value.Type:
 			s.unknown.Add(1)
-		case v.At < oldest || v.At > now+farFuture || len(v.Value.Bytes) > s.o.MaxValueBytes:
+		// Received is not later than now, but in a replay after the clock fell back: then it was not refused before.
+		case v.At < oldest || v.At > max(now, v.Received)+farFuture || len(v.Value.Bytes) > s.o.MaxValueBytes:
 			s.refused.Add(1)
 		case s.haveSample(v):
 		case !s.head.add(v, e.group, e.key.Type):
@@ -172,7 +195,7 @@ func (s *Store) haveEvent(i journal.Index, logged journal.Millis) bool {
 
 func (s *Store) applyEvent(rec *journal.Record) {
 	e := *rec.Event
-	logged := min(max(0, rec.At), millis(s.o.Clock())+farFuture)
+	logged := min(max(0, rec.At), farthest) // the journal's clock, which may have fallen back since
 	e.At = min(max(0, e.At), logged+farFuture)
 	e.Until = min(max(0, e.Until), logged+farFuture)
 	if s.haveEvent(e.Index, logged) {

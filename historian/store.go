@@ -46,6 +46,7 @@ type Store struct {
 	failing bool           // the last flush failed, and an event tells of it
 	pending *flight        // what the last flush could not write; also in flushing
 	dropped map[int64]bool // days that retention removed
+	torn    bool           // a crash cut a flush short, and it is not finished yet
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
 	// Guarded by mu.
@@ -82,6 +83,10 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 	from, err := s.openFiles()
 	if err == nil {
 		s.owner = j.Owner("historian")
+		if s.replayed > j.Durable() { // the log is lost: what it gives next is not what the files have
+			s.owner.Checkpoint(s.replayed)
+			s.owner.Checkpoint(0)
+		}
 		s.owner.Checkpoint(s.pos.checkpoint)
 		s.owner.OnRequest(s.wantFlush)
 		err = s.replay(from)
@@ -115,6 +120,7 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 	if lost {
 		return 0, nil // all that the log still has; what the files hold is not taken twice
 	}
+	s.torn = s.replayed > s.pos.applied
 	return s.pos.checkpoint + 1, nil
 }
 

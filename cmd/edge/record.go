@@ -19,8 +19,9 @@ type seriesOf interface {
 type recorder struct {
 	journal  *journal.Journal
 	series   seriesOf
-	waiting  []journal.Record // schemas and events that must not be lost
-	payloads int              // bytes of births in waiting
+	waiting  []journal.Record          // schemas and events that must not be lost
+	schemas  map[journal.SeriesID]bool // in waiting
+	payloads int                       // bytes of births in waiting
 	lost     map[sparkplug.NodeRef]lostSpan
 	refused  uint64 // samples without a series: the catalog is full
 }
@@ -62,7 +63,7 @@ func (r *recorder) settle(due time.Duration) (events []journal.Event, err error)
 		}
 		events, r.waiting = appendEvents(events, recs), r.waiting[len(recs):]
 	}
-	r.waiting, r.payloads = nil, 0
+	r.waiting, r.schemas, r.payloads = nil, nil, 0
 	for ref, span := range r.lost {
 		gap := gapRecord(ref, span)
 		if _, err := r.journal.Append(due, gap); err != nil {
@@ -117,33 +118,51 @@ func (r *recorder) convert(recs []journal.Record, records []sparkplug.Record) []
 // keep remembers what a failed append must not forget.
 func (r *recorder) keep(recs []journal.Record, records []sparkplug.Record) {
 	for _, rec := range recs {
-		event := rec.Kind == journal.KindEvent && len(r.waiting) < maxWaiting
-		if event {
-			if n := len(rec.Event.Payload); r.payloads+n <= maxWaitingBytes {
-				r.payloads += n
-			} else {
-				rec.Event.Payload = nil
+		switch rec.Kind {
+		case journal.KindSchema: // one for each series, which the catalog bounds, however often it is announced
+			if id := rec.Schema.Series; !r.schemas[id] {
+				if r.schemas == nil {
+					r.schemas = map[journal.SeriesID]bool{}
+				}
+				r.schemas[id] = true
+				r.waiting = append(r.waiting, rec)
 			}
-		}
-		if event || rec.Kind == journal.KindSchema { // schemas are bounded by the catalog
-			r.waiting = append(r.waiting, rec)
+		case journal.KindEvent:
+			r.keepEvent(rec)
 		}
 	}
+	for _, rec := range records {
+		if s := rec.Sample; s != nil {
+			r.lose(sparkplug.NodeRef{Group: s.Group, Node: s.Node}, s.Received, 1)
+		}
+	}
+}
+
+// keepEvent keeps an event, or begins a gap in its stead: what it would have ended is not known any more.
+func (r *recorder) keepEvent(rec journal.Record) {
+	if len(r.waiting)-len(r.schemas) >= maxWaiting {
+		r.lose(sparkplug.NodeRef{Group: rec.Event.Group, Node: rec.Event.Node}, time.UnixMilli(int64(rec.Event.At)), 0)
+		return
+	}
+	if n := len(rec.Event.Payload); r.payloads+n <= maxWaitingBytes {
+		r.payloads += n
+	} else {
+		rec.Event.Payload = nil
+	}
+	r.waiting = append(r.waiting, rec)
+}
+
+// lose widens the gap of a node.
+func (r *recorder) lose(ref sparkplug.NodeRef, at time.Time, samples uint64) {
 	if r.lost == nil {
 		r.lost = map[sparkplug.NodeRef]lostSpan{}
 	}
-	for _, rec := range records {
-		if rec.Sample == nil {
-			continue
-		}
-		ref := sparkplug.NodeRef{Group: rec.Sample.Group, Node: rec.Sample.Node}
-		span := r.lost[ref]
-		if span.count == 0 {
-			span.from = rec.Sample.Received
-		}
-		span.to, span.count = rec.Sample.Received, span.count+1
-		r.lost[ref] = span
+	span, ok := r.lost[ref]
+	if !ok {
+		span.from = at
 	}
+	span.to, span.count = at, span.count+samples
+	r.lost[ref] = span
 }
 
 func gapRecord(ref sparkplug.NodeRef, span lostSpan) journal.Record {

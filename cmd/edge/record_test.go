@@ -84,3 +84,40 @@ func TestRecorderCatchesUp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// freshSeries announces its one series each time, as the historian does every two seconds until it saw the schema.
+type freshSeries struct{}
+
+func (freshSeries) Resolve(journal.SeriesKey) (journal.SeriesID, bool) { return 1, true }
+
+// TestRecorderWaitingIsBounded: the journal takes nothing for hours. A series that is announced again and again waits once,
+// and an event for which there is no room leaves a gap behind the others.
+func TestRecorderWaitingIsBounded(t *testing.T) {
+	j, err := journal.Open(t.TempDir(), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := recorder{journal: j, series: freshSeries{}}
+	now := time.UnixMilli(1_700_000_000_000)
+	for i := range 2 * maxWaiting {
+		at := now.Add(time.Duration(i) * time.Second)
+		sample := sparkplug.Record{Sample: &sparkplug.Sample{Group: "G", Node: "N", Metric: "M", At: at, Received: at, Value: sparkplug.DoubleValue(1)}}
+		died := sparkplug.Record{Event: &sparkplug.Event{Kind: sparkplug.NodeDied, At: at, Group: "G", Node: "silent"}}
+		if _, _, err := r.append(time.Millisecond, []sparkplug.Record{sample, died}); err == nil {
+			t.Fatal("a closed journal takes records")
+		}
+	}
+	if n := len(r.waiting); n != maxWaiting+1 {
+		t.Errorf("%d records wait, want one schema and %d events", n, maxWaiting)
+	}
+	if n := r.lost[sparkplug.NodeRef{Group: "G", Node: "N"}]; n.count != 2*maxWaiting || !n.from.Equal(now) {
+		t.Errorf("%+v lost, want every sample", n)
+	}
+	gap, ok := r.lost[sparkplug.NodeRef{Group: "G", Node: "silent"}]
+	if !ok || gap.count != 0 || !gap.from.Equal(now.Add(maxWaiting*time.Second)) {
+		t.Errorf("%+v lost, want a gap from the first event that found no room", gap)
+	}
+}

@@ -155,6 +155,46 @@ func TestConflation(t *testing.T) {
 	})
 }
 
+// What a live session gives up of its backlog counts for the outage only as far as it was owed at the cut: owed = delivered +
+// waived, also when samples after the cut were left to the history lane.
+func TestTrimAcrossTheCut(t *testing.T) {
+	r := newRig(t, quick(Server{URL: "mqtt://nowhere:1"}))
+	up, err := New(r.o, Deps{Journal: r.j, Series: r.key, State: r.st})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := up.ensure(nodeA)
+	feed := func(samples int) {
+		from := r.j.Durable() + 1
+		for i := range samples {
+			r.samples(r.sample(nodeA.Group, nodeA.Node, "", "temp", time.Now(), float64(i)))
+		}
+		if err := r.j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for rd := r.j.NewReader(from, journal.KindSamples); ; {
+			rec, ok, err := rd.TryNext()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				return
+			}
+			up.feed(&rec)
+		}
+	}
+	up.lost(n.ref, "cut", 0)
+	feed(50)
+	up.restored(n.ref, n.owed)
+	s := &session{n: n, u: up, restored: n.fed, sent: slices.Clone(n.done)}
+	feed(20) // which found no room in the inbox
+	s.pos, n.excess = n.fed, n.owed
+	n.trim(t.Context(), s)
+	if o := up.Outages(); len(o) != 1 || o[0].Owed != 50 || o[0].Waived != 50 || n.owed != 0 {
+		t.Errorf("%d are still owed; outage %+v, want 50 of 50 waived", n.owed, o)
+	}
+}
+
 // Payloads fit the server's packets; a value that never will is given up.
 func TestMaximumPacketSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

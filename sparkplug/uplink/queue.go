@@ -70,6 +70,9 @@ func (n *node) trim(ctx context.Context, s *session) {
 		}
 		if s != nil {
 			skip, upto = s.sent, s.pos
+			if from, _, _ := skip.gap(upto); from <= s.restored {
+				upto = s.restored // a batch is of one side of the cut
+			}
 		}
 		if !n.trimBatch(ctx, s, skip, upto, excess, limit) {
 			return

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"slices"
 
 	"edge/broker"
@@ -103,11 +104,42 @@ func (s *Server) onDurable(i broker.Index) {
 	s.release()
 }
 
+// waitDurable waits until index is durable, as long as a CONNECT may take. Only a connection that begins may wait.
+func (s *Server) waitDurable(ctx context.Context, index broker.Index) error {
+	if s.limits.ConnectTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.limits.ConnectTimeout)
+		defer cancel()
+	}
+	for {
+		s.waitMu.Lock()
+		if s.next == nil {
+			s.next = make(chan struct{})
+		}
+		next := s.next
+		s.waitMu.Unlock()
+		if s.isDurable(index) {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-s.stop:
+			return &refusedError{packets.ServerShuttingDown, RefuseUnavailable, "the broker is shutting down"}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // release sends everything that waited for what is durable now, by one write per connection.
 func (s *Server) release() {
 	s.waitMu.Lock()
 	waiting := s.waiting
 	s.waiting = nil
+	if s.next != nil {
+		close(s.next)
+		s.next = nil
+	}
 	s.waitMu.Unlock()
 	var t turn
 	for _, c := range waiting {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,11 +27,13 @@ type client struct {
 	mu       sync.Mutex
 	session  *session.Session // nil: none
 	identity auth.Identity
-	conn     *conn        // nil: not connected, or ended
-	replays  []replay     // retained messages to be sent, one entry per subscription
-	replayAt broker.Index // not before this is durable: the SUBACK comes first
-	keeps    atomic.Bool  // the session outlives its connection: its messages are saved
-	blocked  atomic.Bool  // something waits for room in the connection's outbox
+	conn     *conn            // nil: not connected, or ended
+	replays  []replay         // retained messages to be sent, one entry per subscription
+	replayAt broker.Index     // not before this is durable: the SUBACK comes first
+	owed     []session.Change // of Saves that failed: they go before the next. Few, as the connection ends
+	begunAt  broker.Index     // of the Save that began the connection: behind all that earlier connections saved
+	keeps    atomic.Bool      // the session outlives its connection: its messages are saved
+	blocked  atomic.Bool      // something waits for room in the connection's outbox
 	out      session.Output
 }
 
@@ -83,6 +86,20 @@ func (s *Server) save(changes []session.Change) (broker.Index, error) {
 	}
 }
 
+// saveLocked carries out a Save behind those that failed before: else the store would not know, after a crash, that a QoS 2
+// message has come further.
+func (c *client) saveLocked(changes []session.Change) (broker.Index, error) {
+	if len(c.owed) > 0 {
+		changes = append(c.owed, changes...)
+	}
+	index, err := c.server.save(changes)
+	c.owed = nil
+	if err != nil {
+		c.owed = slices.Clone(changes)
+	}
+	return index, err
+}
+
 // storeFailed logs a failure of the store, at most one a second: a full disk fails every message, and the counters have them all.
 func (s *Server) storeFailed(what string, args ...any) {
 	if second := s.now().Unix(); s.told.Swap(second) != second {
@@ -90,9 +107,11 @@ func (s *Server) storeFailed(what string, args ...any) {
 	}
 }
 
-// carryLocked carries out the Save and Send of c.out, and pumps as long as that makes room. Route is the caller's.
+// carryLocked carries out the Save and Send of c.out. Route is the caller's. Its index covers what an earlier connection
+// saved, too: what a client repeats is not answered before the first time is durable.
 func (c *client) carryLocked(now time.Time, t *turn) (broker.Index, error) {
-	index, err := c.server.save(c.out.Save)
+	index, err := c.saveLocked(c.out.Save)
+	index = max(index, c.begunAt)
 	c.server.counters.drops(c.out.Drops)
 	if err == nil {
 		c.sendLocked(index, now, t)
@@ -147,7 +166,7 @@ func (c *client) writeSendLocked(send *session.Send, now time.Time, t *turn) {
 func (c *client) tooLargeLocked(id uint16) {
 	var o session.Output
 	c.session.TooLarge(id, &o)
-	c.server.save(o.Save)
+	c.saveLocked(o.Save)
 	c.server.counters.drops(o.Drops)
 }
 
@@ -166,11 +185,11 @@ func (c *client) pumpLocked(now time.Time, t *turn) {
 		return
 	}
 	for range maxPumps {
-		room := c.conn.freeRoom()
-		c.blocked.Store(room <= 0)
+		room := c.roomLocked()
 		if room <= 0 {
 			return
 		}
+		c.blocked.Store(false)
 		c.out.Reset()
 		c.session.Pump(room, now, &c.out)
 		if len(c.out.Send) == 0 && len(c.out.Save) == 0 {
@@ -216,7 +235,7 @@ func (c *client) released(conn *conn, t *turn) {
 		}
 		c.writeSendLocked(&send, now, t)
 	}
-	if len(c.replays) > 0 {
+	if len(c.replays) > 0 || c.session.Waiting() { // one that was too large has left its place
 		c.pumpLocked(now, t)
 	}
 }

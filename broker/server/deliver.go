@@ -119,9 +119,16 @@ func (c *client) hasRoomLocked() bool {
 	if c.conn == nil {
 		return false
 	}
-	room := c.conn.freeRoom() > 0
-	if !room {
+	return c.roomLocked() > 0
+}
+
+// roomLocked returns how many bytes of messages the connection takes now. If there are none, blocked is set, and then
+// it looks once more: a write that ended before has not seen it.
+func (c *client) roomLocked() int64 {
+	room := c.conn.freeRoom()
+	if room <= 0 {
 		c.blocked.Store(true)
+		room = c.conn.freeRoom()
 	}
 	return room
 }

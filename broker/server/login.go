@@ -155,7 +155,7 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect) error {
 		return err
 	}
 	defer func() { <-cl.turn }()
-	if err := c.attach(cl, p, will, connack); err != nil {
+	if err := c.attach(ctx, cl, p, will, connack); err != nil {
 		c.server.letGo(cl)
 		return err
 	}
@@ -250,7 +250,7 @@ func (s *Server) will(p *packets.Connect, id auth.Identity) (*session.Will, erro
 
 // attach takes the session over from an earlier connection and begins or resumes it. The earlier connection's will
 // is out, and its Disconnected told, before anything of this one [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2].
-func (c *conn) attach(cl *client, p *packets.Connect, will *session.Will, connack *packets.Connack) error {
+func (c *conn) attach(ctx context.Context, cl *client, p *packets.Connect, will *session.Will, connack *packets.Connack) error {
 	if err := cl.takeOver(c.identity.User); err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (c *conn) attach(cl *client, p *packets.Connect, will *session.Will, connac
 	}
 	expiry := c.server.expiryOf(p)
 	c.clean = p.Version == packets.V5 && p.SessionExpiry == 0
-	err := cl.begin(c, p.CleanStart, session.Connect{
+	err := cl.begin(ctx, c, p.CleanStart, session.Connect{
 		User: c.identity.User, Protocol: byte(c.version), Expiry: expiry, ReceiveMaximum: int(p.ReceiveMaximum), Will: will,
 	}, func(present bool) {
 		connack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]

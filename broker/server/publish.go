@@ -72,6 +72,7 @@ func (c *conn) begin(p *packets.Publish) (again bool, err error) {
 	over := c.version == packets.V5 && c.out.receiving > c.server.limits.ReceiveMaximum
 	c.out.mu.Unlock()
 	if over { // [MQTT-3.3.4-7]
+		c.refuse2(p)
 		return false, &packets.Error{Code: packets.ReceiveMaximumExceeded, Section: "3.3.4", Detail: "more PUBLISH than Receive Maximum"}
 	}
 	return false, nil
@@ -161,23 +162,29 @@ func (c *conn) answer(p *packets.Publish, index broker.Index, err error) error {
 	}
 	if c.version != packets.V5 && !errors.Is(err, errStore) {
 		if a.index, err = c.server.saveWith(&c.deliver); err != nil {
-			return err
+			c.refuse2(p)
+			return errStore
 		}
 		c.ack(a)
 		return nil
 	}
-	if p.QoS == 2 {
-		c.client.mu.Lock()
-		c.client.session.Refuse(p.PacketID) // [MQTT-4.3.3-9]
-		c.client.mu.Unlock()
-	}
-	c.deliver.with = nil
+	c.refuse2(p)
 	if c.version != packets.V5 {
 		return errStore
 	}
 	a.code = refusal(err)
 	c.ack(a)
 	return nil
+}
+
+// refuse2 undoes receive: the message was not taken over, its identifier is free again [MQTT-4.3.3-9].
+func (c *conn) refuse2(p *packets.Publish) {
+	c.deliver.with = nil
+	if p.QoS == 2 {
+		c.client.mu.Lock()
+		c.client.session.Refuse(p.PacketID)
+		c.client.mu.Unlock()
+	}
 }
 
 // saveWith saves what the publisher changed when no delivery did it along.

@@ -42,8 +42,7 @@ func (c *client) replayLocked(now time.Time, t *turn) {
 			r.names, r.begun = c.server.router.RetainedNames(inner), true
 		}
 		for subscribed && len(r.names) > 0 {
-			if c.conn.freeRoom() <= 0 {
-				c.blocked.Store(true)
+			if !c.hasRoomLocked() {
 				return
 			}
 			if !c.replayOneLocked(r.names[0], sub, now, t) {

@@ -52,7 +52,8 @@ type Server struct {
 	reading   sync.WaitGroup // one per connection whose will may still have to be published
 
 	waitMu  sync.Mutex
-	waiting []*conn // have acknowledgements that wait for the journal
+	waiting []*conn       // have acknowledgements that wait for the journal
+	next    chan struct{} // closed by the next commit; nil: nobody waits
 }
 
 // New returns a server that has taken over opt.Sessions. The wills of sessions that were connected when the program

@@ -90,9 +90,14 @@ func (s *Server) countOut() {
 // begin makes conn the connection of the session, a new one if there is none or clean asks for it [MQTT-3.1.2-4]
 // [MQTT-3.1.2-5] [MQTT-3.1.2-6]. answer is told whether it continues an earlier one, and queues CONNACK: deliveries come behind it
 // [MQTT-3.2.0-1].
-func (c *client) begin(conn *conn, clean bool, x session.Connect, answer func(present bool)) error {
-	if clean {
-		c.discard()
+//
+// A session that clean ended must not come back after that answer, or a QoS 2 message that begins now under one of its identifiers
+// would be taken for one of its own: so that waits for the journal.
+func (c *client) begin(ctx context.Context, conn *conn, clean bool, x session.Connect, answer func(present bool)) error {
+	if clean && c.discard() {
+		if err := c.server.waitDurable(ctx, broker.Index(c.server.saved.Load())); err != nil {
+			return err
+		}
 	}
 	now := c.server.now()
 	c.mu.Lock()
@@ -101,19 +106,20 @@ func (c *client) begin(conn *conn, clean bool, x session.Connect, answer func(pr
 	if !present {
 		c.session = session.New(c.id, &c.server.sessionLimits)
 	}
-	before := c.session.Protocol()
-	c.identity = conn.identity
+	before := *c.session
 	c.out.Reset()
 	c.session.Connect(x, now, &c.out)
-	if _, err := c.server.save(c.out.Save); err != nil {
-		c.session.Disconnect(true, -1, now, &c.out)
-		if !present {
+	owed := c.owed
+	index, err := c.saveLocked(c.out.Save)
+	if err != nil { // a CONNECT that is refused changes nothing
+		if *c.session, c.owed = before, owed; !present {
 			c.session = nil
 		}
 		return err
 	}
+	c.identity, c.begunAt = conn.identity, index
 	if present {
-		c.resubscribeLocked(before)
+		c.resubscribeLocked(before.Protocol())
 	}
 	answer(present)
 	c.conn, c.replays = conn, nil
@@ -137,7 +143,7 @@ func (c *client) resubscribeLocked(before byte) {
 			c.out.Reset()
 			c.session.Unsubscribe(sub.Filter, &c.out)
 			c.server.router.Unsubscribe(c, share, inner)
-			c.server.save(c.out.Save)
+			c.saveLocked(c.out.Save)
 		}
 	}
 }
@@ -151,9 +157,13 @@ func (c *conn) resume() {
 	c.deliver.turn.flush()
 }
 
-// discard ends the session, if there is one.
-func (c *client) discard() {
-	c.mutate(func(now time.Time, o *session.Output) { c.session.Discard(now, o) })
+// discard ends the session, if there is one. True: the store knew it.
+func (c *client) discard() (stored bool) {
+	c.mutate(func(now time.Time, o *session.Output) {
+		c.session.Discard(now, o)
+		stored = len(o.Save) > 0
+	})
+	return stored
 }
 
 // mutate takes a step of a session without a connection, carries its Output out and forgets the session if it ended.
@@ -180,7 +190,7 @@ func (c *client) finishLocked(d *delivering) (will *broker.Message) {
 			share, inner := splitShare(sub.Filter, c.session.Protocol())
 			c.server.router.Unsubscribe(c, share, inner)
 		}
-		c.session = nil
+		c.session, c.owed = nil, nil
 		c.keeps.Store(false)
 	}
 	return c.out.Route
@@ -190,24 +200,38 @@ func (c *client) finishLocked(d *delivering) (will *broker.Message) {
 // have gone since CONNECT.
 func (c *client) publishWill(will *broker.Message, d *delivering) {
 	defer d.turn.flush()
+	with := d.with
 	if will == nil {
-		c.server.saveWith(d)
+		c.saveEnd(with)
 		return
 	}
 	id := c.identityNow(will)
 	if !c.server.rules().MayPublish(id, will.Topic) {
 		c.server.counters.drop(DropNotAuthorized, 1)
-		c.server.saveWith(d)
+		c.saveEnd(with)
 		return
 	}
 	if _, err := c.server.route(will, d); err != nil {
 		c.server.log.Warn("will not published as it was to be", "part", "broker", "client", c.id, "topic", string(will.Topic), "err", err)
-		c.server.saveWith(d)
+		c.saveEnd(with)
+		d.with = nil
 		if errors.Is(err, errStore) { // its client cannot send it again: whoever listens now is told
 			now := *will
 			now.QoS, now.Retain = 0, false
 			c.server.route(&now, d)
 		}
+	}
+}
+
+// saveEnd saves a step that was taken without a connection, now or before the next.
+func (c *client) saveEnd(with []session.Change) {
+	if _, err := c.server.save(with); err == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session != nil {
+		c.owed = append(c.owed, with...)
 	}
 }
 

@@ -1,0 +1,172 @@
+package server
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"edge/broker/brokertest"
+	"edge/broker/packets"
+)
+
+// A crash here is the last commit: what was saved behind it is gone. These tests show that nothing goes to a client that
+// would be wrong after it.
+
+// TestRepeatedBeforeDurable lets a client come back before what it did is durable: what it repeats is answered, and what it has to get
+// again is sent, only then.
+func TestRepeatedBeforeDurable(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		c := r.client(packets.V5, "c", false)
+		c.Subscribe("a", 2)
+		c.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
+		c.Expect(&packets.Pubrec{PacketID: 5})
+		synctest.Wait()
+		r.store.Hold()
+		r.client(packets.V5, "pub", true).Send(&packets.Publish{Topic: "a", QoS: 2, PacketID: 1})
+		c.Send(&packets.Pubrel{PacketID: 5})
+		c.ExpectNothing()
+		c.Close()
+
+		back := r.client(packets.V5, "c", false)
+		back.Send(&packets.Pubrel{PacketID: 5})
+		back.ExpectNothing()
+		r.store.Commit()
+		got := map[packets.Type]int{}
+		for range 2 {
+			p, err := back.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[p.Type()]++
+		}
+		if got[packets.TypePublish] != 1 || got[packets.TypePubcomp] != 1 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// TestCleanStartBeforeDurable ends a session by Clean Start: CONNACK says so when the end is durable, or a crash would bring the session
+// back under a client that has begun another.
+func TestCleanStartBeforeDurable(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		r.client(packets.V4, "c", false).Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
+		synctest.Wait()
+		r.store.Hold()
+		c := brokertest.NewClient(t, r.dial(), packets.V4)
+		c.Send(&packets.Connect{Version: packets.V4, ClientID: "c", CleanStart: true})
+		synctest.Wait()
+		if r.Server.clients["c"].Online() {
+			t.Error("answered before the end of the old session is durable")
+		}
+		r.store.Commit()
+		brokertest.Expect[*packets.Connack](c)
+	})
+}
+
+// TestTooManyUnacknowledged: the QoS 2 message that broke Receive Maximum was not taken over; when it comes again it is new.
+func TestTooManyUnacknowledged(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}, limits: Limits{ReceiveMaximum: 1}}).start(t)
+		sub := r.client(packets.V5, "sub", true)
+		sub.Subscribe("a", 0)
+		pub := r.client(packets.V5, "pub", false)
+		second := &packets.Publish{Topic: "a", QoS: 2, PacketID: 2, Payload: []byte("second")}
+		pub.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 1}, second)
+		synctest.Wait()
+		pub.Close()
+		pub = r.client(packets.V5, "pub", false)
+		pub.Send(second)
+		if got := brokertest.Expect[*packets.Publish](sub); string(got.Payload) != "second" {
+			t.Errorf("got %s", brokertest.Describe(got))
+		}
+	})
+}
+
+// TestConnectNotStored: a CONNECT that the store refuses leaves the session as it was, its will included.
+func TestConnectNotStored(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		host := r.client(packets.V5, "host", false)
+		host.Subscribe("#", 1)
+		c := connectWithWill(t, r, packets.V5, "c", &packets.Will{Topic: "w", Payload: []byte("gone"), QoS: 1, Delay: 30}, 3600)
+		c.Subscribe("a", 1)
+		c.Close()
+		synctest.Wait()
+		r.store.Fail(errors.New("disk full"))
+		refused := brokertest.NewClient(t, r.dial(), packets.V5)
+		refused.Send(&packets.Connect{Version: packets.V5, ClientID: "c"}) // would end with its connection
+		if got := brokertest.Expect[*packets.Connack](refused); got.Code != packets.ServerUnavailable {
+			t.Fatalf("CONNACK %s", got.Code)
+		}
+		r.store.Fail(nil)
+		pass(31 * time.Second)
+		if got := brokertest.Expect[*packets.Publish](host); got.Topic != "w" {
+			t.Errorf("got %s", got.Topic)
+		}
+		back := brokertest.NewClient(t, r.dial(), packets.V5)
+		if !back.Connect("c", false).SessionPresent {
+			t.Error("the session is gone")
+		}
+	})
+}
+
+// TestNotStoredIsOwed lets the store fail while QoS 2 messages go on: when it is well again it learns what it missed, before the
+// client sees anything that depends on it.
+func TestNotStoredIsOwed(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		c := r.client(packets.V5, "c", false)
+		c.Subscribe("a", 2)
+		c.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
+		c.Expect(&packets.Pubrec{PacketID: 5})
+		r.client(packets.V5, "pub", true).Publish(&packets.Publish{Topic: "a", QoS: 2, PacketID: 1})
+		m := brokertest.Expect[*packets.Publish](c)
+		r.store.Fail(errors.New("disk full"))
+		c.Send(&packets.Pubrec{PacketID: m.PacketID}) // ends the connection
+		c.ExpectClosed()
+		r.store.Fail(nil)
+
+		c = r.client(packets.V5, "c", false)
+		c.Expect(&packets.Pubrel{PacketID: m.PacketID})
+		r.store.Fail(errors.New("disk full"))
+		c.Send(&packets.Pubrel{PacketID: 5})
+		c.ExpectClosed()
+		r.store.Fail(nil)
+		c = r.client(packets.V5, "c", false)
+		c.Expect(&packets.Pubrel{PacketID: m.PacketID})
+
+		crashed := &rig{store: &brokertest.Store{}}
+		crashed.store.SaveSession(r.store.Changes())
+		crashed.start(t)
+		back := crashed.client(packets.V5, "c", false)
+		back.Expect(&packets.Pubrel{PacketID: m.PacketID}) // not PUBLISH again
+		back.Send(&packets.Pubrel{PacketID: 5})
+		back.Expect(&packets.Pubcomp{PacketID: 5, Code: packets.PacketIdentifierNotFound})
+	})
+}
+
+// TestTooLargeLeavesItsPlace fills the window with QoS 2 messages that the client does not take: those behind them go on.
+func TestTooLargeLeavesItsPlace(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		c := brokertest.NewClient(t, r.dial(), packets.V5)
+		c.Send(&packets.Connect{Version: packets.V5, ClientID: "c", SessionExpiry: 3600, ReceiveMaximum: 1, MaximumPacketSize: 100})
+		brokertest.Expect[*packets.Connack](c)
+		c.Subscribe("a", 2)
+		synctest.Wait()
+		r.store.Hold()
+		r.client(packets.V5, "pub", true).Send(
+			&packets.Publish{Topic: "a", QoS: 2, PacketID: 1, Payload: make([]byte, 200)},
+			&packets.Publish{Topic: "a", QoS: 2, PacketID: 2, Payload: []byte("small")})
+		synctest.Wait()
+		r.store.Commit()
+		synctest.Wait()
+		r.store.Commit()
+		if got := brokertest.Expect[*packets.Publish](c); string(got.Payload) != "small" {
+			t.Errorf("got %s", brokertest.Describe(got))
+		}
+	})
+}

@@ -170,3 +170,33 @@ func TestTooLargeLeavesItsPlace(t *testing.T) {
 		}
 	})
 }
+
+// TestRetainedAcrossConnections cuts the connection between two retained messages: a client that comes back does not subscribe again,
+// and gets the rest.
+func TestRetainedAcrossConnections(t *testing.T) {
+	for name, v := range versions {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 1}}).start(t)
+				pub := r.client(v, "pub", true)
+				for _, topic := range []string{"a/1", "a/2", "a/3"} {
+					pub.Publish(&packets.Publish{Topic: topic, QoS: 1, Retain: true, Payload: []byte("x")})
+				}
+				c := r.client(v, "c", false)
+				c.Subscribe("a/#", 1)
+				c.Acknowledge(brokertest.Expect[*packets.Publish](c))
+				brokertest.Expect[*packets.Publish](c)
+				c.Close()
+				c = r.client(v, "c", false)
+				for _, want := range []string{"a/2", "a/3"} {
+					got := brokertest.Expect[*packets.Publish](c)
+					if got.Topic != want || !got.Retain {
+						t.Errorf("got %s, want %s", brokertest.Describe(got), want)
+					}
+					c.Acknowledge(got)
+				}
+				c.ExpectNothing()
+			})
+		})
+	}
+}

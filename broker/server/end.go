@@ -24,7 +24,8 @@ func (c *conn) end(reason broker.Reason) {
 		s.reading.Done()
 	}
 	cl.mu.Lock()
-	cl.conn, cl.replays = nil, nil
+	cl.conn = nil
+	cl.pauseReplaysLocked()
 	cl.online.Store(false)
 	remains := cl.session != nil
 	cl.mu.Unlock()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	"edge/broker/auth"
@@ -15,6 +16,7 @@ type replay struct {
 	filter topic.Filter // as subscribed
 	names  []topic.Name // still to be sent
 	begun  bool         // names is set
+	from   topic.Name   // where to go on when a connection ended in between
 }
 
 // addReplayLocked begins the replay for a filter, anew if one is under way [MQTT-3.8.4-4].
@@ -26,6 +28,19 @@ func (c *client) addReplayLocked(f topic.Filter) {
 		}
 	}
 	c.replays = append(c.replays, replay{filter: f})
+}
+
+// pauseReplaysLocked keeps what a session that outlives its connection still has to get, in few bytes.
+func (c *client) pauseReplaysLocked() {
+	if c.session == nil {
+		c.replays = nil
+		return
+	}
+	for i := range c.replays {
+		if r := &c.replays[i]; r.begun && len(r.names) > 0 {
+			r.from, r.names, r.begun = r.names[0], nil, false
+		}
+	}
 }
 
 // replayLocked sends retained messages while there is room. Each is looked up when its turn comes, under the lock
@@ -40,6 +55,8 @@ func (c *client) replayLocked(now time.Time, t *turn) {
 		_, inner := splitShare(r.filter, c.session.Protocol())
 		if !r.begun {
 			r.names, r.begun = c.server.router.RetainedNames(inner), true
+			at, _ := slices.BinarySearch(r.names, r.from)
+			r.names = r.names[at:]
 		}
 		for subscribed && len(r.names) > 0 {
 			if !c.hasRoomLocked() {

@@ -122,7 +122,10 @@ func (c *client) begin(ctx context.Context, conn *conn, clean bool, x session.Co
 		c.resubscribeLocked(before.Protocol())
 	}
 	answer(present)
-	c.conn, c.replays = conn, nil
+	c.conn, c.replayAt = conn, index
+	if !present {
+		c.replays = nil
+	}
 	c.keeps.Store(x.Expiry > 0)
 	c.online.Store(true)
 	return nil

@@ -1,0 +1,391 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/broker/brokertest"
+	"edge/broker/packets"
+)
+
+// TestPromises kills the program at random moments under four clients that publish, subscribe, come and go, take over from
+// themselves and have wills. Each remembers what an MQTT client has to, and what it was promised; in the end all of it is kept:
+// QoS 1 at least once, QoS 2 once, each in order, one will for each connection that was lost, the last retained message.
+func TestPromises(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	config := configure(t, t.TempDir(), "")
+	all := &promises{t: t, acked: map[string]bool{}, wills: map[string]bool{}, noWills: map[string]bool{}}
+	var plants []*plantClient
+	for i, id := range []string{"a", "b", "c", "d"} {
+		plants = append(plants, &plantClient{promises: all, id: id, version: packets.V4 + packets.Version(i%2),
+			rng: rand.New(rand.NewPCG(seed, uint64(i+1))), got: map[string]int{}, last: map[string]int{}, receiving: map[uint16]bool{}})
+	}
+	for round := range kills() + 1 {
+		c := start(t, config)
+		all.checkRetained(c, plants)
+		last := round == kills()
+		here := slices.DeleteFunc(slices.Clone(plants), func(*plantClient) bool { return round > 0 && !last && rng.IntN(3) == 0 })
+		for _, p := range here { // all listen before anyone speaks
+			if p.dial(c.mqtt); !p.subscribed {
+				p.subscribe()
+			}
+		}
+		var running sync.WaitGroup
+		for _, p := range here {
+			if last {
+				running.Go(func() { p.drain() })
+			} else {
+				running.Go(func() { p.run(c.mqtt) })
+			}
+		}
+		if !last {
+			<-time.After(time.Duration(20+rng.IntN(200)) * time.Millisecond)
+			c.kill()
+		}
+		running.Wait()
+		if t.Failed() {
+			return
+		}
+		if last {
+			all.checkRetained(c, plants)
+		}
+	}
+	n := 0
+	for _, p := range plants {
+		n += p.n
+	}
+	t.Logf("%d messages, %d wills", n, len(all.wills))
+}
+
+// promises is what all clients were promised.
+type promises struct {
+	t       *testing.T
+	mu      sync.Mutex
+	acked   map[string]bool // messages that everyone has to get
+	wills   map[string]bool // of connections that were in force and lost
+	noWills map[string]bool // of connections that ended in order
+}
+
+// plantClient is one client with all that it remembers between its connections.
+type plantClient struct {
+	*promises
+	id         string
+	version    packets.Version
+	rng        *rand.Rand
+	subscribed bool
+
+	conn    net.Conn
+	buf     []byte
+	number  int    // of the connection
+	settled bool   // something was acknowledged on it, so that its will is in force
+	ended   string // will of the connection that ended in order before this one
+
+	out          []*sending
+	nextID       uint16
+	n            int // messages begun
+	retained     int // the last n that was retained
+	retainedSure int // the last that was acknowledged
+
+	receiving map[uint16]bool // QoS 2 identifiers between PUBLISH and PUBREL
+	got       map[string]int
+	last      map[string]int // by topic
+}
+
+// sending is a message on its way to the broker.
+type sending struct {
+	packets.Publish
+	n        int
+	released bool
+}
+
+func (p *plantClient) will() string { return fmt.Sprintf("w/%s %d", p.id, p.number) }
+
+// dial connects, taking over from the connection that may still be there, and goes on with what is unfinished. False: the
+// program is gone.
+func (p *plantClient) dial(address string) bool {
+	old := p.conn
+	p.lost()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return false
+	}
+	p.conn, p.buf, p.settled = conn, nil, false
+	p.number++
+	p.send(&packets.Connect{Version: p.version, ClientID: p.id, SessionExpiry: 0xFFFFFFFF * uint32(p.version-packets.V4),
+		Will: &packets.Will{Topic: "w/" + p.id, QoS: 2, Payload: fmt.Append(nil, p.number)}})
+	ack, ok := p.read(10 * time.Second).(*packets.Connack)
+	if old != nil {
+		old.Close()
+	}
+	if !ok {
+		return false
+	}
+	if ack.SessionPresent != p.subscribed {
+		p.t.Errorf("%s: session present %t, want %t", p.id, ack.SessionPresent, p.subscribed)
+	}
+	for _, s := range p.out {
+		if s.released {
+			p.send(&packets.Pubrel{PacketID: s.PacketID})
+		} else {
+			s.Dup = true
+			p.send(&s.Publish)
+		}
+	}
+	return true
+}
+
+func (p *plantClient) subscribe() {
+	p.send(&packets.Subscribe{PacketID: 65535, Filters: []packets.Subscription{{Filter: "q/#", QoS: 2}, {Filter: "w/#", QoS: 2}}})
+	for {
+		switch x := p.read(10 * time.Second).(type) {
+		case nil:
+			p.t.Errorf("%s: no SUBACK", p.id)
+			return
+		case *packets.Suback:
+			p.subscribed = true
+			p.handle(x)
+			return
+		default:
+			p.handle(x)
+		}
+	}
+}
+
+// run does what clients do until the program is killed.
+func (p *plantClient) run(address string) {
+	for alive := true; alive; {
+		switch k := p.rng.IntN(100); {
+		case k == 0: // comes again without a word
+			alive = p.dial(address)
+			continue
+		case k == 1:
+			p.conn.Close()
+			alive = p.dial(address)
+			continue
+		case k == 2:
+			p.send(&packets.Disconnect{})
+			p.ended, p.settled = p.will(), false
+			for p.read(5*time.Second) != nil {
+			}
+			alive = p.dial(address)
+			continue
+		case len(p.out) < 20:
+			p.publish(byte(1+k%2), k%10 == 0)
+		}
+		for alive {
+			x := p.read(time.Duration(p.rng.IntN(3)) * time.Millisecond)
+			if x == nil {
+				alive = p.conn != nil
+				break
+			}
+			p.handle(x)
+		}
+	}
+	p.lost()
+	p.ended = "" // who knows
+}
+
+// drain finishes what was begun, and waits for all that was promised.
+func (p *plantClient) drain() {
+	for end := time.Now().Add(20 * time.Second); len(p.missing()) > 0 || len(p.out) > 0; {
+		if x := p.read(10 * time.Millisecond); x != nil {
+			p.handle(x)
+		}
+		if p.conn == nil || time.Now().After(end) {
+			p.t.Errorf("%s: %d unfinished, never got %q", p.id, len(p.out), p.missing())
+			return
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key := range p.noWills {
+		if p.got[key] > 0 {
+			p.t.Errorf("%s: got the will %s of a connection that ended in order", p.id, key)
+		}
+	}
+}
+
+func (p *plantClient) missing() (list []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, owed := range []map[string]bool{p.acked, p.wills} {
+		for key := range owed {
+			if p.got[key] == 0 {
+				list = append(list, key)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func (p *plantClient) publish(qos byte, retain bool) {
+	p.nextID = p.nextID%60000 + 1
+	p.n++
+	s := &sending{n: p.n, Publish: packets.Publish{Topic: fmt.Sprintf("q/%s/%d", p.id, qos), QoS: qos, PacketID: p.nextID, Payload: fmt.Append(nil, p.n)}}
+	if retain {
+		s.Topic, s.Retain, s.QoS = "r/"+p.id, true, 1
+		p.retained = p.n
+	}
+	p.out = append(p.out, s)
+	p.send(&s.Publish)
+}
+
+func (p *plantClient) handle(x packets.Packet) {
+	switch x := x.(type) {
+	case *packets.Publish:
+		p.receive(x)
+	case *packets.Pubrel:
+		delete(p.receiving, x.PacketID)
+		p.send(&packets.Pubcomp{PacketID: x.PacketID})
+	case *packets.Puback:
+		p.done(x.PacketID)
+	case *packets.Pubrec:
+		for _, s := range p.out {
+			if s.PacketID == x.PacketID {
+				s.released = true
+				p.promise(s)
+			}
+		}
+		p.send(&packets.Pubrel{PacketID: x.PacketID})
+	case *packets.Pubcomp:
+		p.done(x.PacketID)
+	}
+	switch x.(type) {
+	case *packets.Puback, *packets.Pubcomp, *packets.Suback:
+		p.settled = true
+		if p.ended != "" {
+			p.mu.Lock()
+			p.noWills[p.ended] = true
+			p.mu.Unlock()
+			p.ended = ""
+		}
+	}
+}
+
+// receive is a receiver as section 4.3 has it.
+func (p *plantClient) receive(x *packets.Publish) {
+	again := x.QoS == 2 && p.receiving[x.PacketID]
+	if x.QoS == 1 {
+		p.send(&packets.Puback{PacketID: x.PacketID})
+	} else {
+		p.receiving[x.PacketID] = true
+		p.send(&packets.Pubrec{PacketID: x.PacketID})
+	}
+	if again {
+		return
+	}
+	key, n := x.Topic+" "+string(x.Payload), 0
+	fmt.Sscan(string(x.Payload), &n)
+	p.got[key]++
+	switch first := p.got[key] == 1; {
+	case !first && x.QoS == 2:
+		p.t.Errorf("%s: got %s %d times, dup %t", p.id, key, p.got[key], x.Dup)
+	case first && n <= p.last[x.Topic]:
+		p.t.Errorf("%s: got %s behind %d", p.id, key, p.last[x.Topic])
+	}
+	p.last[x.Topic] = max(p.last[x.Topic], n)
+}
+
+func (p *plantClient) done(id uint16) {
+	i := slices.IndexFunc(p.out, func(s *sending) bool { return s.PacketID == id })
+	if i < 0 {
+		return
+	}
+	p.promise(p.out[i])
+	p.out = slices.Delete(p.out, i, i+1)
+}
+
+func (p *plantClient) promise(s *sending) {
+	if s.Retain {
+		p.retainedSure = s.n
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.acked[s.Topic+" "+string(s.Payload)] = true
+}
+
+// lost notes that the connection is gone, and that its will is due.
+func (p *plantClient) lost() {
+	if p.settled {
+		p.mu.Lock()
+		p.wills[p.will()] = true
+		p.mu.Unlock()
+	}
+	p.conn, p.settled = nil, false
+}
+
+func (p *plantClient) send(x packets.Packet) {
+	p.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	p.conn.Write(x.Append(nil, p.version)) //nolint:errcheck // read tells
+}
+
+// read returns the next packet, nil if none comes in time or the connection has ended: then conn is nil.
+func (p *plantClient) read(wait time.Duration) packets.Packet {
+	p.conn.SetReadDeadline(time.Now().Add(wait))
+	for {
+		if n, whole, _ := packets.FrameLength(p.buf, 0); whole {
+			x, err := packets.Decode(p.version, bytes.Clone(p.buf[:n]))
+			if err != nil {
+				p.t.Errorf("%s: %v", p.id, err)
+			}
+			p.buf = p.buf[n:]
+			return x
+		}
+		chunk := make([]byte, 4096)
+		n, err := p.conn.Read(chunk)
+		p.buf = append(p.buf, chunk[:n]...)
+		if err != nil && n == 0 {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				p.conn.Close()
+				p.lost()
+			}
+			return nil
+		}
+	}
+}
+
+// checkRetained asks for what is retained: nothing older than what was acknowledged.
+func (a *promises) checkRetained(c *child, plants []*plantClient) {
+	conn, err := net.Dial("tcp", c.mqtt)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	client := brokertest.NewClient(a.t, conn, packets.V5)
+	client.Connect("checker", true)
+	client.Subscribe("r/#", 0)
+	client.Send(&packets.Pingreq{})
+	found := map[string]int{}
+	for {
+		x, err := client.Next()
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		m, ok := x.(*packets.Publish)
+		if !ok {
+			break
+		}
+		n := 0
+		fmt.Sscan(string(m.Payload), &n)
+		found[strings.TrimPrefix(m.Topic, "r/")] = n
+	}
+	client.Close()
+	for _, p := range plants {
+		if n := found[p.id]; n < p.retainedSure || n > p.retained {
+			a.t.Errorf("%s: %d is retained, want %d to %d", p.id, n, p.retainedSure, p.retained)
+		}
+	}
+}

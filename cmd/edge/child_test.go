@@ -171,7 +171,7 @@ type point struct {
 func (c *child) history(node, metric string) (good []point) {
 	c.t.Helper()
 	query := url.Values{"group": {"Crash"}, "node": {node}, "device": {""}, "metric": {metric},
-		"from": {time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)}, "to": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}}
+		"from": {time.Now().Add(-72 * time.Hour).UTC().Format(time.RFC3339)}, "to": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}}
 	for {
 		var answer struct {
 			Samples []point
@@ -225,7 +225,7 @@ type edgeNode struct {
 }
 
 // node connects and is born.
-func (c *child) node(name string, first int64) *edgeNode {
+func (c *child) node(name string, first int64, change ...func(*mqtt.ClientOptions)) *edgeNode {
 	c.t.Helper()
 	n := &edgeNode{name: name}
 	ref := sparkplug.NodeRef{Group: "Crash", Node: name}
@@ -237,6 +237,9 @@ func (c *child) node(name string, first int64) *edgeNode {
 			n.conn = conn
 			return conn, err
 		})
+		for _, f := range change {
+			f(o)
+		}
 	})
 	c.must(n.say("NBIRTH", 0, first, sparkplug.BdSeqMetric(0, time.Now())))
 	return n

@@ -24,8 +24,11 @@ import (
 // TestMain lets the test binary be the program itself: testscript runs it as `edge`, and so do the crash tests,
 // which kill it.
 func TestMain(m *testing.M) {
-	if os.Getenv("EDGE_TEST_AS_PROGRAM") == "1" {
+	switch os.Getenv("EDGE_TEST_AS_PROGRAM") {
+	case "1":
 		main()
+	case "impatient":
+		impatient()
 	}
 	testscript.Main(m, map[string]func(){"edge": main})
 }

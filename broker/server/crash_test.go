@@ -8,6 +8,7 @@ import (
 
 	"edge/broker/brokertest"
 	"edge/broker/packets"
+	"edge/broker/session"
 )
 
 // A crash here is the last commit: what was saved behind it is gone. These tests show that nothing goes to a client that
@@ -199,4 +200,32 @@ func TestRetainedAcrossConnections(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCrashTwice: a will with a delay and the expiry of a session run from the first crash, not from the last.
+func TestCrashTwice(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		connectWithWill(t, r, packets.V5, "c", &packets.Will{Topic: "w", Payload: []byte("gone"), Delay: 30}, 40)
+		synctest.Wait()
+		for range 2 {
+			crashed := &rig{store: &brokertest.Store{}}
+			crashed.store.SaveSession(r.store.Changes())
+			r = crashed.start(t)
+			pass(16 * time.Second)
+		}
+		var will int
+		for _, c := range r.store.Changes() {
+			if c.Kind == session.WillCleared {
+				will++
+			}
+		}
+		if will != 1 {
+			t.Errorf("%d wills published after 32 s", will)
+		}
+		pass(9 * time.Second)
+		if n := r.Server.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions after 41 s", n)
+		}
+	})
 }

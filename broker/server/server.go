@@ -99,7 +99,11 @@ func (s *Server) watchJournal() {
 // restore makes clients of snapshots: subscriptions first, so that the wills that are due find all subscribers.
 func (s *Server) restore(snaps []session.Snapshot) {
 	now := s.now()
+	var ended []session.Change // saved, or each crash would put wills and expiry off
 	for i := range snaps {
+		if snaps[i].Connected {
+			ended = append(ended, session.Change{Kind: session.Disconnected, ClientID: snaps[i].ClientID, Expiry: snaps[i].Expiry, At: now})
+		}
 		c := s.newClient(snaps[i].ClientID)
 		c.session = session.Restore(&snaps[i], &s.sessionLimits, now)
 		c.keeps.Store(true) // or its messages would be acknowledged before they are on disk
@@ -109,6 +113,7 @@ func (s *Server) restore(snaps []session.Snapshot) {
 			s.router.Subscribe(c.routerSubscription(sub, c.session.Protocol()))
 		}
 	}
+	s.save(ended)
 	s.tick(now)
 }
 

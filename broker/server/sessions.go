@@ -122,7 +122,7 @@ func (c *client) begin(ctx context.Context, conn *conn, clean bool, x session.Co
 		c.resubscribeLocked(before.Protocol())
 	}
 	answer(present)
-	c.conn, c.replayAt = conn, index
+	c.conn, c.replayAt = conn, 0
 	if !present {
 		c.replays = nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"edge/historian/journal"
@@ -102,7 +103,10 @@ func (r *recorder) convert(recs []journal.Record, records []sparkplug.Record) []
 		key := seriesKey(rec.Sample)
 		id, fresh := r.series.Resolve(key)
 		if id == 0 {
-			r.refused++
+			if r.refused++; r.refused == 1 {
+				flush()
+				recs = append(recs, fullRecord(rec.Sample))
+			}
 			continue
 		}
 		if fresh {
@@ -113,6 +117,14 @@ func (r *recorder) convert(recs []journal.Record, records []sparkplug.Record) []
 	}
 	flush()
 	return recs
+}
+
+// fullRecord says, once, that from now on not everything is recorded.
+func fullRecord(s *sparkplug.Sample) journal.Record {
+	return journal.Record{Kind: journal.KindEvent, Event: &journal.Event{
+		Kind: journal.SystemEvent, Group: s.Group, Node: s.Node, Device: s.Device, BdSeq: -1, At: millis(s.Received),
+		Reason: fmt.Sprintf("the history takes no further metrics, it has as many as it can: %.100q and others that are new are not recorded", s.Metric),
+	}}
 }
 
 // keep remembers what a failed append must not forget.

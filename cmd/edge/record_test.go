@@ -121,3 +121,19 @@ func TestRecorderWaitingIsBounded(t *testing.T) {
 		t.Errorf("%+v lost, want a gap from the first event that found no room", gap)
 	}
 }
+
+// fullCatalog has no series left.
+type fullCatalog struct{}
+
+func (fullCatalog) Resolve(journal.SeriesKey) (journal.SeriesID, bool) { return 0, false }
+
+// TestRecorderCatalogFull: that metrics are not recorded is said in the event log, once.
+func TestRecorderCatalogFull(t *testing.T) {
+	r := recorder{series: fullCatalog{}}
+	sample := sparkplug.Record{Sample: &sparkplug.Sample{Group: "G", Node: "N", Metric: "M", Received: time.UnixMilli(5), Value: sparkplug.DoubleValue(1)}}
+	recs := r.convert(nil, []sparkplug.Record{sample, sample})
+	recs = r.convert(recs, []sparkplug.Record{sample})
+	if len(recs) != 1 || recs[0].Kind != journal.KindEvent || recs[0].Event.Kind != journal.SystemEvent || r.refused != 3 {
+		t.Errorf("%d records, %d refused; want one event for three samples", len(recs), r.refused)
+	}
+}

@@ -38,7 +38,7 @@
 //
 // not done: decimation of a full queue; holding samples that are stamped far in the future; waiting for a set clock before the
 // first births; QoS 1 for data; the history of a node's own availability as a metric; a healing rebirth for hosts that do not
-// check bdSeq. A repeated sample that the historian keeps once is reported as given up (not_kept) when the backlog is read
+// check bdSeq; samples of a node that appeared while its uplink was not configured, once they have left the log. A repeated sample that the historian keeps once is reported as given up (not_kept) when the backlog is read
 // from there. What a crash makes repeat, at most what was delivered in the second before it, is not counted as duplicated.
 //
 // Sources: Sparkplug 3.0, chapters 4 to 6; MQTT 5.0, sections 3.1, 3.12 to 3.14.

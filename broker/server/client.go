@@ -14,7 +14,7 @@ import (
 	"edge/broker/topic"
 )
 
-// client is one client identifier: its session and the connection it has, if any. It is the router's Subscriber.
+// client is one client identifier: its session and the connection it has, if any.
 type client struct {
 	server  *Server
 	id      string
@@ -26,6 +26,7 @@ type client struct {
 
 	mu       sync.Mutex
 	session  *session.Session // nil: none
+	self     *subscriber      // what the router knows session by
 	identity auth.Identity
 	conn     *conn            // nil: not connected, or ended
 	replays  []replay         // retained messages to be sent, one entry per subscription
@@ -36,6 +37,17 @@ type client struct {
 	blocked  atomic.Bool      // something waits for room in the connection's outbox
 	out      session.Output
 }
+
+// subscriber is one session of a client. A message that was matched for it does not reach the next, which another user may have.
+type subscriber struct {
+	*client
+	session *session.Session
+}
+
+var _ router.Subscriber = (*subscriber)(nil)
+
+// setSessionLocked gives the client a session.
+func (c *client) setSessionLocked(s *session.Session) { c.session, c.self = s, &subscriber{c, s} }
 
 func (s *Server) newClient(id string) *client {
 	return &client{server: s, id: id, ordinal: s.ordinals.Add(1), turn: make(chan struct{}, 1)}
@@ -50,7 +62,7 @@ func (c *client) Online() bool { return c.online.Load() }
 func (c *client) routerSubscription(sub session.Subscription, protocol byte) router.Subscription {
 	share, inner := splitShare(sub.Filter, protocol)
 	return router.Subscription{
-		Subscriber: c, Filter: inner, Share: share, QoS: sub.QoS, NoLocal: sub.NoLocal,
+		Subscriber: c.self, Filter: inner, Share: share, QoS: sub.QoS, NoLocal: sub.NoLocal,
 		RetainAsPublished: sub.RetainAsPublished, ID: sub.ID,
 	}
 }

@@ -2,12 +2,15 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"edge/broker"
 	"edge/broker/brokertest"
 	"edge/broker/packets"
+	"edge/broker/router"
 	"edge/broker/session"
 )
 
@@ -228,4 +231,37 @@ func TestCrashTwice(t *testing.T) {
 			t.Errorf("%d sessions after 41 s", n)
 		}
 	})
+}
+
+// between is a Deliverer that lets something happen between matching and delivery.
+type between struct {
+	*Server
+	happen func()
+}
+
+func (b between) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
+	b.happen()
+	return b.Server.Deliver(m, to)
+}
+
+// TestMatchedForTheSessionBefore: what was matched for a session that has ended does not reach the next of that client identifier.
+func TestMatchedForTheSessionBefore(t *testing.T) {
+	for qos := range byte(3) {
+		for name, expiry := range map[string]uint32{"in memory": 0, "on disk": 3600} {
+			t.Run(fmt.Sprint("QoS ", qos, " ", name), func(t *testing.T) {
+				in(t, func(t *testing.T) {
+					r := (&rig{store: &brokertest.Store{}}).start(t)
+					r.client(packets.V5, "c", false).Subscribe("a", qos)
+					var c *brokertest.Client
+					_, err := r.router.Route(&broker.Message{Topic: "a", QoS: qos, From: "p"}, between{r.Server, func() {
+						c = connectWithWill(t, r, packets.V5, "c", nil, expiry) // Clean Start
+					}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					c.ExpectNothing()
+				})
+			})
+		}
+	}
 }

@@ -30,7 +30,7 @@ type delivering struct {
 
 // stored is a delivery whose session is kept on disk.
 type stored struct {
-	to  *client
+	to  *subscriber
 	d   session.Delivery
 	seq uint64 // as the session took it, 0: it did not
 }
@@ -42,7 +42,7 @@ func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.In
 		if to[i].QoS == 0 {
 			continue
 		}
-		if c := to[i].To.(*client); d.server.opt.Store != nil && c.keeps.Load() {
+		if c := to[i].To.(*subscriber); d.server.opt.Store != nil && c.keeps.Load() {
 			d.stored = append(d.stored, stored{to: c, d: delivery(m, &to[i])})
 		} else {
 			d.memory = append(d.memory, i)
@@ -57,11 +57,11 @@ func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.In
 	}
 	for i := range to {
 		if to[i].QoS == 0 {
-			d.deliver0(to[i].To.(*client), m, &to[i])
+			d.deliver0(to[i].To.(*subscriber), m, &to[i])
 		}
 	}
 	for _, i := range d.memory {
-		d.deliverInMemory(to[i].To.(*client), m, &to[i])
+		d.deliverInMemory(to[i].To.(*subscriber), m, &to[i])
 	}
 	d.count()
 	return index, nil
@@ -72,10 +72,10 @@ func delivery(m *broker.Message, d *router.Delivery) session.Delivery {
 }
 
 // deliver0 sends a QoS 0 message, or drops it if the connection has no room.
-func (d *delivering) deliver0(c *client, m *broker.Message, to *router.Delivery) {
+func (d *delivering) deliver0(c *subscriber, m *broker.Message, to *router.Delivery) {
 	c.mu.Lock()
 	conn := c.conn
-	if conn == nil {
+	if conn == nil || c.client.session != c.session {
 		c.mu.Unlock()
 		return // QoS 0 messages are not kept for those who are away
 	}
@@ -103,10 +103,10 @@ func (d *delivering) share(v packets.Version, m *broker.Message) *packets.Shared
 	return &d.shared[i]
 }
 
-func (d *delivering) deliverInMemory(c *client, m *broker.Message, to *router.Delivery) {
+func (d *delivering) deliverInMemory(c *subscriber, m *broker.Message, to *router.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session == nil {
+	if c.client.session != c.session {
 		return
 	}
 	c.out.Reset()
@@ -139,11 +139,11 @@ func (d *delivering) deliverStored() (broker.Index, error) {
 	slices.SortFunc(d.stored, func(a, b stored) int { return cmp.Compare(a.to.ordinal, b.to.ordinal) })
 	for i := range d.stored {
 		c := d.stored[i].to
-		if i == 0 || d.stored[i-1].to != c {
+		if i == 0 || d.stored[i-1].to.client != c.client {
 			c.mu.Lock()
 			c.out.Reset()
 		}
-		if c.session != nil {
+		if c.client.session == c.session {
 			saved := len(c.out.Save)
 			d.stored[i].seq = c.session.Deliver(d.stored[i].d, c.hasRoomLocked(), &c.out)
 			d.changes = append(d.changes, c.out.Save[saved:]...)
@@ -155,7 +155,7 @@ func (d *delivering) deliverStored() (broker.Index, error) {
 		if err != nil && d.stored[i].seq > 0 {
 			c.session.TakeBack(d.stored[i].seq)
 		}
-		if i > 0 && d.stored[i-1].to == c {
+		if i > 0 && d.stored[i-1].to.client == c.client {
 			continue
 		}
 		d.server.counters.drops(c.out.Drops)

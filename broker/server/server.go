@@ -105,7 +105,7 @@ func (s *Server) restore(snaps []session.Snapshot) {
 			ended = append(ended, session.Change{Kind: session.Disconnected, ClientID: snaps[i].ClientID, Expiry: snaps[i].Expiry, At: now})
 		}
 		c := s.newClient(snaps[i].ClientID)
-		c.session = session.Restore(&snaps[i], &s.sessionLimits, now)
+		c.setSessionLocked(session.Restore(&snaps[i], &s.sessionLimits, now))
 		c.keeps.Store(true) // or its messages would be acknowledged before they are on disk
 		c.identity = auth.Identity{User: c.session.User(), ClientID: c.id, Anonymous: c.session.User() == ""}
 		s.clients[c.id] = c

@@ -8,7 +8,6 @@ import (
 
 	"edge/broker"
 	"edge/broker/packets"
-	"edge/broker/router"
 	"edge/broker/session"
 )
 
@@ -104,7 +103,7 @@ func (c *client) begin(ctx context.Context, conn *conn, clean bool, x session.Co
 	defer c.mu.Unlock()
 	present := c.session != nil
 	if !present {
-		c.session = session.New(c.id, &c.server.sessionLimits)
+		c.setSessionLocked(session.New(c.id, &c.server.sessionLimits))
 	}
 	before := *c.session
 	c.out.Reset()
@@ -139,13 +138,13 @@ func (c *client) resubscribeLocked(before byte) {
 		share, inner := splitShare(sub.Filter, after)
 		if before != after && strings.HasPrefix(string(sub.Filter), "$share/") {
 			oldShare, oldInner := splitShare(sub.Filter, before)
-			c.server.router.Unsubscribe(c, oldShare, oldInner)
+			c.server.router.Unsubscribe(c.self, oldShare, oldInner)
 			c.server.router.Subscribe(c.routerSubscription(sub, after))
 		}
 		if !c.server.rules().MaySubscribe(c.identity, inner) {
 			c.out.Reset()
 			c.session.Unsubscribe(sub.Filter, &c.out)
-			c.server.router.Unsubscribe(c, share, inner)
+			c.server.router.Unsubscribe(c.self, share, inner)
 			c.saveLocked(c.out.Save)
 		}
 	}
@@ -191,7 +190,7 @@ func (c *client) finishLocked(d *delivering) (will *broker.Message) {
 	if c.out.Ended {
 		for _, sub := range c.session.Subscriptions() {
 			share, inner := splitShare(sub.Filter, c.session.Protocol())
-			c.server.router.Unsubscribe(c, share, inner)
+			c.server.router.Unsubscribe(c.self, share, inner)
 		}
 		c.session, c.owed = nil, nil
 		c.keeps.Store(false)
@@ -313,5 +312,3 @@ func (s *Server) tickClient(c *client) {
 		}
 	})
 }
-
-var _ router.Subscriber = (*client)(nil)

@@ -76,7 +76,7 @@ func (c *client) unsubscribeLocked(f topic.Filter) bool {
 		return false
 	}
 	share, inner := splitShare(f, c.session.Protocol())
-	c.server.router.Unsubscribe(c, share, inner)
+	c.server.router.Unsubscribe(c.self, share, inner)
 	return true
 }
 

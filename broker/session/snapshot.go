@@ -77,11 +77,8 @@ func (s *Snapshot) applyEntry(c *Change) {
 			s.insertSent(*c.Entry)
 		}
 	case EntrySent:
-		if i := slices.IndexFunc(s.Entries, func(e Entry) bool { return e.Seq == c.Seq }); i >= 0 {
-			e := s.Entries[i]
-			s.Entries = slices.Delete(s.Entries, i, i+1)
-			e.State, e.PacketID = Sent, c.PacketID
-			s.insertSent(e)
+		if i := s.indexOfSeq(c.Seq); i >= 0 && s.Entries[i].State == Queued {
+			s.send(i, c.PacketID)
 		}
 	case EntryReleased:
 		if i := s.indexOfPacket(c.PacketID); i >= 0 {
@@ -89,23 +86,49 @@ func (s *Snapshot) applyEntry(c *Change) {
 		}
 	case EntryDone:
 		if i := s.indexOfPacket(c.PacketID); i >= 0 {
-			s.Entries = slices.Delete(s.Entries, i, i+1)
+			s.remove(i)
 		}
 	case EntryDropped:
-		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return e.Seq == c.Seq })
+		if i := s.indexOfSeq(c.Seq); i >= 0 {
+			s.remove(i)
+		}
 	}
+}
+
+// remove takes entry i out. What is before it moves: it is near the front, where at most Inflight entries were sent,
+// while tens of thousands may be queued behind.
+func (s *Snapshot) remove(i int) {
+	copy(s.Entries[1:], s.Entries[:i])
+	s.Entries[0] = Entry{}
+	s.Entries = s.Entries[1:]
+}
+
+// send moves queued entry i behind the last one that was sent.
+func (s *Snapshot) send(i int, id uint16) {
+	e, sent := s.Entries[i], s.sent()
+	e.State, e.PacketID, s.LastPacketID = Sent, id, id
+	copy(s.Entries[sent+1:i+1], s.Entries[sent:i])
+	s.Entries[sent] = e
 }
 
 // insertSent puts e behind the last entry that was sent and before the first that was not.
 func (s *Snapshot) insertSent(e Entry) {
-	i := len(s.Entries)
-	for i > 0 && s.Entries[i-1].State == Queued {
-		i--
-	}
-	s.Entries = slices.Insert(s.Entries, i, e)
+	s.Entries = slices.Insert(s.Entries, s.sent(), e)
 	s.LastPacketID = e.PacketID
+}
+
+// sent counts the entries that were sent: they stand in front, and are at most Inflight.
+func (s *Snapshot) sent() (n int) {
+	for n < len(s.Entries) && s.Entries[n].State != Queued {
+		n++
+	}
+	return n
 }
 
 func (s *Snapshot) indexOfPacket(id uint16) int {
 	return slices.IndexFunc(s.Entries, func(e Entry) bool { return e.PacketID == id && e.State != Queued })
+}
+
+func (s *Snapshot) indexOfSeq(seq uint64) int {
+	return slices.IndexFunc(s.Entries, func(e Entry) bool { return e.Seq == seq })
 }

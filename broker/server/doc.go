@@ -22,7 +22,9 @@
 // A will that was in force when the program died is published by New.
 //
 // The rule that must not break: a QoS 1 or 2 message is acknowledged when the journal index that Route named is
-// durable, in the order of arrival; a QoS 2 packet that would be wrong after a crash waits for its own.
+// durable, in the order of arrival; a QoS 2 packet that would be wrong after a crash waits for its own. On a new connection
+// both wait for what the last one saved as well, and CONNACK of a Clean Start for the end of the session before it.
+// What could not be saved is saved before anything else of that session.
 //
 // not done: [MQTT-3.1.2-26] topic aliases towards clients, which save bytes and cost a table each;
 // [MQTT-4.12.0-2] enhanced authentication, refused with 0x8C; checking that a payload marked as UTF-8 is,

@@ -82,31 +82,43 @@ func loadConfig(path string, environ []string, overrides []override) (*Loaded, e
 			sources[key] = "file"
 		}
 	}
-	ill := len(problems) > 0
+	ill := len(problems) > 0 // then decoding fails for what is reported already; the rest is worth a look too
 	problems = append(problems, setOverrides(v, sources, append(environmentOverrides(environ, sources), overrides...))...)
 	cfg := Config{}
 	if err := v.UnmarshalExact(&cfg, decodeOptions); err != nil && !ill {
 		problems = append(problems, Problem{Key: filepath.Base(path), Message: err.Error()})
 		return nil, &ConfigError{problems}
-	} // else the unknown keys are reported already, and what was decoded is worth a look too
-	cfg.dir = filepath.Dir(path)
-	var warnings []Problem
-	for _, p := range cfg.validate() {
-		p.Line = lineOf(lines, p.Key)
-		if slices.ContainsFunc(problems, func(q Problem) bool { return q.Key == p.Key }) {
-			continue // its shape is wrong already
-		}
-		if p.Warning {
-			warnings = append(warnings, p)
-		} else {
-			problems = append(problems, p)
-		}
 	}
+	cfg.dir = filepath.Dir(path)
+	problems, warnings := sortOut(problems, cfg.validate(), lines)
 	if len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
 		return nil, &ConfigError{problems}
 	}
 	return &Loaded{Config: cfg, Sources: sources, Warnings: warnings}, nil
+}
+
+// sortOut adds what validate found to the ill-formed values, in order of lines. What it found at or below one of
+// those is a consequence of it and left out.
+func sortOut(ill, found []Problem, lines map[string]int) (problems, warnings []Problem) {
+	problems = ill
+	for _, p := range found {
+		p.Line = lineOf(lines, p.Key)
+		switch {
+		case slices.ContainsFunc(ill, func(q Problem) bool { return isWithin(p.Key, q.Key) }):
+		case p.Warning:
+			warnings = append(warnings, p)
+		default:
+			problems = append(problems, p)
+		}
+	}
+	slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
+	return problems, warnings
+}
+
+// isWithin tells whether key is block or stands in it.
+func isWithin(key, block string) bool {
+	rest, ok := strings.CutPrefix(key, block)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 func readConfigFile(path string) ([]byte, error) {

@@ -77,6 +77,15 @@ func TestConfigReportsEveryProblem(t *testing.T) {
 	}
 }
 
+// TestConfigReportsCausesOnly: what is wrong below an ill-formed block is not reported beside it.
+func TestConfigReportsCausesOnly(t *testing.T) {
+	_, err := loadConfig(writeFile(t, "edge.yaml", "log: info\nhistorian: {commit_interval: 5}"), nil, nil)
+	var refused *ConfigError
+	if !errors.As(err, &refused) || len(refused.Problems) != 2 || refused.Problems[0].Key != "log" || refused.Problems[1].Key != "historian.commit_interval" {
+		t.Fatalf("loadConfig = %v, want log and historian.commit_interval alone", err)
+	}
+}
+
 // TestConfigPrecedence: flags win over environment, environment over file, file over defaults.
 func TestConfigPrecedence(t *testing.T) {
 	path := writeFile(t, "edge.yaml", "data: /file\nlog: {level: warn}\nbroker: {limits: {clients: 7}}\nhistorian: {retention: {raw: 2d}}")

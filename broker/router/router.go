@@ -155,6 +155,7 @@ func (r *Router) Stats() broker.Stats {
 	defer r.mu.RUnlock()
 	return broker.Stats{
 		Subscriptions: r.subscriptions(),
+		Shared:        r.sharedSubscriptions(),
 		Retained:      r.retained.Len(),
 		RetainedBytes: r.retainedBytes,
 		Dropped: map[string]uint64{

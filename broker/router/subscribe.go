@@ -77,8 +77,9 @@ func (r *Router) Unsubscribe(s Subscriber, share string, f topic.Filter) {
 	}
 }
 
-func (r *Router) subscriptions() int {
-	n := r.tree.Len() - len(r.groups)
+func (r *Router) subscriptions() int { return r.tree.Len() - len(r.groups) + r.sharedSubscriptions() }
+
+func (r *Router) sharedSubscriptions() (n int) {
 	for _, g := range r.groups {
 		n += len(g.members)
 	}

@@ -82,6 +82,7 @@ func (s *Server) admit(nc net.Conn, l Listener) (*conn, bool) {
 	}
 	c := newConn(s, nc, l, addr)
 	s.conns[c] = struct{}{}
+	s.accepted++
 	s.serving.Add(1)
 	s.reading.Add(1)
 	return c, true
@@ -91,6 +92,8 @@ func (s *Server) admit(nc net.Conn, l Listener) (*conn, bool) {
 func (s *Server) dismiss(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
+	s.ended.add(c)
+	s.ended.waiting = 0
 	if c.addr.IsValid() {
 		if s.addresses[c.addr]--; s.addresses[c.addr] == 0 {
 			delete(s.addresses, c.addr)

@@ -169,9 +169,7 @@ func (c *client) writeSendLocked(send *session.Send, now time.Time, t *turn) {
 		c.tooLargeLocked(send.PacketID)
 		return
 	}
-	if conn.sendShared(&shared, &d, size, true, t) == taken {
-		c.server.counters.sent.Add(1)
-	}
+	conn.sendShared(&shared, &d, size, true, t)
 }
 
 // tooLargeLocked ends a delivery that the client cannot take [MQTT-3.1.2-25].

@@ -49,7 +49,8 @@ type conn struct {
 	endReason  broker.Reason // why readLoop ended, if nobody kicked it before
 	publishing session.Output
 
-	out outbox
+	out      outbox
+	received received
 
 	kickMu sync.Mutex
 	kicked broker.Reason // the first reason given by kick, "" while alive

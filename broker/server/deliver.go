@@ -23,7 +23,6 @@ type delivering struct {
 	changes []session.Change
 	shared  [2]packets.Shared // by version, made when the first subscriber needs it
 	has     [2]bool
-	sent    uint64
 	noRoom  uint64
 	large   uint64
 }
@@ -85,10 +84,7 @@ func (d *delivering) deliver0(c *subscriber, m *broker.Message, to *router.Deliv
 	if conn.maxPacket > 0 && size > conn.maxPacket {
 		d.large++ // [MQTT-3.1.2-24]
 	} else {
-		switch conn.sendShared(shared, &p, size, false, &d.turn) {
-		case taken:
-			d.sent++
-		case noRoom:
+		if conn.sendShared(shared, &p, size, false, &d.turn) == noRoom {
 			d.noRoom++
 		}
 	}
@@ -170,16 +166,13 @@ func (d *delivering) deliverStored() (broker.Index, error) {
 // count adds what Deliver counted and forgets the message.
 func (d *delivering) count() {
 	k := &d.server.counters
-	if d.sent > 0 {
-		k.sent.Add(d.sent)
-	}
 	if d.noRoom > 0 {
 		k.drop(DropNoRoom, d.noRoom)
 	}
 	if d.large > 0 {
 		k.drop(session.DropTooLarge, d.large)
 	}
-	d.sent, d.noRoom, d.large = 0, 0, 0
+	d.noRoom, d.large = 0, 0
 	d.has = [2]bool{}
 	d.shared = [2]packets.Shared{}
 }

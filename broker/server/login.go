@@ -31,6 +31,7 @@ func (c *conn) login(ctx context.Context) bool {
 	}
 	c.in.heard = c.server.now()
 	c.in.begun = time.Time{}
+	c.server.counters.logins.Add(1)
 	c.server.log.Info("client connected", "part", "broker", "client", c.client.id, "remote", c.remote(), "listener", c.listener.Name)
 	c.server.router.Session(c.event(broker.Connected, ""))
 	c.resume()
@@ -62,6 +63,7 @@ func (c *conn) readConnect() (*packets.Connect, error) {
 	if packets.Type(frame[0]>>4) != packets.TypeConnect {
 		return nil, protocolError("3.1.0", "the first packet is not CONNECT")
 	}
+	c.received.others.Add(1)
 	c.version = packets.ConnectVersion(frame)
 	p, err := packets.Decode(c.version, frame)
 	if err != nil {
@@ -99,6 +101,7 @@ func (c *conn) refuse(err error) {
 	switch {
 	case errors.As(err, &refused):
 	case errors.As(err, &no):
+		c.server.counters.authFailures.Add(1)
 		refused = &refusedError{no.Code, RefuseNotAllowed, no.Detail}
 	default:
 		refused = &refusedError{packets.ServerUnavailable, RefuseUnavailable, err.Error()}
@@ -124,6 +127,9 @@ func (e *refusedError) Error() string { return e.code.String() + ": " + e.detail
 func (c *conn) writeNow(p packets.Packet) {
 	c.net.SetWriteDeadline(time.Now().Add(lastWrite))
 	if b, ok := packets.AppendWithin(nil, c.version, p, c.maxPacket); ok {
+		c.out.mu.Lock()
+		c.out.sent.packet(len(b))
+		c.out.mu.Unlock()
 		c.net.Write(b)
 	}
 	if half, ok := c.net.(interface{ CloseWrite() error }); ok { // else unread bytes make the kernel reset the answer away

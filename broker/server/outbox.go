@@ -21,6 +21,7 @@ type outbox struct {
 	spare   []byte    // memory for the next buf
 	large   []payload // payloads that are not copied into buf
 	size    int       // bytes in buf and large, and those being written
+	sent    sent
 	dirty   bool      // some turn will flush it
 	writing bool      // writeLoop or a turn is writing
 	rest    []byte    // what a turn's write left over: goes before buf
@@ -68,6 +69,7 @@ func (o *outbox) appendLocked(shared *packets.Shared, d *packets.Delivery, size 
 		o.large = append(o.large, payload{len(o.buf), p})
 	}
 	o.size += size
+	o.sent.message(d.QoS, len(shared.Payload()), size)
 }
 
 // outcome is what became of a PUBLISH.
@@ -121,7 +123,10 @@ func (c *conn) appendPacketLocked(p packets.Packet) {
 	}
 	before := len(o.buf)
 	o.buf, _ = packets.AppendWithin(o.buf, c.version, p, c.maxPacket)
-	o.size += len(o.buf) - before
+	if size := len(o.buf) - before; size > 0 {
+		o.size += size
+		o.sent.packet(size)
+	}
 }
 
 // freeRoom returns how many bytes of messages the connection takes now.

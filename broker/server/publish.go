@@ -17,7 +17,7 @@ func (c *conn) handlePublish(frame []byte) error {
 	if err := packets.DecodePublish(c.version, frame, p); err != nil {
 		return err
 	}
-	c.server.counters.received.Add(1)
+	c.received.message(p.QoS, len(p.Payload))
 	if len(p.SubscriptionIDs) > 0 { // [MQTT-3.3.4-6]
 		return protocolError("3.3.4", "subscription identifier from a client")
 	}

@@ -106,6 +106,7 @@ func (c *conn) fill(deadline func() time.Time) error {
 		n, err := c.net.Read(space)
 		if n > 0 {
 			in.w += n
+			c.received.bytes.Add(uint64(n))
 			in.heard = c.server.now()
 			return nil
 		}
@@ -176,6 +177,7 @@ func (c *conn) handle(frame []byte) error {
 	if t == packets.TypePublish {
 		return c.handlePublish(frame)
 	}
+	c.received.others.Add(1)
 	p, err := packets.Decode(c.version, frame)
 	if err != nil {
 		return err

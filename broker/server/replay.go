@@ -87,8 +87,8 @@ func (c *client) replayOneLocked(name topic.Name, sub session.Subscription, now 
 		p := packets.Delivery{Retain: true, SubscriptionIDs: d.IDs, Expiry: expiryLeft(m, now)}
 		if size := shared.Size(&p); c.conn.maxPacket > 0 && size > c.conn.maxPacket {
 			c.server.counters.drop(session.DropTooLarge, 1)
-		} else if c.conn.sendShared(&shared, &p, size, true, t) == taken {
-			c.server.counters.sent.Add(1)
+		} else {
+			c.conn.sendShared(&shared, &p, size, true, t)
 		}
 		return true
 	}

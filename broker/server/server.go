@@ -45,6 +45,9 @@ type Server struct {
 	clients   map[string]*client
 	conns     map[*conn]struct{} // accepted and not ended
 	loggedIn  int
+	mostIn    int    // the most loggedIn has been
+	accepted  uint64 // connections since start
+	ended     totals // of connections that have ended
 	addresses map[netip.Addr]int
 	listeners map[net.Listener]struct{}
 	closed    bool

@@ -75,6 +75,7 @@ func (s *Server) countIn(c *conn, cl *client) bool {
 		return false
 	}
 	s.loggedIn++
+	s.mostIn = max(s.mostIn, s.loggedIn)
 	c.client = cl
 	return true
 }
@@ -309,6 +310,9 @@ func (s *Server) tickClient(c *client) {
 	c.mutate(func(now time.Time, o *session.Output) {
 		if c.conn == nil {
 			c.session.Tick(now, o)
+		}
+		if o.Ended {
+			c.server.counters.expired.Add(1)
 		}
 	})
 }

@@ -46,11 +46,12 @@ var (
 
 // counters count since start.
 type counters struct {
-	received    atomic.Uint64
-	sent        atomic.Uint64
-	storeErrors atomic.Uint64
-	dropped     [9]atomic.Uint64  // as dropReasons
-	refusals    [12]atomic.Uint64 // as refuseReasons
+	logins       atomic.Uint64
+	authFailures atomic.Uint64
+	expired      atomic.Uint64 // sessions
+	storeErrors  atomic.Uint64
+	dropped      [9]atomic.Uint64  // as dropReasons
+	refusals     [12]atomic.Uint64 // as refuseReasons
 }
 
 func (k *counters) drop(reason string, n uint64) {
@@ -75,15 +76,40 @@ func (k *counters) refused(reason string) {
 func (s *Server) Stats() broker.Stats {
 	st := s.router.Stats()
 	s.mu.Lock()
-	st.Clients = s.loggedIn
-	st.Sessions = len(s.clients)
-	s.mu.Unlock()
-	st.ReceivedTotal = s.counters.received.Load()
-	st.SentTotal = s.counters.sent.Load()
-	for i, reason := range dropReasons {
-		st.Dropped[reason] = s.counters.dropped[i].Load()
+	st.Clients, st.ClientsMax, st.Connections, st.Sessions, st.Accepted = s.loggedIn, s.mostIn, len(s.conns), len(s.clients), s.accepted
+	all := s.ended // under mu, or a connection that ends now would be counted twice or not at all
+	for c := range s.conns {
+		all.add(c)
 	}
+	s.mu.Unlock()
+	st.Received, st.Sent, st.OutboxBytes = all.received, all.sent, all.waiting
+	st.ReceivedTotal, st.SentTotal = st.Received.Publishes(), st.Sent.Publishes()
+	for _, c := range s.allClients() {
+		c.addTo(&st)
+	}
+	k := &s.counters
+	st.Logins, st.AuthFailures, st.SessionsExpired, st.StoreErrors =
+		k.logins.Load(), k.authFailures.Load(), k.expired.Load(), k.storeErrors.Load()
+	for i, reason := range dropReasons {
+		st.Dropped[reason] = k.dropped[i].Load()
+	}
+	st.Refused = s.Refusals()
 	return st
+}
+
+// addTo adds the client's queues.
+func (c *client) addTo(st *broker.Stats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session == nil {
+		return
+	}
+	if c.keeps.Load() {
+		st.Persistent++
+	}
+	st.Inflight += c.session.Inflight()
+	st.Queued += c.session.Queued()
+	st.QueuedBytes += c.session.QueuedBytes()
 }
 
 // Refusals returns how many connections were refused or ended, by reason.

@@ -39,53 +39,48 @@ func (s *Server) Serve(ctx context.Context, l Listener) error {
 	}
 }
 
-// startConn serves c on a goroutine of its own, which Shutdown waits for.
+// startConn serves nc on a goroutine of its own, which Shutdown waits for.
 func (s *Server) startConn(ctx context.Context, nc net.Conn, l Listener) {
-	c, ok := s.admit(nc, l)
-	if !ok {
-		nc.Close()
-		return
+	if w := s.newStream(nc, &l); w != nil {
+		go w.serve(context.WithoutCancel(ctx))
 	}
-	go c.serve(context.WithoutCancel(ctx))
 }
 
 // ServeConn serves one connection that came through l and returns when it has ended.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn, l Listener) {
-	c, ok := s.admit(nc, l)
-	if !ok {
-		nc.Close()
-		return
+	if w := s.newStream(nc, &l); w != nil {
+		w.serve(ctx)
 	}
-	c.serve(ctx)
 }
 
 // strangers is how many connections that have not logged in are held beside Limits.Clients.
 const strangers = 2048
 
-// admit counts a connection in, unless there are too many.
-func (s *Server) admit(nc net.Conn, l Listener) (*conn, bool) {
-	addr := remoteAddr(nc)
+// admit counts a connection in, unless there are too many. join gives it its wire.
+func (s *Server) admit(remote string, l *Listener, join func(*conn)) bool {
+	addr := countedAddr(remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, false
+		return false
 	case s.limits.Clients > 0 && len(s.conns)-s.loggedIn >= strangers:
 		s.counters.refused(RefuseStrangers)
-		return nil, false
+		return false
 	case s.limits.ConnectionsPerAddress > 0 && s.addresses[addr] >= s.limits.ConnectionsPerAddress:
 		s.counters.refused(RefuseAddress)
-		return nil, false
+		return false
 	}
 	if addr.IsValid() {
 		s.addresses[addr]++
 	}
-	c := newConn(s, nc, l, addr)
+	c := newConn(s, l, remote, addr)
+	join(c)
 	s.conns[c] = struct{}{}
 	s.accepted++
 	s.serving.Add(1)
 	s.reading.Add(1)
-	return c, true
+	return true
 }
 
 // dismiss counts a connection out.
@@ -103,9 +98,9 @@ func (s *Server) dismiss(c *conn) {
 	s.serving.Done()
 }
 
-// remoteAddr returns the address to count, the zero Addr for loopback and for what has none.
-func remoteAddr(nc net.Conn) netip.Addr {
-	ap, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+// countedAddr returns the address to count, the zero Addr for loopback and for what has none.
+func countedAddr(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
 	if err != nil || ap.Addr().Unmap().IsLoopback() {
 		return netip.Addr{}
 	}

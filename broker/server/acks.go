@@ -168,7 +168,7 @@ func (c *conn) release(t *turn) {
 		c.server.waiting = append(c.server.waiting, c)
 		c.server.waitMu.Unlock()
 	}
-	o.room.Broadcast()
+	c.wire.roomLocked()
 	c.unlockAndMark(t)
 	if ready || done > 0 {
 		c.client.released(c, t)

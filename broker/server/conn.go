@@ -1,7 +1,7 @@
 package server
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,24 +12,21 @@ import (
 	"edge/broker"
 	"edge/broker/auth"
 	"edge/broker/packets"
-	"edge/broker/session"
 	"edge/broker/topic"
 )
 
-// conn is one network connection.
+// conn is one network connection. What it does with packets is the same whatever brings them: see wire.
 type conn struct {
 	// Set by newConn, never changed.
 	server   *Server
-	net      net.Conn
-	listener Listener
+	wire     wire
+	listener *Listener
+	remote   string     // host:port, for logs and the page
 	addr     netip.Addr // as counted; zero if it is not
 	since    time.Time
-	direct   *direct       // nil: only writeLoop writes (TLS, WebSocket, net.Pipe)
-	wake     chan struct{} // to writeLoop: there is something to write; never closed
-	written  chan struct{} // closed by writeLoop when it ends
-	released chan struct{} // closed by readLoop's goroutine when the session is free for another connection
+	released chan struct{} // closed when the session is free for another connection
 
-	// Set by login before writeLoop starts, never changed.
+	// Set by login before anyone else knows the connection, never changed.
 	version   packets.Version
 	client    *client // nil until logged in
 	identity  auth.Identity
@@ -39,15 +36,13 @@ type conn struct {
 	maxPacket int           // the client's Maximum Packet Size, 0: none
 	clean     bool          // the client asked for a session that ends with the connection, and may not prolong it
 
-	// Owned by readLoop.
-	in         inbox
-	deliver    delivering
-	publish    packets.Publish
-	aliases    []topic.Name // by alias - 1
-	withdrawn  bool         // DISCONNECT 0x00 came: no will
-	expiry     time.Duration
-	endReason  broker.Reason // why readLoop ended, if nobody kicked it before
-	publishing session.Output
+	// Owned by who reads.
+	in        inbox
+	deliver   *delivering  // of the goroutine that reads
+	aliases   []topic.Name // by alias - 1
+	withdrawn bool         // DISCONNECT 0x00 came: no will
+	expiry    time.Duration
+	endReason broker.Reason // why reading ended, if nobody kicked it before
 
 	out      outbox
 	received received
@@ -56,44 +51,28 @@ type conn struct {
 	kicked broker.Reason // the first reason given by kick, "" while alive
 }
 
-func newConn(s *Server, nc net.Conn, l Listener, addr netip.Addr) *conn {
-	c := &conn{
-		server: s, net: nc, listener: l, addr: addr, since: s.now(), expiry: -1,
-		wake: make(chan struct{}, 1), written: make(chan struct{}), released: make(chan struct{}),
-	}
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		c.direct = newDirect(tcp)
-	}
-	c.deliver = delivering{server: s}
-	c.out.room.L = &c.out.mu
-	return c
+// wire is how the bytes of a connection come and go: stream has a goroutine for each direction of a net.Conn, looped is
+// a descriptor of an event loop. None of its methods waits.
+type wire interface {
+	flush()                    // what has gathered in the outbox is to be written
+	interrupt()                // reading is to end; conn.kicked says why
+	closing()                  // outbox.closing was set: the rest is written within lastWrite, then the connection is closed
+	cut()                      // outbox.aborted was set: the connection is closed now
+	roomLocked()               // conn.fullLocked may have become false; outbox.mu is held
+	refuse(last []byte)        // a login failed: last is written and the connection closed; before any of the others
+	tls() *tls.ConnectionState // nil without TLS
 }
 
-// serve runs the connection to its end, on the goroutine that reads.
-func (c *conn) serve(ctx context.Context) {
-	defer c.server.dismiss(c)
-	if !c.login(ctx) {
-		c.in.free()
-		c.net.Close()
-		c.server.reading.Done()
-		return
+func newConn(s *Server, l *Listener, remote string, addr netip.Addr) *conn {
+	return &conn{
+		server: s, listener: l, remote: remote, addr: addr, since: s.now(), expiry: -1, released: make(chan struct{}),
 	}
-	c.startWriting()
-	reason, last := c.reasonFor(c.readLoop())
-	c.in.free()
-	c.end(reason)
-	if reason == broker.ReasonLost {
-		c.abort()
-	} else {
-		c.closeOut(last)
-	}
-	<-c.written
 }
 
-// errEnd ends readLoop without a fault: DISCONNECT came.
+// errEnd ends reading without a fault: DISCONNECT came.
 var errEnd = errors.New("disconnected")
 
-// reasonFor says in an operator's words how readLoop ended, and what a 5.0 client is told if it is at fault [MQTT-4.13.1-1].
+// reasonFor says in an operator's words how reading ended, and what a 5.0 client is told if it is at fault [MQTT-4.13.1-1].
 func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconnect) {
 	var fault *packets.Error
 	switch kicked := c.reasonKicked(); {
@@ -104,7 +83,7 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 	case errors.Is(err, errKeepAlive):
 		return broker.ReasonKeepAlive, &packets.Disconnect{Code: packets.KeepAliveTimeout}
 	case errors.As(err, &fault):
-		c.server.log.Info("protocol error", "part", "broker", "client", c.client.id, "remote", c.remote(), "err", err)
+		c.server.log.Info("protocol error", "part", "broker", "client", c.client.id, "remote", c.remote, "err", err)
 		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code}
 	case errors.Is(err, errStore):
 		return broker.ReasonStore, nil
@@ -112,30 +91,43 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 	return broker.ReasonLost, nil
 }
 
+// finish ends the session's part of the connection, and then what is left of the connection.
+func (c *conn) finish(err error) {
+	reason, last := c.reasonFor(err)
+	c.in.free()
+	c.end(reason)
+	if reason == broker.ReasonLost {
+		c.abort()
+	} else {
+		c.closeOut(last)
+	}
+}
+
 // kick ends the connection from outside: the client is told code, what waits is written, then it is closed.
 func (c *conn) kick(reason broker.Reason, code packets.ReasonCode) {
-	c.kickMu.Lock()
-	first := c.kicked == ""
-	if first {
-		c.kicked = reason
-	}
-	c.kickMu.Unlock()
-	if first {
+	if c.kickFirst(reason) {
 		c.closeOut(&packets.Disconnect{Code: code})
-		c.net.SetReadDeadline(longAgo)
+		c.wire.interrupt()
 	}
+}
+
+// kickFirst keeps the reason, unless there was one before.
+func (c *conn) kickFirst(reason broker.Reason) bool {
+	c.kickMu.Lock()
+	defer c.kickMu.Unlock()
+	if c.kicked != "" {
+		return false
+	}
+	c.kicked = reason
+	return true
 }
 
 // pause ends reading and leaves the rest to shutdown.
 func (c *conn) pause() {
-	c.kickMu.Lock()
-	if c.kicked == "" {
-		c.kicked = broker.ReasonShutdown
-	}
-	c.kickMu.Unlock()
-	c.net.SetReadDeadline(longAgo)
+	c.kickFirst(broker.ReasonShutdown)
+	c.wire.interrupt()
 	c.out.mu.Lock()
-	c.out.room.Broadcast()
+	c.wire.roomLocked()
 	c.out.mu.Unlock()
 }
 
@@ -144,10 +136,6 @@ func (c *conn) reasonKicked() broker.Reason {
 	defer c.kickMu.Unlock()
 	return c.kicked
 }
-
-var longAgo = time.Unix(1, 0)
-
-func (c *conn) remote() string { return c.net.RemoteAddr().String() }
 
 // The errors that end a read.
 var (

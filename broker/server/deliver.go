@@ -18,6 +18,9 @@ type delivering struct {
 	turn   turn             // connections to be flushed by whoever owns this
 	with   []session.Change // of the publisher, saved in the same record as the deliveries; for one Deliver
 
+	publish   packets.Publish // the message that is being taken over
+	receiving session.Output  // what that changed in its publisher's session
+
 	stored  []stored // for sessions on disk
 	memory  []int    // QoS 1 and 2 for others, places in to
 	changes []session.Change

@@ -15,7 +15,7 @@ import (
 // is routed if it is due, then the session is free for another connection. writeLoop may still be writing.
 func (c *conn) end(reason broker.Reason) {
 	cl, s := c.client, c.server
-	s.log.Info("client disconnected", "part", "broker", "client", cl.id, "remote", c.remote(), "reason", string(reason))
+	s.log.Info("client disconnected", "part", "broker", "client", cl.id, "remote", c.remote, "reason", string(reason))
 	s.router.Session(c.event(broker.Disconnected, reason))
 	if reason == broker.ReasonShutdown {
 		c.endInShutdown()
@@ -64,7 +64,7 @@ func (c *conn) endInShutdown() {
 
 func (c *conn) event(kind broker.SessionEventKind, reason broker.Reason) broker.SessionEvent {
 	e := broker.SessionEvent{
-		ClientID: c.client.id, User: c.identity.User, Addr: c.remote(), TLS: c.tls, Cert: c.cert, Protocol: byte(c.version),
+		ClientID: c.client.id, User: c.identity.User, Addr: c.remote, TLS: c.tls, Cert: c.cert, Protocol: byte(c.version),
 		KeepAlive: c.keepAlive, Kind: kind, Reason: reason, At: c.server.now(),
 	}
 	c.client.mu.Lock()

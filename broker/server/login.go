@@ -3,9 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
-	"io"
 	"os"
 	"time"
 
@@ -16,52 +14,10 @@ import (
 	"edge/broker/topic"
 )
 
-// login reads CONNECT, asks the rules, takes the session over and answers. False: refused, nothing is left of it.
-// All of it, a TLS handshake included, has Limits.ConnectTimeout from accept; single bytes do not renew that.
-func (c *conn) login(ctx context.Context) bool {
-	p, err := c.readConnect()
-	if err != nil {
-		c.refuseMalformed(err)
-		return false
-	}
-	c.version = p.Version
-	if err := c.enter(ctx, p); err != nil {
-		c.refuse(err)
-		return false
-	}
-	c.in.heard = c.server.now()
-	c.in.begun = time.Time{}
-	c.server.counters.logins.Add(1)
-	c.server.log.Info("client connected", "part", "broker", "client", c.client.id, "remote", c.remote(), "listener", c.listener.Name)
-	c.server.router.Session(c.event(broker.Connected, ""))
-	c.resume()
-	return true
-}
-
-func (c *conn) readConnect() (*packets.Connect, error) {
-	s := c.server
-	until := func() time.Time {
-		if s.limits.ConnectTimeout <= 0 {
-			return time.Time{}
-		}
-		return c.since.Add(s.limits.ConnectTimeout)
-	}
-	if !until().IsZero() {
-		c.net.SetDeadline(until()) // writes of a TLS handshake too
-		c.in.armed = until()
-	}
-	first := func() error { // before the body is read: it must be a CONNECT [MQTT-3.1.0-1]
-		if c.in.w > c.in.r && packets.Type(c.in.buf[c.in.r]>>4) != packets.TypeConnect {
-			return protocolError("3.1.0", "the first packet is not CONNECT")
-		}
-		return nil
-	}
-	frame, err := c.readFrame(s.limits.ConnectPacketBytes, first, until)
-	if err != nil {
+// decodeConnect takes the first packet apart.
+func (c *conn) decodeConnect(frame []byte) (*packets.Connect, error) {
+	if err := mayBeConnect(frame); err != nil {
 		return nil, err
-	}
-	if packets.Type(frame[0]>>4) != packets.TypeConnect {
-		return nil, protocolError("3.1.0", "the first packet is not CONNECT")
 	}
 	c.received.others.Add(1)
 	c.version = packets.ConnectVersion(frame)
@@ -69,7 +25,28 @@ func (c *conn) readConnect() (*packets.Connect, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.(*packets.Connect), nil
+	connect := p.(*packets.Connect)
+	c.version = connect.Version
+	return connect, nil
+}
+
+// mayBeConnect refuses what cannot become a CONNECT, before its body is read [MQTT-3.1.0-1] [v3 MQTT-3.1.0-1].
+func mayBeConnect(b []byte) error {
+	if len(b) > 0 && packets.Type(b[0]>>4) != packets.TypeConnect {
+		return protocolError("3.1.0", "the first packet is not CONNECT")
+	}
+	return nil
+}
+
+// welcome begins what follows CONNACK: taps are told, and what waits for the session is sent.
+func (c *conn) welcome() {
+	c.in.heard = c.server.now()
+	c.in.begun = time.Time{}
+	c.deliver.now = c.in.heard
+	c.server.counters.logins.Add(1)
+	c.server.log.Info("client connected", "part", "broker", "client", c.client.id, "remote", c.remote, "listener", c.listener.Name)
+	c.server.router.Session(c.event(broker.Connected, ""))
+	c.resume()
 }
 
 // refuseMalformed ends a connection that sent no CONNECT. Who sent one that names its version is told why; 3.1.1
@@ -82,15 +59,15 @@ func (c *conn) refuseMalformed(err error) {
 		switch {
 		case fault.Code == packets.UnsupportedProtocolVersion && c.version == 0:
 			c.version = packets.V4 // what every client reads
-			c.writeNow(&packets.Connack{Code: fault.Code})
+			c.refuseWith(&packets.Connack{Code: fault.Code})
 		case c.version == packets.V5, c.version == packets.V4 && fault.Code == packets.ClientIdentifierNotValid:
-			c.writeNow(&packets.Connack{Code: fault.Code})
+			c.refuseWith(&packets.Connack{Code: fault.Code})
 		}
-		c.server.log.Info("refused", "part", "broker", "remote", c.remote(), "listener", c.listener.Name, "err", err)
+		c.server.log.Info("refused", "part", "broker", "remote", c.remote, "listener", c.listener.Name, "err", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.server.counters.refused(RefuseNoConnect)
 	case !isEnd(err):
-		c.server.log.Debug("ended before CONNECT", "part", "broker", "remote", c.remote(), "err", err)
+		c.server.log.Debug("ended before CONNECT", "part", "broker", "remote", c.remote, "err", err)
 	}
 }
 
@@ -107,10 +84,10 @@ func (c *conn) refuse(err error) {
 		refused = &refusedError{packets.ServerUnavailable, RefuseUnavailable, err.Error()}
 	}
 	c.server.counters.refused(refused.reason)
-	c.server.log.Warn("refused", "part", "broker", "remote", c.remote(), "listener", c.listener.Name,
+	c.server.log.Warn("refused", "part", "broker", "remote", c.remote, "listener", c.listener.Name,
 		"reason", refused.reason, "err", refused)
 	if _, ok := packets.ConnackV4(refused.code); c.version == packets.V5 || ok {
-		c.writeNow(&packets.Connack{Code: refused.code})
+		c.refuseWith(&packets.Connack{Code: refused.code})
 	}
 }
 
@@ -123,24 +100,28 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return e.code.String() + ": " + e.detail }
 
-// writeNow writes one packet before there is a writeLoop.
-func (c *conn) writeNow(p packets.Packet) {
-	c.net.SetWriteDeadline(time.Now().Add(lastWrite))
-	if b, ok := packets.AppendWithin(nil, c.version, p, c.maxPacket); ok {
+// refuseWith ends a connection that has not logged in.
+func (c *conn) refuseWith(p packets.Packet) {
+	b, ok := packets.AppendWithin(nil, c.version, p, c.maxPacket)
+	if ok {
 		c.out.mu.Lock()
 		c.out.sent.packet(len(b))
 		c.out.mu.Unlock()
-		c.net.Write(b)
 	}
-	if half, ok := c.net.(interface{ CloseWrite() error }); ok { // else unread bytes make the kernel reset the answer away
-		half.CloseWrite()
-		c.net.SetReadDeadline(time.Now().Add(lastWrite / 4))
-		io.CopyN(io.Discard, c.net, largeBuffer)
-	}
+	c.wire.refuse(b)
 }
 
+// A login may wait, for an earlier connection to end, for the journal, for a password to be checked, or it must go on: then it
+// ends with errMustWait where it would, and has changed nothing.
+const (
+	mayWait  = true
+	mustGoOn = false
+)
+
+var errMustWait = errors.New("must wait")
+
 // enter checks a CONNECT, and makes this the connection of its session.
-func (c *conn) enter(ctx context.Context, p *packets.Connect) error {
+func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 	connack := &packets.Connack{}
 	c.maxPacket = int(p.MaximumPacketSize)
 	if err := c.identify(p, connack); err != nil {
@@ -149,6 +130,9 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect) error {
 	if err := c.agreeKeepAlive(p, connack); err != nil {
 		return err
 	}
+	if p.HasUsername && !wait { // to check a password takes long
+		return errMustWait
+	}
 	if err := c.authenticate(ctx, p); err != nil {
 		return err
 	}
@@ -156,11 +140,15 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect) error {
 	if err != nil {
 		return err
 	}
-	cl, err := c.server.acquire(ctx, c.identity.ClientID)
+	cl, err := c.server.acquire(ctx, c.identity.ClientID, wait)
 	if err != nil {
 		return err
 	}
 	defer func() { <-cl.turn }()
+	if !wait && cl.delays(p.CleanStart) {
+		c.server.letGo(cl)
+		return errMustWait
+	}
 	if err := c.attach(ctx, cl, p, will, connack); err != nil {
 		c.server.letGo(cl)
 		return err
@@ -208,15 +196,15 @@ func (c *conn) agreeKeepAlive(p *packets.Connect, connack *packets.Connack) erro
 }
 
 func (c *conn) authenticate(ctx context.Context, p *packets.Connect) (err error) {
-	if t, ok := c.net.(interface{ ConnectionState() tls.ConnectionState }); ok {
+	if state := c.wire.tls(); state != nil {
 		c.tls = true
-		if chains := t.ConnectionState().VerifiedChains; len(chains) > 0 {
+		if chains := state.VerifiedChains; len(chains) > 0 {
 			c.cert = chains[0][0].Subject.String()
 		}
 	}
 	req := auth.ConnectRequest{
 		ListenerAnonymous: c.listener.Anonymous, ClientID: p.ClientID, Username: p.Username, Password: p.Password,
-		Addr: c.remote(), Cert: c.cert,
+		Addr: c.remote, Cert: c.cert,
 	}
 	if p.Will != nil {
 		req.Will = topic.Name(p.Will.Topic)

@@ -12,23 +12,14 @@ import (
 
 // outbox is what waits to be written to one connection.
 type outbox struct {
-	// Owned by writeLoop.
-	armed  time.Time // the write deadline that is set on the connection
-	pieces net.Buffers
-
 	mu      sync.Mutex
-	buf     []byte    // encoded packets
-	spare   []byte    // memory for the next buf
+	buf     []byte    // encoded packets; nil while there are none
 	large   []payload // payloads that are not copied into buf
 	size    int       // bytes in buf and large, and those being written
 	sent    sent
 	dirty   bool      // some turn will flush it
-	writing bool      // writeLoop or a turn is writing
-	rest    []byte    // what a turn's write left over: goes before buf
-	written time.Time // when a turn wrote last
-	closing bool      // nothing is taken any more; writeLoop writes the rest and closes
+	closing bool      // nothing is taken any more; the rest is written and the connection closed
 	aborted bool      // the rest is not written
-	room    sync.Cond // size went down, or closing
 
 	// Acknowledgements and QoS 2 packets that wait until the journal is durable, each in their order [MQTT-4.6.0-2].
 	acks      []ack
@@ -60,8 +51,69 @@ type heldSend struct {
 // copyBelow is the payload size up to which copying is cheaper than a piece of its own in writev.
 const copyBelow = 2 << 10
 
+// lastWrite is how long the last bytes may take: another connection may be waiting for this session. lingering is how
+// long a refused client has to read why.
+const (
+	lastWrite = time.Second
+	lingering = lastWrite / 4
+)
+
+// buffers are the memory of outboxes that have something to write; quiet connections have none. The zero value works.
+type buffers struct {
+	mu   sync.Mutex
+	free [][]byte // at most keepBuffers
+}
+
+const keepBuffers = 64
+
+func (p *buffers) take() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		b := p.free[n-1]
+		p.free = p.free[:n-1]
+		return b
+	}
+	return make([]byte, 0, smallBuffer)
+}
+
+// give takes a written buffer back, unless it has grown too large to be kept.
+func (p *buffers) give(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cap(b) <= largeBuffer && len(p.free) < keepBuffers {
+		p.free = append(p.free, b[:0])
+	}
+}
+
+// takeLocked hands what has gathered over to who writes it.
+func (o *outbox) takeLocked() (buf []byte, large []payload) {
+	buf, large = o.buf, o.large
+	o.buf, o.large = nil, nil
+	return buf, large
+}
+
+// appendPieces appends buf with the large payloads at their places, without copying either.
+func appendPieces(pieces net.Buffers, buf []byte, large []payload) net.Buffers {
+	at := 0
+	for _, p := range large {
+		if p.at > at {
+			pieces = append(pieces, buf[at:p.at])
+			at = p.at
+		}
+		pieces = append(pieces, p.bytes)
+	}
+	if at < len(buf) {
+		pieces = append(pieces, buf[at:])
+	}
+	return pieces
+}
+
 // appendLocked appends one PUBLISH.
-func (o *outbox) appendLocked(shared *packets.Shared, d *packets.Delivery, size int) {
+func (o *outbox) appendLocked(mem *buffers, shared *packets.Shared, d *packets.Delivery, size int) {
+	if o.buf == nil {
+		o.buf = mem.take()
+	}
 	if p := shared.Payload(); len(p) < copyBelow {
 		o.buf = shared.Append(o.buf, d)
 	} else {
@@ -93,7 +145,7 @@ func (c *conn) sendShared(shared *packets.Shared, d *packets.Delivery, size int,
 		o.mu.Unlock()
 		return noRoom
 	}
-	o.appendLocked(shared, d, size)
+	o.appendLocked(&c.server.buffers, shared, d, size)
 	c.unlockAndMark(t)
 	return taken
 }
@@ -121,6 +173,9 @@ func (c *conn) appendPacketLocked(p packets.Packet) {
 	if o.closing {
 		return
 	}
+	if o.buf == nil {
+		o.buf = c.server.buffers.take()
+	}
 	before := len(o.buf)
 	o.buf, _ = packets.AppendWithin(o.buf, c.version, p, c.maxPacket)
 	if size := len(o.buf) - before; size > 0 {
@@ -139,18 +194,14 @@ func (c *conn) freeRoom() int64 {
 	return int64(c.server.limits.OutBytes - c.out.size)
 }
 
-// waitForRoom keeps readLoop from reading more from a client that does not read what it caused: answers, or, in
+// fullLocked tells whether no more is to be read from a client that does not read what it caused: answers, or, in
 // 3.1.1, which has no Receive Maximum, acknowledgements that wait for the disk.
-func (c *conn) waitForRoom() {
+func (c *conn) fullLocked() bool {
 	o := &c.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for !o.closing && c.reasonKicked() == "" && (o.size > c.server.limits.OutBytes || len(o.acks) > c.server.limits.ReceiveMaximum) {
-		o.room.Wait()
-	}
+	return !o.closing && (o.size > c.server.limits.OutBytes || len(o.acks) > c.server.limits.ReceiveMaximum)
 }
 
-// closeOut appends a last packet (nil: none; 3.1.1 has none [MQTT-3.14.0-1]) and lets writeLoop write the rest and close.
+// closeOut appends a last packet (nil: none; 3.1.1 has none [MQTT-3.14.0-1]) and has the rest written and the connection closed.
 func (c *conn) closeOut(last *packets.Disconnect) {
 	o := &c.out
 	o.mu.Lock()
@@ -158,139 +209,26 @@ func (c *conn) closeOut(last *packets.Disconnect) {
 		c.appendPacketLocked(last)
 	}
 	o.closing = true
-	o.room.Broadcast()
+	c.wire.roomLocked()
 	o.mu.Unlock()
-	c.net.SetWriteDeadline(time.Now().Add(lastWrite))
-	c.signal()
+	c.wire.closing()
 }
 
-// lastWrite is how long the last bytes may take: another connection may be waiting for this session.
-const lastWrite = time.Second
-
-// abort lets writeLoop end at once.
+// abort has the connection closed at once.
 func (c *conn) abort() {
-	c.out.mu.Lock()
-	c.out.closing, c.out.aborted = true, true
-	c.out.room.Broadcast()
-	c.out.mu.Unlock()
-	c.net.Close()
-	c.signal()
+	c.stopWriting()
+	c.wire.cut()
 }
 
-func (c *conn) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default: // writeLoop is about to look anyway
-	}
-}
-
-// startWriting starts writeLoop; serve waits for it.
-func (c *conn) startWriting() { go c.writeLoop() }
-
-// writeLoop writes all that has gathered at each wake-up, by one write, until the connection is closed.
-func (c *conn) writeLoop() {
-	defer close(c.written)
-	defer c.net.Close()
-	o := &c.out
-	for {
-		o.mu.Lock()
-		for o.writing || len(o.buf) == 0 && len(o.rest) == 0 && !o.closing {
-			o.mu.Unlock()
-			<-c.wake
-			o.mu.Lock()
-		}
-		buf, large := o.rest, []payload(nil)
-		if o.rest = nil; len(buf) == 0 {
-			buf, large = o.buf, o.large
-			o.buf, o.large, o.spare = o.spare, nil, nil
-		}
-		stop := o.aborted || len(buf) == 0
-		o.writing = !stop
-		o.mu.Unlock()
-		if stop {
-			return
-		}
-		n, err := c.write(buf, large)
-		if err != nil {
-			c.writeFailed(err)
-			return
-		}
-		c.wrote(buf, n)
-		c.client.roomAgain(c)
-	}
-}
-
-// wrote ends a write of buf, of which n bytes are on their way.
-func (c *conn) wrote(buf []byte, n int) {
+// stopWriting lets nothing be written any more; it tells whether that was settled before.
+func (c *conn) stopWriting() (before bool) {
 	o := &c.out
 	o.mu.Lock()
-	o.size -= n
-	o.writing = false
-	if cap(buf) <= largeBuffer {
-		o.spare = buf[:0]
-	}
-	o.room.Broadcast()
-	o.mu.Unlock()
-}
-
-// write writes buf with the large payloads at their places.
-func (c *conn) write(buf []byte, large []payload) (n int, err error) {
-	c.armWrite()
-	if len(large) == 0 {
-		return c.net.Write(buf)
-	}
-	pieces, at := c.out.pieces[:0], 0
-	for _, p := range large {
-		if p.at > at {
-			pieces = append(pieces, buf[at:p.at])
-			at = p.at
-		}
-		pieces = append(pieces, p.bytes)
-	}
-	if at < len(buf) {
-		pieces = append(pieces, buf[at:])
-	}
-	c.out.pieces = pieces // WriteTo moves its receiver; this keeps the memory
-	written, err := pieces.WriteTo(c.net)
-	clear(c.out.pieces[:cap(c.out.pieces)])
-	return int(written), err
-}
-
-// armWrite sets the write deadline when less than half of the time is left.
-func (c *conn) armWrite() {
-	limit := c.server.limits.WriteTimeout
-	if limit <= 0 {
-		return
-	}
-	now := time.Now()
-	if c.out.armed.Sub(now) >= limit/2 {
-		return
-	}
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	if !c.out.closing { // closeOut has set an earlier one
-		c.out.armed = now.Add(limit)
-		c.net.SetWriteDeadline(c.out.armed)
-	}
-}
-
-// writeFailed ends the connection of a client that does not read or is gone.
-func (c *conn) writeFailed(err error) {
-	o := &c.out
-	o.mu.Lock()
-	wasClosing := o.closing
+	defer o.mu.Unlock()
+	before = o.closing
 	o.closing, o.aborted = true, true
-	o.room.Broadcast()
-	o.mu.Unlock()
-	if !wasClosing && isTimeout(err) {
-		c.kickMu.Lock()
-		if c.kicked == "" {
-			c.kicked = broker.ReasonSlow
-		}
-		c.kickMu.Unlock()
-		c.server.counters.refused(RefuseSlow)
-	}
-	c.net.Close()
+	c.wire.roomLocked()
+	return before
 }
 
 // turn is what one goroutine has to do when it has handled what it had: with no client's lock held.
@@ -299,16 +237,15 @@ type turn struct {
 	release *Server // a commit may have released something while a lock was held
 }
 
-// flush wakes the writers.
+// flush has everything written.
 func (t *turn) flush() {
 	if s := t.release; s != nil {
 		t.release = nil
 		s.release()
 	}
-	few := len(t.conns) <= writeFew
 	for i, c := range t.conns {
-		c.flush(few)
 		t.conns[i] = nil
+		c.wire.flush()
 	}
 	t.conns = t.conns[:0]
 }

@@ -13,7 +13,7 @@ import (
 
 // handlePublish takes a message over, routes it, and answers it when it is as durable as promised [MQTT-3.3.4-1].
 func (c *conn) handlePublish(frame []byte) error {
-	p := &c.publish
+	p := &c.deliver.publish
 	if err := packets.DecodePublish(c.version, frame, p); err != nil {
 		return err
 	}
@@ -83,9 +83,9 @@ func (c *conn) receive(id uint16) (again bool) {
 	cl := c.client
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	c.publishing.Reset()
-	again = cl.session.Receive(id, &c.publishing)
-	c.deliver.with = c.publishing.Save
+	c.deliver.receiving.Reset()
+	again = cl.session.Receive(id, &c.deliver.receiving)
+	c.deliver.with = c.deliver.receiving.Save
 	return again
 }
 
@@ -112,7 +112,7 @@ func (c *conn) route(name topic.Name, p *packets.Publish) (broker.Index, error) 
 	if p.Expiry.Set {
 		m.Expires = m.Received.Add(time.Duration(p.Expiry.Value) * time.Second)
 	}
-	return s.route(m, &c.deliver)
+	return s.route(m, c.deliver)
 }
 
 // route hands m to the router; an error is one of errNotAllowed, errStore and *router.RefusedError.
@@ -161,7 +161,7 @@ func (c *conn) answer(p *packets.Publish, index broker.Index, err error) error {
 		return nil
 	}
 	if c.version != packets.V5 && !errors.Is(err, errStore) {
-		if a.index, err = c.server.saveWith(&c.deliver); err != nil {
+		if a.index, err = c.server.saveWith(c.deliver); err != nil {
 			c.refuse2(p)
 			return errStore
 		}

@@ -36,6 +36,7 @@ type Server struct {
 
 	auth     atomic.Pointer[Auth]
 	ordinals atomic.Uint64
+	buffers  buffers
 	durable  atomic.Uint64 // journal index
 	saved    atomic.Uint64 // the highest journal index any session's Save needed
 	counters counters

@@ -13,7 +13,7 @@ import (
 
 // acquire returns the client of that identifier with its turn taken: nobody else begins a connection to it until
 // the turn is given back. letGo undoes it.
-func (s *Server) acquire(ctx context.Context, id string) (*client, error) {
+func (s *Server) acquire(ctx context.Context, id string, wait bool) (*client, error) {
 	s.mu.Lock()
 	cl := s.clients[id]
 	if cl == nil {
@@ -26,6 +26,15 @@ func (s *Server) acquire(ctx context.Context, id string) (*client, error) {
 	}
 	cl.refs++
 	s.mu.Unlock()
+	select {
+	case cl.turn <- struct{}{}:
+		return cl, nil
+	default:
+	}
+	if !wait {
+		s.letGo(cl)
+		return nil, errMustWait
+	}
 	select {
 	case cl.turn <- struct{}{}:
 		return cl, nil
@@ -45,6 +54,14 @@ func (s *Server) letGo(cl *client) {
 	if cl.refs == 0 && cl.session == nil {
 		delete(s.clients, cl.id)
 	}
+}
+
+// delays tells whether a connection that begins now has to wait: for the one there is to end, or for the end of a session
+// to be durable.
+func (c *client) delays(clean bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn != nil || clean && c.session != nil && c.keeps.Load()
 }
 
 // takeOver ends the connection that the session has and waits until it has let go; only its own user may.

@@ -171,7 +171,7 @@ func (c *client) info() (ClientInfo, bool) {
 		i.Will = string(w.Message.Topic)
 	}
 	if k := c.conn; k != nil {
-		i.Connected, i.Addr, i.Listener, i.Since = true, k.remote(), k.listener.Name, k.since
+		i.Connected, i.Addr, i.Listener, i.Since = true, k.remote, k.listener.Name, k.since
 		i.TLS, i.Cert, i.KeepAlive = k.tls, k.cert, k.keepAlive
 	}
 	return i, true

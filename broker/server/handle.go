@@ -1,0 +1,79 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"edge/broker/packets"
+)
+
+// handle takes one packet of a client that has logged in.
+func (c *conn) handle(frame []byte) error {
+	t := packets.Type(frame[0] >> 4)
+	if t == packets.TypePublish {
+		return c.handlePublish(frame)
+	}
+	c.received.others.Add(1)
+	p, err := packets.Decode(c.version, frame)
+	if err != nil {
+		return err
+	}
+	switch p := p.(type) {
+	case *packets.Puback:
+		return c.handlePuback(p)
+	case *packets.Pubrec:
+		return c.handlePubrec(p)
+	case *packets.Pubrel:
+		return c.handlePubrel(p)
+	case *packets.Pubcomp:
+		return c.handlePubcomp(p)
+	case *packets.Subscribe:
+		return c.handleSubscribe(p)
+	case *packets.Unsubscribe:
+		return c.handleUnsubscribe(p)
+	case *packets.Pingreq:
+		c.sendPacket(&packets.Pingresp{}) // [MQTT-3.12.4-1]
+		return nil
+	case *packets.Disconnect:
+		return c.handleDisconnect(p)
+	}
+	// CONNECT a second time, AUTH without a method in CONNECT, and what only a server sends [MQTT-3.1.0-2]
+	// [MQTT-4.12.0-7]
+	return &packets.Error{Code: packets.ProtocolError, Section: "2.1.2", Detail: t.String() + " is not expected here"}
+}
+
+// readDeadline is one and a half times the keep alive after the last byte [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24], or the end
+// of the time that a packet may take; zero if there is none.
+func (c *conn) readDeadline() time.Time {
+	var until time.Time
+	if c.keepAlive > 0 {
+		until = c.in.heard.Add(c.keepAlive + c.keepAlive/2)
+	}
+	if limit := c.server.limits.PacketTimeout; limit > 0 && !c.in.begun.IsZero() {
+		if end := c.in.begun.Add(limit); until.IsZero() || end.Before(until) {
+			until = end
+		}
+	}
+	return until
+}
+
+// explain turns a passed readDeadline into the reason for which it was set.
+func (c *conn) explain(err error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.reasonKicked() != "" {
+		return err
+	}
+	if !c.in.begun.IsZero() {
+		c.server.counters.refused(RefusePacketTime)
+		return &packets.Error{Code: packets.ProtocolError, Section: "4.13", Detail: "packet not finished in time"}
+	}
+	return errKeepAlive
+}
+
+// loginDeadline is until when CONNECT must have come, a TLS handshake included; zero if there is no limit.
+func (c *conn) loginDeadline() time.Time {
+	if limit := c.server.limits.ConnectTimeout; limit > 0 {
+		return c.since.Add(limit)
+	}
+	return time.Time{}
+}

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"time"
+
+	"edge/broker"
+)
+
+// flush wakes writeLoop.
+func (w *stream) flush() {
+	w.conn.out.mu.Lock()
+	w.conn.out.dirty = false
+	w.conn.out.mu.Unlock()
+	w.signal()
+}
+
+func (w *stream) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // writeLoop is about to look anyway
+	}
+}
+
+// startWriting starts writeLoop; serve waits for it.
+func (w *stream) startWriting() { go w.writeLoop() }
+
+// writeLoop writes all that has gathered at each wake-up, by one write, until the connection is closed.
+func (w *stream) writeLoop() {
+	defer close(w.written)
+	defer w.net.Close()
+	c, o := w.conn, &w.conn.out
+	for {
+		o.mu.Lock()
+		for len(o.buf) == 0 && !o.closing {
+			o.mu.Unlock()
+			<-w.wake
+			o.mu.Lock()
+		}
+		buf, large := o.takeLocked()
+		stop := o.aborted || len(buf) == 0
+		o.mu.Unlock()
+		if stop {
+			return
+		}
+		n, err := w.write(buf, large)
+		if err != nil {
+			w.writeFailed(err)
+			return
+		}
+		w.wrote(buf, n)
+		c.client.roomAgain(c)
+	}
+}
+
+// wrote ends a write of buf, of which n bytes are on their way.
+func (w *stream) wrote(buf []byte, n int) {
+	o := &w.conn.out
+	o.mu.Lock()
+	o.size -= n
+	w.roomLocked()
+	o.mu.Unlock()
+	w.conn.server.buffers.give(buf)
+}
+
+// write writes buf with the large payloads at their places.
+func (w *stream) write(buf []byte, large []payload) (n int, err error) {
+	w.armWrite()
+	if len(large) == 0 {
+		return w.net.Write(buf)
+	}
+	w.pieces = appendPieces(w.pieces[:0], buf, large)
+	pieces := w.pieces // WriteTo moves its receiver; this keeps the memory
+	written, err := pieces.WriteTo(w.net)
+	clear(w.pieces)
+	return int(written), err
+}
+
+// armWrite sets the write deadline when less than half of the time is left.
+func (w *stream) armWrite() {
+	limit := w.conn.server.limits.WriteTimeout
+	if limit <= 0 {
+		return
+	}
+	now := time.Now()
+	if w.writeUntil.Sub(now) >= limit/2 {
+		return
+	}
+	w.conn.out.mu.Lock()
+	defer w.conn.out.mu.Unlock()
+	if !w.conn.out.closing { // closing has set an earlier one
+		w.writeUntil = now.Add(limit)
+		w.net.SetWriteDeadline(w.writeUntil)
+	}
+}
+
+// writeFailed ends the connection of a client that does not read or is gone.
+func (w *stream) writeFailed(err error) {
+	if !w.conn.stopWriting() && isTimeout(err) {
+		w.conn.kickFirst(broker.ReasonSlow)
+		w.conn.server.counters.refused(RefuseSlow)
+	}
+	w.net.Close()
+}

@@ -36,6 +36,12 @@ type client struct {
 	keeps    atomic.Bool      // the session outlives its connection: its messages are saved
 	blocked  atomic.Bool      // something waits for room in the connection's outbox
 	out      session.Output
+
+	// For the page; guarded by mu.
+	last      *Departure // of the last connection that ended
+	blockedAt time.Time  // when blocked was set
+	slowAt    time.Time  // when the connection was too slow last; zero: never
+	dropped0  uint64     // QoS 0 messages not delivered
 }
 
 // subscriber is one session of a client. A message that was matched for it does not reach the next, which another user may have.
@@ -47,7 +53,9 @@ type subscriber struct {
 var _ router.Subscriber = (*subscriber)(nil)
 
 // setSessionLocked gives the client a session.
-func (c *client) setSessionLocked(s *session.Session) { c.session, c.self = s, &subscriber{c, s} }
+func (c *client) setSessionLocked(s *session.Session) {
+	c.session, c.self, c.dropped0 = s, &subscriber{c, s}, 0
+}
 
 func (s *Server) newClient(id string) *client {
 	return &client{server: s, id: id, ordinal: s.ordinals.Add(1), turn: make(chan struct{}, 1)}
@@ -199,7 +207,7 @@ func (c *client) pumpLocked(now time.Time, t *turn) {
 		if room <= 0 {
 			return
 		}
-		c.blocked.Store(false)
+		c.setBlockedLocked(false, now)
 		c.out.Reset()
 		c.session.Pump(room, now, &c.out)
 		if len(c.out.Send) == 0 && len(c.out.Save) == 0 {
@@ -209,7 +217,7 @@ func (c *client) pumpLocked(now time.Time, t *turn) {
 			return
 		}
 	}
-	c.blocked.Store(c.session.Waiting())
+	c.setBlockedLocked(c.session.Waiting(), now)
 	c.replayLocked(now, t)
 }
 

@@ -86,10 +86,11 @@ func (d *delivering) deliver0(c *subscriber, m *broker.Message, to *router.Deliv
 	size := shared.Size(&p)
 	if conn.maxPacket > 0 && size > conn.maxPacket {
 		d.large++ // [MQTT-3.1.2-24]
-	} else {
-		if conn.sendShared(shared, &p, size, false, &d.turn) == noRoom {
-			d.noRoom++
-		}
+		c.dropped0++
+	} else if conn.sendShared(shared, &p, size, false, &d.turn) == noRoom {
+		d.noRoom++
+		c.dropped0++
+		c.slowAt = d.now
 	}
 	c.mu.Unlock()
 }
@@ -126,7 +127,9 @@ func (c *client) hasRoomLocked() bool {
 func (c *client) roomLocked() int64 {
 	room := c.conn.freeRoom()
 	if room <= 0 {
-		c.blocked.Store(true)
+		if !c.blocked.Load() {
+			c.setBlockedLocked(true, c.server.now())
+		}
 		room = c.conn.freeRoom()
 	}
 	return room

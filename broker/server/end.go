@@ -25,6 +25,7 @@ func (c *conn) end(reason broker.Reason) {
 	}
 	cl.mu.Lock()
 	cl.conn = nil
+	cl.departLocked(c, reason)
 	cl.pauseReplaysLocked()
 	cl.online.Store(false)
 	remains := cl.session != nil

@@ -17,9 +17,9 @@ type outbox struct {
 	large   []payload // payloads that are not copied into buf
 	size    int       // bytes in buf and large, and those being written
 	sent    sent
-	dirty   bool      // some turn will flush it
-	closing bool      // nothing is taken any more; the rest is written and the connection closed
-	aborted bool      // the rest is not written
+	dirty   bool // some turn will flush it
+	closing bool // nothing is taken any more; the rest is written and the connection closed
+	aborted bool // the rest is not written
 
 	// Acknowledgements and QoS 2 packets that wait until the journal is durable, each in their order [MQTT-4.6.0-2].
 	acks      []ack

@@ -49,6 +49,7 @@ type Server struct {
 	mostIn    int    // the most loggedIn has been
 	accepted  uint64 // connections since start
 	ended     totals // of connections that have ended
+	departed  departures
 	addresses map[netip.Addr]int
 	listeners map[net.Listener]struct{}
 	closed    bool

@@ -22,6 +22,7 @@ func (s *Server) acquire(ctx context.Context, id string, wait bool) (*client, er
 			return nil, &refusedError{packets.QuotaExceeded, RefuseSessions, "as many sessions as allowed exist"}
 		}
 		cl = s.newClient(id)
+		cl.last = s.departed.take(id)
 		s.clients[id] = cl
 	}
 	cl.refs++
@@ -53,6 +54,9 @@ func (s *Server) letGo(cl *client) {
 	defer cl.mu.Unlock()
 	if cl.refs == 0 && cl.session == nil {
 		delete(s.clients, cl.id)
+		if cl.last != nil {
+			s.departed.put(cl.id, cl.last)
+		}
 	}
 }
 

@@ -2,12 +2,9 @@ package server
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"edge/broker"
 	"edge/broker/session"
@@ -119,62 +116,6 @@ func (s *Server) Refusals() map[string]uint64 {
 		r[reason] = s.counters.refusals[i].Load()
 	}
 	return r
-}
-
-// ClientInfo is one session as the page shows it.
-type ClientInfo struct {
-	ClientID      string
-	User          string
-	Addr          string // host:port, empty when not connected
-	Listener      string
-	TLS           bool
-	Cert          string // subject of the client certificate
-	Protocol      byte   // 4 or 5
-	Connected     bool
-	Since         time.Time     // of the connection, or of its end
-	KeepAlive     time.Duration // 0: the client is not watched but by TCP
-	SessionExpiry time.Duration // session.Never, 0: ends with the connection
-	Will          string        // its topic
-	Subscriptions []session.Subscription
-	Inflight      int
-	Queued        int
-	QueuedBytes   int64
-	Dropped       uint64 // messages of QoS 1 and 2 not delivered to it
-}
-
-// Clients returns every session, connected or not, in order of client identifier.
-func (s *Server) Clients() []ClientInfo {
-	byID := make(map[string]ClientInfo)
-	for _, c := range s.allClients() {
-		if info, ok := c.info(); ok {
-			byID[c.id] = info
-		}
-	}
-	list := slices.AppendSeq(make([]ClientInfo, 0, len(byID)), maps.Values(byID))
-	slices.SortFunc(list, func(a, b ClientInfo) int { return strings.Compare(a.ClientID, b.ClientID) })
-	return list
-}
-
-func (c *client) info() (ClientInfo, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	x := c.session
-	if x == nil {
-		return ClientInfo{}, false
-	}
-	i := ClientInfo{
-		ClientID: c.id, User: x.User(), Protocol: x.Protocol(), Since: x.EndedAt(), SessionExpiry: x.Expiry(),
-		Subscriptions: x.Subscriptions(), Inflight: x.Inflight(), Queued: x.Queued(),
-		QueuedBytes: x.QueuedBytes(), Dropped: x.Dropped(),
-	}
-	if w := x.Will(); w != nil {
-		i.Will = string(w.Message.Topic)
-	}
-	if k := c.conn; k != nil {
-		i.Connected, i.Addr, i.Listener, i.Since = true, k.remote, k.listener.Name, k.since
-		i.TLS, i.Cert, i.KeepAlive = k.tls, k.cert, k.keepAlive
-	}
-	return i, true
 }
 
 // Snapshots returns the durable state of every session that is to be kept, for a checkpoint.

@@ -24,6 +24,21 @@ type Message struct {
 	Expires    time.Time                  // from the Message Expiry Interval; zero if it never expires [MQTT-3.3.2-5]
 }
 
+// Size is about how many bytes m holds in memory, its properties included; the work grows with their number.
+func (m *Message) Size() int64 {
+	n := len(m.Topic) + len(m.Payload)
+	if p := m.Properties; p != nil {
+		n += len(p.ContentType) + len(p.ResponseTopic) + len(p.CorrelationData) + userPropertySize*len(p.User)
+		for i := range p.User {
+			n += len(p.User[i].Name) + len(p.User[i].Value)
+		}
+	}
+	return int64(n)
+}
+
+// userPropertySize is what a user property takes beside its texts: two string headers, and the rounding of two small strings.
+const userPropertySize = 32 + 16
+
 // Publisher takes a message as if a client had sent it: it is stored, routed and tapped like any other.
 // Publish does not wait. It returns the journal index that makes the message durable (0: none),
 // or an error when the message could not be taken; then no subscriber gets it.

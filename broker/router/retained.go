@@ -62,7 +62,7 @@ func (r *Router) setRetained(m *broker.Message) {
 	}
 }
 
-func size(m *broker.Message) int64 { return int64(len(m.Topic) + len(m.Payload)) }
+func size(m *broker.Message) int64 { return m.Size() }
 
 // Retained returns the message retained on a topic, nil if there is none that is still alive at now.
 func (r *Router) Retained(name topic.Name, now time.Time) *broker.Message {

@@ -37,12 +37,13 @@ type conn struct {
 	clean     bool          // the client asked for a session that ends with the connection, and may not prolong it
 
 	// Owned by who reads.
-	in        inbox
-	deliver   *delivering  // of the goroutine that reads
-	aliases   []topic.Name // by alias - 1
-	withdrawn bool         // DISCONNECT 0x00 came: no will
-	expiry    time.Duration
-	endReason broker.Reason // why reading ended, if nobody kicked it before
+	in         inbox
+	deliver    *delivering  // of the goroutine that reads
+	aliases    []topic.Name // by alias - 1
+	aliasBytes int          // of aliases
+	withdrawn  bool         // DISCONNECT 0x00 came: no will
+	expiry     time.Duration
+	endReason  broker.Reason // why reading ended, if nobody kicked it before
 
 	out      outbox
 	received received

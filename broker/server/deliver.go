@@ -16,6 +16,7 @@ type delivering struct {
 	server *Server
 	now    time.Time
 	turn   turn             // connections to be flushed by whoever owns this
+	cost   int64            // session.Cost of the message, 0: not counted yet
 	with   []session.Change // of the publisher, saved in the same record as the deliveries; for one Deliver
 
 	publish   packets.Publish // the message that is being taken over
@@ -39,13 +40,13 @@ type stored struct {
 
 // Deliver sends m to all of to. Sessions on disk come first: if they cannot be saved nobody gets it.
 func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
-	d.stored, d.memory, d.changes = d.stored[:0], d.memory[:0], append(d.changes[:0], d.with...)
+	d.stored, d.memory, d.changes, d.cost = d.stored[:0], d.memory[:0], append(d.changes[:0], d.with...), 0
 	for i := range to {
 		if to[i].QoS == 0 {
 			continue
 		}
 		if c := to[i].To.(*subscriber); d.server.opt.Store != nil && c.keeps.Load() {
-			d.stored = append(d.stored, stored{to: c, d: delivery(m, &to[i])})
+			d.stored = append(d.stored, stored{to: c, d: d.delivery(m, &to[i])})
 		} else {
 			d.memory = append(d.memory, i)
 		}
@@ -69,8 +70,11 @@ func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.In
 	return index, nil
 }
 
-func delivery(m *broker.Message, d *router.Delivery) session.Delivery {
-	return session.Delivery{Message: m, QoS: d.QoS, Retain: d.Retain, IDs: d.IDs}
+func (d *delivering) delivery(m *broker.Message, to *router.Delivery) session.Delivery {
+	if d.cost == 0 {
+		d.cost = session.Cost(m)
+	}
+	return session.Delivery{Message: m, QoS: to.QoS, Retain: to.Retain, IDs: to.IDs, Cost: d.cost}
 }
 
 // deliver0 sends a QoS 0 message, or drops it if the connection has no room.
@@ -110,7 +114,7 @@ func (d *delivering) deliverInMemory(c *subscriber, m *broker.Message, to *route
 		return
 	}
 	c.out.Reset()
-	c.session.Deliver(delivery(m, to), c.hasRoomLocked(), &c.out)
+	c.session.Deliver(d.delivery(m, to), c.hasRoomLocked(), &c.out)
 	c.carryLocked(d.now, &d.turn)
 }
 
@@ -178,7 +182,7 @@ func (d *delivering) count() {
 	if d.large > 0 {
 		k.drop(session.DropTooLarge, d.large)
 	}
-	d.noRoom, d.large = 0, 0
+	d.noRoom, d.large, d.cost = 0, 0, 0
 	d.has = [2]bool{}
 	d.shared = [2]packets.Shared{}
 }

@@ -234,13 +234,20 @@ func (s *Server) will(p *packets.Connect, id auth.Identity) (*session.Will, erro
 	if name.Reserved() || !s.rules().MayPublish(id, name) {
 		return nil, &refusedError{packets.NotAuthorized, RefuseNotAllowed, "may not publish to the will topic"}
 	}
-	return &session.Will{
+	will := &session.Will{
 		Message: &broker.Message{Topic: name, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain, Properties: w.Properties,
 			From: id.ClientID, User: id.User},
 		Delay:  time.Duration(w.Delay) * time.Second,
 		Expiry: time.Duration(w.Expiry.Value) * time.Second,
-	}, nil
+	}
+	if cost := session.Cost(will.Message); cost > smallWill && !s.sessionLimits.Wills.Room(cost) {
+		return nil, &refusedError{packets.QuotaExceeded, RefuseWills, "wills take as much memory as they may"}
+	}
+	return will, nil
 }
+
+// smallWill always has room: the death certificate of a node is not kept out by the large wills of others.
+const smallWill = 4 << 10
 
 // attach takes the session over from an earlier connection and begins or resumes it. The earlier connection's will
 // is out, and its Disconnected told, before anything of this one [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2].

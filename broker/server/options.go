@@ -60,6 +60,9 @@ type Limits struct {
 	QueueMessages         int           // waiting per session; default 10000
 	QueueBytes            int64         // waiting or unacknowledged per session; default 16 MiB
 	TotalQueueBytes       int64         // of all sessions together; default 256 MiB
+	TotalWillBytes        int64         // wills of all sessions, a small one always has room; default 64 MiB
+	TotalFilterBytes      int64         // memory of the subscriptions of all sessions, few always have room; default 128 MiB
+	AliasBytes            int           // topics that one connection's aliases stand for; default 64 KiB
 	OutBytes              int           // per connection, waiting to be written; default 1 MiB
 	SessionExpiryMax      time.Duration // default 24 h
 	Sessions              int           // connected or not; default 10 times Clients
@@ -84,6 +87,9 @@ func (l Limits) withDefaults() Limits {
 	def(&l.QueueMessages, 10000)
 	def(&l.QueueBytes, 16<<20)
 	def(&l.TotalQueueBytes, 256<<20)
+	def(&l.TotalWillBytes, 64<<20)
+	def(&l.TotalFilterBytes, 128<<20)
+	def(&l.AliasBytes, 64<<10)
 	def(&l.OutBytes, 1<<20)
 	def(&l.SessionExpiryMax, 24*time.Hour)
 	def(&l.Sessions, 10*l.Clients)

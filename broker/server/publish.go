@@ -54,6 +54,10 @@ func (c *conn) resolveAlias(p *packets.Publish) (topic.Name, error) {
 	for len(c.aliases) < a {
 		c.aliases = append(c.aliases, "")
 	}
+	c.aliasBytes += len(p.Topic) - len(c.aliases[a-1])
+	if limit := c.server.limits.AliasBytes; limit > 0 && c.aliasBytes > limit && c.aliasBytes > len(p.Topic) {
+		return "", &packets.Error{Code: packets.QuotaExceeded, Section: "3.3.2.3.4", Detail: "aliases stand for too long topics"}
+	}
 	c.aliases[a-1] = topic.Name(p.Topic) // [MQTT-3.3.2-12]
 	return c.aliases[a-1], nil
 }

@@ -78,7 +78,9 @@ func New(opt Options) *Server {
 	}
 	s.sessionLimits = session.Limits{
 		Inflight: s.limits.Inflight, QueueMessages: s.limits.QueueMessages, QueueBytes: s.limits.QueueBytes,
-		Total: &session.Budget{MaxBytes: s.limits.TotalQueueBytes},
+		Total:   &session.Budget{MaxBytes: s.limits.TotalQueueBytes},
+		Wills:   &session.Budget{MaxBytes: s.limits.TotalWillBytes},
+		Filters: &session.Budget{MaxBytes: s.limits.TotalFilterBytes},
 	}
 	s.SetAuth(opt.Auth)
 	s.watchJournal()

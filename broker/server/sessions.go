@@ -133,7 +133,8 @@ func (c *client) begin(ctx context.Context, conn *conn, clean bool, x session.Co
 	owed := c.owed
 	index, err := c.saveLocked(c.out.Save)
 	if err != nil { // a CONNECT that is refused changes nothing
-		if *c.session, c.owed = before, owed; !present {
+		c.session.Undo(&before)
+		if c.owed = owed; !present {
 			c.session = nil
 		}
 		return err

@@ -32,13 +32,16 @@ const (
 	RefusePacketTime  = "packet not finished in time"
 	RefuseSlow        = "slow consumer closed"
 	RefuseUnavailable = "store failed"
+	RefuseWills       = "no room for the will"
+	RefuseProtocol    = "protocol error" // after login
 )
 
 var (
 	dropReasons = []string{DropNoRoom, DropNotAuthorized, DropRefused, DropStore, session.DropQueueFull, session.DropAllFull,
 		session.DropExpired, session.DropTooLarge, session.DropEnded}
 	refuseReasons = []string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseMalformed, RefuseNotAllowed, RefuseClients,
-		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable}
+		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable,
+		RefuseWills, RefuseProtocol}
 )
 
 // counters count since start.
@@ -48,7 +51,7 @@ type counters struct {
 	expired      atomic.Uint64 // sessions
 	storeErrors  atomic.Uint64
 	dropped      [9]atomic.Uint64  // as dropReasons
-	refusals     [12]atomic.Uint64 // as refuseReasons
+	refusals     [14]atomic.Uint64 // as refuseReasons
 }
 
 func (k *counters) drop(reason string, n uint64) {

@@ -46,6 +46,9 @@ func (c *conn) subscribeLocked(cl *client, f *packets.Subscription, id uint32) p
 	if limit := c.server.limits.Subscriptions; !had && limit > 0 && cl.session.SubscriptionCount() >= limit {
 		return packets.QuotaExceeded
 	}
+	if !had && !cl.session.HasRoomFor(sub.Filter) {
+		return packets.QuotaExceeded
+	}
 	isNew := cl.session.Subscribe(sub, &cl.out)
 	c.server.router.Subscribe(cl.routerSubscription(sub, byte(c.version)))
 	if share == "" && (sub.RetainHandling == 0 || sub.RetainHandling == 1 && isNew) { // [MQTT-3.3.1-9] and following

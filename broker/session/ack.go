@@ -76,37 +76,29 @@ func (s *Session) done(i int, o *Output) {
 // not come yet: then it is answered, and not routed a second time [MQTT-4.3.3-10]. The caller routes
 // the message with the Save as one record, or calls Refuse.
 func (s *Session) Receive(id uint16, o *Output) (again bool) {
-	if _, again = s.received[id]; again {
+	if s.received.has(id) {
 		return true
 	}
-	s.addReceived(id)
+	s.received.add(id)
 	s.saveState(o, Change{Kind: Received, PacketID: id})
 	return false
 }
 
 // Refuse undoes Receive when the message could not be taken; its identifier is free again [MQTT-4.3.3-9].
-func (s *Session) Refuse(id uint16) { delete(s.received, id) }
+func (s *Session) Refuse(id uint16) { s.received.remove(id) }
 
 // Complete takes the PUBREL of a received message; the identifier is free again [MQTT-4.3.3-12].
 // For an unknown identifier known is false and the caller answers PUBCOMP 0x92.
 func (s *Session) Complete(id uint16, o *Output) (known bool) {
-	if _, known = s.received[id]; !known {
+	if !s.received.remove(id) {
 		return false
 	}
-	delete(s.received, id)
 	s.saveState(o, Change{Kind: Completed, PacketID: id})
 	return true
 }
 
 // Receiving returns how many QoS 2 messages were taken over and are not completed.
-func (s *Session) Receiving() int { return len(s.received) }
-
-func (s *Session) addReceived(id uint16) {
-	if s.received == nil {
-		s.received = make(map[uint16]struct{})
-	}
-	s.received[id] = struct{}{}
-}
+func (s *Session) Receiving() int { return s.received.n }
 
 // identifiers gives out packet identifiers 1 to 65535 in rising order, leaving out those in use [MQTT-2.2.1-4].
 type identifiers struct {

@@ -23,7 +23,8 @@ func (s *Session) Connect(c Connect, now time.Time, o *Output) {
 	if s.will != nil && c.Will == nil {
 		s.save(o, Change{Kind: WillCleared})
 	}
-	s.user, s.protocol, s.expiry, s.will = c.User, c.Protocol, c.Expiry, c.Will
+	s.user, s.protocol, s.expiry = c.User, c.Protocol, c.Expiry
+	s.setWill(c.Will)
 	s.connected, s.endedAt = true, time.Time{}
 	s.saved = s.durable() || s.will != nil || wasSaved
 	s.quota = 65535
@@ -44,6 +45,25 @@ func (s *Session) Connect(c Connect, now time.Time, o *Output) {
 	}
 }
 
+// Undo makes s what it was before the last Connect, whose Save failed.
+func (s *Session) Undo(before *Session) {
+	s.limits.Wills.add(before.willCost() - s.willCost())
+	*s = *before
+}
+
+func (s *Session) setWill(w *Will) {
+	before := s.willCost()
+	s.will = w
+	s.limits.Wills.add(s.willCost() - before)
+}
+
+func (s *Session) willCost() int64 {
+	if s.will == nil {
+		return 0
+	}
+	return Cost(s.will.Message)
+}
+
 // Disconnect ends the connection. withdraw takes the will away unpublished (DISCONNECT 0x00)
 // [MQTT-3.1.2-10]; expiry, if not negative, replaces the session's (MQTT 5 DISCONNECT). A will that is due at once
 // and the end of a session that does not outlive its connection come out of the Tick that is part of it.
@@ -56,7 +76,7 @@ func (s *Session) Disconnect(withdraw bool, expiry time.Duration, now time.Time,
 		s.expiry = expiry
 	}
 	if withdraw && s.will != nil {
-		s.will = nil
+		s.setWill(nil)
 		s.save(o, Change{Kind: WillCleared})
 	}
 	s.save(o, Change{Kind: Disconnected, Expiry: s.expiry, At: now})
@@ -107,9 +127,9 @@ func (s *Session) Discard(now time.Time, o *Output) {
 // End forgets everything: nothing of the session is published or sent again.
 func (s *Session) End(o *Output) {
 	s.drop(o, DropEnded, s.queue.len())
-	if s.limits.Total != nil {
-		s.limits.Total.give(s.bytes)
-	}
+	s.limits.Total.give(s.bytes)
+	s.setWill(nil)
+	s.countFilters(-s.filterBytes)
 	s.save(o, Change{Kind: Ended})
 	s.saved, s.bytes, s.inflight, s.queue, s.resend = false, 0, nil, deque{}, 0
 	o.Ended = true
@@ -125,7 +145,7 @@ func (s *Session) publishWill(now time.Time, o *Output) {
 		m.Expires = now.Add(s.will.Expiry)
 	}
 	o.Route = m
-	s.will = nil
+	s.setWill(nil)
 	s.save(o, Change{Kind: WillCleared})
 }
 

@@ -12,13 +12,22 @@ type Delivery struct {
 	QoS     byte // 1 or 2
 	Retain  bool
 	IDs     []uint32 // kept by the session
+	Cost    int64    // of Message, counted once for all its sessions; 0: not counted yet
 }
+
+// connectedReserve is what a session with a connection may hold even when all sessions together hold as much as they may:
+// who hoards messages does not take them from those who read.
+const connectedReserve = 128 << 10
 
 // Deliver takes a QoS 1 or 2 message over [MQTT-4.5.0-1]: sends it if the window is open, nothing waits before
 // it and room says that the connection takes it; else queues it; else drops it, counts that and returns 0. Else it
 // returns the Seq of the entry.
 func (s *Session) Deliver(d Delivery, room bool, o *Output) (seq uint64) {
-	cost := Cost(d.Message)
+	cost := d.Cost
+	if cost == 0 {
+		cost = Cost(d.Message)
+	}
+	cost += 4 * int64(len(d.IDs))
 	if reason := s.admit(cost); reason != "" {
 		s.drop(o, reason, 1)
 		return 0
@@ -58,7 +67,10 @@ func (s *Session) admit(cost int64) string {
 		return DropQueueFull
 	case l.QueueBytes > 0 && s.bytes+cost > l.QueueBytes && s.bytes > 0:
 		return DropQueueFull
-	case !l.Total.take(cost):
+	case l.Total.take(cost):
+	case s.connected && s.bytes+cost <= connectedReserve:
+		l.Total.add(cost)
+	default:
 		return DropAllFull
 	}
 	return ""

@@ -3,7 +3,7 @@ package session
 import (
 	"maps"
 	"slices"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"edge/broker"
@@ -24,37 +24,20 @@ type Limits struct {
 	Inflight      int   // QoS 1 and 2 messages sent and not acknowledged
 	QueueMessages int   // messages waiting to be sent
 	QueueBytes    int64 // bytes of messages sent or waiting, see Cost
-	Total         *Budget
-}
 
-// Budget bounds the bytes of all sessions that share it. A nil Budget has no bound.
-type Budget struct {
-	MaxBytes int64
-	used     atomic.Int64
-}
-
-// Used returns the bytes held now.
-func (b *Budget) Used() int64 { return b.used.Load() }
-
-func (b *Budget) take(n int64) bool {
-	if b == nil {
-		return true
-	}
-	if b.used.Add(n) > b.MaxBytes && b.MaxBytes > 0 {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (b *Budget) give(n int64) {
-	if b != nil {
-		b.used.Add(-n)
-	}
+	// Of all sessions together; nil is no bound.
+	Total   *Budget // Cost of messages sent or waiting
+	Wills   *Budget // Cost of wills
+	Filters *Budget // FilterCost of subscriptions
 }
 
 // Cost is what m counts in a queue: its bytes and an allowance for the rest of its entry.
-func Cost(m *broker.Message) int64 { return int64(len(m.Topic)+len(m.Payload)) + 128 }
+func Cost(m *broker.Message) int64 { return m.Size() + 128 }
+
+// FilterCost is what a subscription counts: what was measured for one that shares no level with another.
+func FilterCost(f topic.Filter) int64 {
+	return 512 + 2*int64(len(f)) + 320*int64(strings.Count(string(f), "/"))
+}
 
 // Session is the state of one client identifier. It is not safe for concurrent use.
 type Session struct {
@@ -70,6 +53,7 @@ type Session struct {
 	saved     bool // the store knows this session
 
 	subscriptions map[topic.Filter]Subscription
+	filterBytes   int64 // FilterCost of subscriptions
 
 	quota    int     // QoS 1 and 2 messages that may be unacknowledged on this connection
 	inflight []entry // Sent and Released, in the order sent
@@ -79,7 +63,7 @@ type Session struct {
 	lastSeq  uint64
 	ids      identifiers
 
-	received map[uint16]struct{} // QoS 2 messages taken over and not completed
+	received idSet // QoS 2 messages taken over and not completed
 	dropped  uint64
 }
 
@@ -104,6 +88,7 @@ func Restore(s *Snapshot, limits *Limits, now time.Time) *Session {
 	if s.Connected {
 		r.endedAt = now
 	}
+	limits.Wills.add(r.willCost())
 	for _, sub := range s.Subscriptions {
 		r.setSubscription(sub)
 	}
@@ -112,7 +97,9 @@ func Restore(s *Snapshot, limits *Limits, now time.Time) *Session {
 	}
 	r.ids.last = s.LastPacketID
 	for _, id := range s.Received {
-		r.addReceived(id)
+		if !r.received.has(id) {
+			r.received.add(id)
+		}
 	}
 	return r
 }
@@ -122,9 +109,7 @@ func (s *Session) restoreEntry(e Entry) {
 	x := entry{Entry: e}
 	if e.Message != nil {
 		x.cost = Cost(e.Message)
-		if s.limits.Total != nil {
-			s.limits.Total.used.Add(x.cost)
-		}
+		s.limits.Total.add(x.cost)
 		s.bytes += x.cost
 	}
 	if e.State == Queued {
@@ -157,7 +142,7 @@ func (s *Session) Snapshot() (snap Snapshot, ok bool) {
 	for i := range s.queue.len() {
 		snap.Entries = append(snap.Entries, s.queue.at(i).Entry)
 	}
-	snap.Received = slices.Sorted(maps.Keys(s.received))
+	snap.Received = s.received.sorted()
 	return snap, true
 }
 

@@ -15,12 +15,22 @@ func (s *Session) Subscribe(sub Subscription, o *Output) (isNew bool) {
 	return !had
 }
 
+// filtersReserve is what the subscriptions of a session may cost even when those of all together cost as much as they may.
+const filtersReserve = 4 << 10
+
+// HasRoomFor tells whether a subscription to f may be added.
+func (s *Session) HasRoomFor(f topic.Filter) bool {
+	cost := FilterCost(f)
+	return s.limits.Filters.Room(cost) || s.filterBytes+cost <= filtersReserve
+}
+
 // Unsubscribe removes the subscription with exactly this filter [MQTT-3.10.4-1]; false if there is none.
 func (s *Session) Unsubscribe(f topic.Filter, o *Output) bool {
 	if _, had := s.subscriptions[f]; !had {
 		return false
 	}
 	delete(s.subscriptions, f)
+	s.countFilters(-FilterCost(f))
 	s.saveState(o, Change{Kind: Unsubscribed, Filter: f})
 	return true
 }
@@ -47,5 +57,13 @@ func (s *Session) setSubscription(sub Subscription) {
 	if s.subscriptions == nil {
 		s.subscriptions = make(map[topic.Filter]Subscription)
 	}
+	if _, had := s.subscriptions[sub.Filter]; !had {
+		s.countFilters(FilterCost(sub.Filter))
+	}
 	s.subscriptions[sub.Filter] = sub
+}
+
+func (s *Session) countFilters(cost int64) {
+	s.filterBytes += cost
+	s.limits.Filters.add(cost)
 }

@@ -14,7 +14,7 @@ type clientJSON struct {
 	Listener      string   `json:"listener"`
 	TLS           bool     `json:"tls"`
 	Certificate   string   `json:"certificate"`
-	Protocol      string   `json:"protocol"` // "3.1.1" or "5.0"
+	Protocol      string   `json:"protocol"` // "3.1", "3.1.1" or "5.0"
 	Connected     bool     `json:"connected"`
 	Since         stamp    `json:"since"`
 	KeepAlive     float64  `json:"keep_alive"`     // seconds; 0: none
@@ -48,7 +48,10 @@ func clientToJSON(c server.ClientInfo) clientJSON {
 		Connected: c.Connected, Since: stamp(c.Since), KeepAlive: seconds(c.KeepAlive), Subscriptions: len(c.Subscriptions),
 		Inflight: c.Inflight, Queued: c.Queued, QueuedBytes: c.QueuedBytes, Dropped: c.Dropped,
 	}
-	if c.Protocol == 5 {
+	switch c.Protocol {
+	case 3:
+		out.Protocol = "3.1"
+	case 5:
 		out.Protocol = "5.0"
 	}
 	if c.SessionExpiry != math.MaxInt64 {

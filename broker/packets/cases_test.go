@@ -62,6 +62,22 @@ var wireCases = []wireCase{
 			0, 0, 0, 1, "c",
 			0, 0, // user name "" is not the same as none
 		)},
+	{name: "connect 3.1", v: V31,
+		packet: &Connect{Version: V31, CleanStart: true, KeepAlive: 60, ClientID: "old"},
+		bytes: wire(
+			0x10, 17, // CONNECT
+			0, 6, "MQIsdp", // protocol name
+			3,     // protocol level
+			0x02,  // clean session
+			0, 60, // keep alive
+			0, 3, "old", // client id
+		)},
+	{name: "pubrel 3.1, sent again", v: V31, decodeOnly: true,
+		packet: &Pubrel{PacketID: 1},
+		bytes:  wire(0x6A, 2, 0, 1)},
+	{name: "subscribe 3.1, sent again", v: V31, decodeOnly: true,
+		packet: &Subscribe{PacketID: 1, Filters: []Subscription{{Filter: "a", QoS: 1}}},
+		bytes:  wire(0x8A, 6, 0, 1, 0, 1, "a", 1)},
 	{name: "connect 5.0, smallest", v: V5,
 		packet: &Connect{Version: V5, CleanStart: true, ClientID: "c"},
 		bytes: wire(

@@ -1,6 +1,6 @@
 package packets
 
-// Connect opens a connection (section 3.1). In 3.1.1 CleanStart is CleanSession and nothing below Password exists.
+// Connect opens a connection (section 3.1). In 3.1 and 3.1.1 CleanStart is CleanSession and nothing below Password exists.
 type Connect struct {
 	Version    Version
 	CleanStart bool
@@ -57,13 +57,19 @@ func ConnectVersion(frame []byte) Version {
 		return 0
 	}
 	r := reader{b: frame[1+used:]}
-	if r.string() != "MQTT" {
-		return 0
-	}
-	if v := Version(r.byte()); v == V4 || v == V5 {
+	name := r.string()
+	if v := Version(r.byte()); knows(name, v) {
 		return v
 	}
 	return 0
+}
+
+// knows tells whether a CONNECT of that protocol name and level is one of ours.
+func knows(name string, v Version) bool {
+	if v == V31 {
+		return name == "MQIsdp"
+	}
+	return name == "MQTT" && (v == V4 || v == V5)
 }
 
 func decodeConnect(r *reader) *Connect {
@@ -88,8 +94,8 @@ func (c *Connect) decodeVersion(r *reader) {
 	if r.err != nil {
 		return
 	}
-	if name != "MQTT" || c.Version != V4 && c.Version != V5 {
-		r.fail(UnsupportedProtocolVersion, "protocol is neither MQTT 3.1.1 nor 5.0")
+	if !knows(name, c.Version) {
+		r.fail(UnsupportedProtocolVersion, "protocol is neither MQTT 3.1, 3.1.1 nor 5.0")
 	}
 	r.v = c.Version
 }
@@ -103,7 +109,7 @@ func (c *Connect) decodeFlags(r *reader) {
 	c.CleanStart = flags&connectCleanStart != 0
 	c.HasUsername = flags&connectUsername != 0
 	c.HasPassword = flags&connectPassword != 0
-	if c.HasPassword && !c.HasUsername && r.v == V4 { // [v3 MQTT-3.1.2-22]
+	if c.HasPassword && !c.HasUsername && r.v != V5 { // [v3 MQTT-3.1.2-22]
 		r.malformed("password without user name")
 	}
 	qos := flags & connectWillQoS >> 3
@@ -196,7 +202,12 @@ func (w *Will) decodeProperties(r *reader) {
 func (c *Connect) Append(dst []byte, _ Version) []byte {
 	dst = open(dst, TypeConnect, 0)
 	at := len(dst) - 1
-	dst = append(dst, 0, 4, 'M', 'Q', 'T', 'T', byte(c.Version), c.flags())
+	if c.Version == V31 {
+		dst = appendString(dst, "MQIsdp")
+	} else {
+		dst = appendString(dst, "MQTT")
+	}
+	dst = append(dst, byte(c.Version), c.flags())
 	dst = appendUint16(dst, c.KeepAlive)
 	if c.Version == V5 {
 		dst = c.appendProperties(dst)

@@ -1,4 +1,4 @@
-// Package packets turns bytes into MQTT control packets and back, for 3.1.1 and 5.0.
+// Package packets turns bytes into MQTT control packets and back, for 3.1, 3.1.1 and 5.0.
 //
 //	buffer ─► FrameLength ─► Decode ─► Packet ─► Append ─► buffer
 //	                                   Message ─► Share ─► Shared.Append, once per subscriber
@@ -12,5 +12,5 @@
 // Rules that need more (who sent it, session state, announced limits) are the caller's. The rule that
 // must not break: no input makes it panic, and encoding what was decoded gives an equal packet.
 //
-// Sources: MQTT 3.1.1 and 5.0, chapters 1.5, 2 and 3.
+// Sources: MQTT 3.1 (IBM, 2010) and 3.1.1 and 5.0, chapters 1.5, 2 and 3.
 package packets

@@ -9,7 +9,7 @@ const MaxPacketSize = 5 + maxRemaining
 // FrameLength says how long the packet at the start of buf is, its fixed header included, and whether buf holds all
 // of it. n is 0 while too few bytes have come to tell. A packet longer than limit bytes (0: no limit) is refused with
 // PacketTooLarge as soon as its header is there, before its body is read; a packet type or flags that no packet has
-// are refused at the first byte [MQTT-2.1.3-1] [v3 MQTT-2.2.2-2]. The error is always a *Error.
+// are refused at the first byte [MQTT-2.1.3-1] [v3 MQTT-2.2.2-2]; those that only 3.1 has, by Decode. The error is always a *Error.
 func FrameLength(buf []byte, limit int) (n int, complete bool, err error) {
 	if len(buf) == 0 {
 		return 0, false, nil
@@ -32,7 +32,7 @@ func FrameLength(buf []byte, limit int) (n int, complete bool, err error) {
 }
 
 // flagsValid holds the table of section 2.1.3: PUBLISH uses its flags (QoS 3 is none of them [MQTT-3.3.1-4]),
-// PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010, all others 0000.
+// PUBREL, SUBSCRIBE and UNSUBSCRIBE carry 0010, or in 3.1 1010 when they are sent again; all others 0000.
 func flagsValid(first byte) bool {
 	flags := first & 15
 	switch Type(first >> 4) {
@@ -41,10 +41,12 @@ func flagsValid(first byte) bool {
 	case TypePublish:
 		return flags&6 != 6
 	case TypePubrel, TypeSubscribe, TypeUnsubscribe:
-		return flags == 2
+		return flags&^flagDup == 2
 	}
 	return flags == 0
 }
+
+const flagDup = 8
 
 // varint reads a Variable Byte Integer. used is 0 if b ends too early and -1 if the integer has more than four
 // bytes or more than it needs [MQTT-1.5.5-1].

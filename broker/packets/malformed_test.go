@@ -15,6 +15,9 @@ var malformedCases = []malformedCase{
 	{"PUBREL flags 0000 [MQTT-3.6.1-1] [v3 MQTT-3.6.1-1]", V4, MalformedPacket, wire(0x60, 2, 0, 1)},
 	{"SUBSCRIBE flags 0000 [MQTT-3.8.1-1] [v3 MQTT-3.8.1-1]", V4, MalformedPacket, wire(0x80, 6, 0, 1, 0, 1, "a", 0)},
 	{"UNSUBSCRIBE flags 0000 [MQTT-3.10.1-1] [v3 MQTT-3.10.1-1]", V4, MalformedPacket, wire(0xA0, 5, 0, 1, 0, 1, "a")},
+	{"PUBREL flags 1010, which only 3.1 has [v3 MQTT-3.6.1-1]", V4, MalformedPacket, wire(0x6A, 2, 0, 1)},
+	{"SUBSCRIBE flags 1010, which only 3.1 has [MQTT-3.8.1-1]", V5, MalformedPacket, wire(0x8A, 7, 0, 1, 0, 0, 1, "a", 0)},
+	{"UNSUBSCRIBE flags 1010, which only 3.1 has [v3 MQTT-3.10.1-1]", V4, MalformedPacket, wire(0xAA, 5, 0, 1, 0, 1, "a")},
 	{"DISCONNECT flags 0001 [MQTT-3.14.1-1] [v3 MQTT-3.14.1-1]", V5, MalformedPacket, wire(0xE1, 0)},
 	{"AUTH flags 0001 [MQTT-3.15.1-1]", V5, MalformedPacket, wire(0xF1, 0)},
 	{"QoS 3 [MQTT-3.3.1-4] [v3 MQTT-3.3.1-4]", V4, MalformedPacket, wire(0x36, 5, 0, 1, "a", 0, 1)},
@@ -27,8 +30,9 @@ var malformedCases = []malformedCase{
 	{"PUBACK without identifier", V5, MalformedPacket, wire(0x40, 1, 0)},
 
 	// CONNECT.
-	{"protocol name MQIsdp [MQTT-3.1.2-1] [v3 MQTT-3.1.2-1]", V4, UnsupportedProtocolVersion,
-		wire(0x10, 15, 0, 6, "MQIsdp", 3, 2, 0, 0, 0, 1, "c")},
+	{"protocol name MQIsdp with level 4 [MQTT-3.1.2-1] [v3 MQTT-3.1.2-1]", V4, UnsupportedProtocolVersion,
+		wire(0x10, 15, 0, 6, "MQIsdp", 4, 2, 0, 0, 0, 1, "c")},
+	{"protocol level 3 without MQIsdp [MQTT-3.1.2-2]", V4, UnsupportedProtocolVersion, wire(0x10, 13, 0, 4, "MQTT", 3, 2, 0, 0, 0, 1, "c")},
 	{"protocol name mqtt [MQTT-3.1.2-1]", V4, UnsupportedProtocolVersion, wire(0x10, 13, 0, 4, "mqtt", 4, 2, 0, 0, 0, 1, "c")},
 	{"protocol level 6 [MQTT-3.1.2-2] [v3 MQTT-3.1.2-2]", V4, UnsupportedProtocolVersion,
 		wire(0x10, 13, 0, 4, "MQTT", 6, 2, 0, 0, 0, 1, "c")},

@@ -5,8 +5,9 @@ type Version byte
 
 // The versions this package speaks.
 const (
-	V4 Version = 4 // MQTT 3.1.1
-	V5 Version = 5 // MQTT 5.0
+	V31 Version = 3 // MQTT 3.1, which calls itself MQIsdp: read and written as 3.1.1, but for flags that it allowed
+	V4  Version = 4 // MQTT 3.1.1
+	V5  Version = 5 // MQTT 5.0
 )
 
 // Type is the packet type, the upper half of the first byte.

@@ -68,7 +68,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 // TestFlags walks over all flags of each packet type [MQTT-2.1.3-1] [v3 MQTT-2.2.2-1] [v3 MQTT-2.2.2-2].
 func TestFlags(t *testing.T) {
-	allowed := map[Type]string{TypePublish: "0 1 2 3 4 5 8 9 10 11 12 13", TypePubrel: "2", TypeSubscribe: "2", TypeUnsubscribe: "2"}
+	allowed := map[Type]string{TypePublish: "0 1 2 3 4 5 8 9 10 11 12 13", TypePubrel: "2 10", TypeSubscribe: "2 10", TypeUnsubscribe: "2 10"}
 	for typ := Type(0); typ < 16; typ++ {
 		want := allowed[typ]
 		if want == "" && typ != 0 {

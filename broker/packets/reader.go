@@ -28,6 +28,9 @@ func newReader(v Version, frame []byte) (reader, error) {
 	if Type(frame[0]>>4) == TypeAuth && v != V5 {
 		return reader{}, &Error{MalformedPacket, "2.1.2", "AUTH does not exist in 3.1.1"}
 	}
+	if Type(frame[0]>>4) != TypePublish && frame[0]&flagDup != 0 && v != V31 {
+		return reader{}, &Error{MalformedPacket, "2.1.3", "DUP in a packet that has none"}
+	}
 	_, used := varint(frame[1:])
 	return reader{v: v, b: frame[1+used:], section: "2.1.4"}, nil
 }

@@ -71,6 +71,9 @@ func (s *Shared) AppendHead(dst []byte, d *Delivery) []byte {
 	return append(dst, s.properties...)
 }
 
+// Topic is the topic name that is sent where a Delivery does not omit it.
+func (s *Shared) Topic() string { return s.topic }
+
 // Payload is the end of the packet, behind what AppendHead appends.
 func (s *Shared) Payload() []byte { return s.payload }
 

@@ -21,7 +21,7 @@ func decodeSuback(r *reader) *Suback {
 	r.section = "3.9.3"
 	s.Codes = decodeCodes(r, TypeSuback)
 	for _, c := range s.Codes {
-		if r.v == V4 && c > GrantedQoS2 && c != UnspecifiedError { // [v3 MQTT-3.9.3-2]
+		if r.v != V5 && c > GrantedQoS2 && c != UnspecifiedError { // [v3 MQTT-3.9.3-2]
 			r.malformed("return code is not listed for SUBACK")
 		}
 	}

@@ -172,12 +172,9 @@ func (c *client) writeSendLocked(send *session.Send, now time.Time, t *turn) {
 		Dup: send.Dup, QoS: send.QoS, Retain: send.Retain, PacketID: send.PacketID,
 		Expiry: expiryLeft(m, now), SubscriptionIDs: send.IDs,
 	}
-	size := shared.Size(&d)
-	if conn.maxPacket > 0 && size > conn.maxPacket {
+	if conn.sendPublish(&shared, &d, true, t) == tooLarge {
 		c.tooLargeLocked(send.PacketID)
-		return
 	}
-	conn.sendShared(&shared, &d, size, true, t)
 }
 
 // tooLargeLocked ends a delivery that the client cannot take [MQTT-3.1.2-25].

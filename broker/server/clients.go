@@ -18,7 +18,7 @@ type ClientInfo struct {
 	Listener       string
 	TLS            bool
 	Cert           string // subject of the client certificate
-	Protocol       byte   // 3, 4 or 5
+	Protocol       byte   // 4 or 5; 3 while a client of 3.1 is connected
 	Connected      bool
 	Since          time.Time     // of the connection, or of its end
 	KeepAlive      time.Duration // 0: the client is not watched but by TCP
@@ -74,7 +74,7 @@ func (c *client) info(now time.Time) (ClientInfo, bool) {
 	}
 	if k := c.conn; k != nil {
 		i.Connected, i.Addr, i.Listener, i.Since = true, k.remote, k.listener.Name, k.since
-		i.TLS, i.Cert, i.KeepAlive = k.tls, k.cert, k.keepAlive
+		i.TLS, i.Cert, i.KeepAlive, i.Protocol = k.tls, k.cert, k.keepAlive, byte(k.level)
 		i.Received = k.received.traffic()
 		i.Sent, i.OutboxBytes = k.out.traffic()
 		i.Receiving = k.out.unanswered()

@@ -27,8 +27,9 @@ type conn struct {
 	released chan struct{} // closed when the session is free for another connection
 
 	// Set by login before anyone else knows the connection, never changed.
-	version   packets.Version
-	client    *client // nil until logged in
+	version   packets.Version // V4 or V5
+	level     packets.Version // as CONNECT names it: V31 is served as V4
+	client    *client         // nil until logged in
 	identity  auth.Identity
 	cert      string
 	tls       bool
@@ -45,6 +46,7 @@ type conn struct {
 	expiry     time.Duration
 	endReason  broker.Reason // why reading ended, if nobody kicked it before
 
+	known    topicAliases // by the client; guarded by client.mu
 	out      outbox
 	received received
 

@@ -87,14 +87,14 @@ func (d *delivering) deliver0(c *subscriber, m *broker.Message, to *router.Deliv
 	}
 	shared := d.share(conn.version, m)
 	p := packets.Delivery{Retain: to.Retain, SubscriptionIDs: to.IDs, Expiry: expiryLeft(m, d.now)}
-	size := shared.Size(&p)
-	if conn.maxPacket > 0 && size > conn.maxPacket {
-		d.large++ // [MQTT-3.1.2-24]
-		c.dropped0++
-	} else if conn.sendShared(shared, &p, size, false, &d.turn) == noRoom {
+	switch conn.sendPublish(shared, &p, false, &d.turn) {
+	case noRoom:
 		d.noRoom++
 		c.dropped0++
 		c.slowAt = d.now
+	case tooLarge:
+		d.large++
+		c.dropped0++
 	}
 	c.mu.Unlock()
 }

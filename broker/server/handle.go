@@ -15,7 +15,7 @@ func (c *conn) handle(frame []byte) error {
 		return c.handlePublish(frame)
 	}
 	c.received.others.Add(1)
-	p, err := packets.Decode(c.version, frame)
+	p, err := packets.Decode(c.level, frame)
 	if err != nil {
 		return err
 	}

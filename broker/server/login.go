@@ -20,13 +20,16 @@ func (c *conn) decodeConnect(frame []byte) (*packets.Connect, error) {
 		return nil, err
 	}
 	c.received.others.Add(1)
-	c.version = packets.ConnectVersion(frame)
-	p, err := packets.Decode(c.version, frame)
+	c.level = packets.ConnectVersion(frame)
+	if c.version = c.level; c.level == packets.V31 {
+		c.version = packets.V4
+	}
+	p, err := packets.Decode(c.level, frame)
 	if err != nil {
 		return nil, err
 	}
 	connect := p.(*packets.Connect)
-	c.version = connect.Version
+	connect.Version = c.version
 	return connect, nil
 }
 
@@ -124,6 +127,7 @@ var errMustWait = errors.New("must wait")
 func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 	connack := &packets.Connack{}
 	c.maxPacket = int(p.MaximumPacketSize)
+	c.known.max = min(int(p.TopicAliasMaximum), c.server.limits.TopicAlias)
 	if err := c.identify(p, connack); err != nil {
 		return err
 	}
@@ -156,7 +160,8 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 	return nil
 }
 
-// identify settles the client identifier [MQTT-3.1.3-6] [v3 MQTT-3.1.3-6].
+// identify settles the client identifier [MQTT-3.1.3-6] [v3 MQTT-3.1.3-6]. That of 3.1 had 1 to 23 characters; who sends another is
+// served like a 3.1.1 client.
 func (c *conn) identify(p *packets.Connect, connack *packets.Connack) error {
 	switch {
 	case p.AuthMethod != "": // [MQTT-4.12.0-1]

@@ -68,7 +68,7 @@ type Limits struct {
 	Sessions              int           // connected or not; default 10 times Clients
 	Subscriptions         int           // per session; default 200
 	TopicLevels           int           // default 16
-	TopicAlias            int           // that clients may use; default 64, negative: none
+	TopicAlias            int           // that clients may use, and we towards each of them; default 64, negative: none
 	AcceptsPerSecond      int           // per listener, the rest waits in the kernel; default 200
 	ConnectionsPerAddress int           // loopback is not counted; default 100
 }

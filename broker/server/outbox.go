@@ -128,9 +128,10 @@ func (o *outbox) appendLocked(mem *buffers, shared *packets.Shared, d *packets.D
 type outcome uint8
 
 const (
-	taken  outcome = iota
-	noRoom         // the connection has too much waiting
-	gone           // the connection is closing
+	taken    outcome = iota
+	noRoom           // the connection has too much waiting
+	gone             // the connection is closing
+	tooLarge         // above the client's Maximum Packet Size
 )
 
 // sendShared appends a PUBLISH. Unless must is set it is left out when the connection has no room for it.

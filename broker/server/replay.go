@@ -85,10 +85,8 @@ func (c *client) replayOneLocked(name topic.Name, sub session.Subscription, now 
 	if d.QoS == 0 {
 		shared := packets.Share(c.conn.version, string(m.Topic), m.Properties, m.Payload)
 		p := packets.Delivery{Retain: true, SubscriptionIDs: d.IDs, Expiry: expiryLeft(m, now)}
-		if size := shared.Size(&p); c.conn.maxPacket > 0 && size > c.conn.maxPacket {
+		if c.conn.sendPublish(&shared, &p, true, t) == tooLarge {
 			c.server.counters.drop(session.DropTooLarge, 1)
-		} else {
-			c.conn.sendShared(&shared, &p, size, true, t)
 		}
 		return true
 	}

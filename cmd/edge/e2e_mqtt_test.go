@@ -93,12 +93,12 @@ func (l *peerProcess) send(format string, args ...any) {
 }
 
 // TestMosquittoClients: mosquitto_pub and mosquitto_sub, written by others, exchange QoS 0, 1, 2, retained and
-// will messages through our broker, in both versions of MQTT.
+// will messages through our broker, in 3.1, 3.1.1 and 5.0.
 func TestMosquittoClients(t *testing.T) {
 	pub, sub := program(t, "mosquitto_pub", installMosquitto), program(t, "mosquitto_sub", installMosquitto)
 	app := startApp(t, t.TempDir(), appOptions{})
 	host, port, _ := net.SplitHostPort(app.MQTTAddr())
-	for _, version := range []string{"311", "5"} {
+	for _, version := range []string{"31", "311", "5"} {
 		t.Run("mqtt"+version, func(t *testing.T) {
 			common := []string{"-h", host, "-p", port, "-V", version}
 			run := func(args ...string) {

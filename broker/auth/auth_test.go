@@ -215,7 +215,10 @@ func TestMaySubscribe(t *testing.T) {
 		{Identity{}, "public/#", false},
 		{anonymous, "#", true},
 		{anonymous, "spBv1.0/#", true},
-		{anonymous, "$SYS/#", false},
+		{anonymous, "$SYS/broker/clients/#", true},
+		{anonymous, "$SYS/#", true},
+		{Identity{User: "tool"}, "$SYS/#", false},
+		{anonymous, "$SYSTEM/#", false},
 		{anonymous, "$sparkplug/certificates/#", true},
 		{anonymous, "$sparkplug/#", false},
 	}

@@ -87,6 +87,9 @@ type Identity struct {
 // certificates is where the broker publishes the births it has seen, for everyone to read [tck-id-conformance-mqtt-aware-nbirth-mqtt-topic].
 const certificates topic.Filter = "$sparkplug/certificates/#"
 
+// system is where the broker tells of itself.
+const system topic.Filter = "$SYS/#"
+
 // MayPublish reports whether id may publish to name. Nobody may publish to a name that begins with $, and an anonymous
 // client to all others.
 func (p *Policy) MayPublish(id Identity, name topic.Name) bool {
@@ -108,10 +111,10 @@ func (p *Policy) MayPublish(id Identity, name topic.Name) bool {
 
 // MaySubscribe reports whether id may subscribe to f, which is the inner filter if the subscription is shared: whether
 // one rule allows every name that f selects. An anonymous client may subscribe to all but $ names, of which it
-// gets the birth certificates. A client is told what it may not see by a refused SUBSCRIBE, not by silence.
+// gets the birth certificates and $SYS; who has logged in gets those by a rule, like all else. A client is told what it may not see by a refused SUBSCRIBE, not by silence.
 func (p *Policy) MaySubscribe(id Identity, f topic.Filter) bool {
 	if id.Anonymous {
-		return !strings.HasPrefix(string(f), "$") || topic.Covers(certificates, f)
+		return !strings.HasPrefix(string(f), "$") || topic.Covers(certificates, f) || topic.Covers(system, f)
 	}
 	for _, r := range p.rulesOf(id) {
 		for _, allowed := range r.subscribe {

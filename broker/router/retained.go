@@ -17,6 +17,10 @@ const (
 
 // retain stores m, or removes what its topic had if the payload is empty [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7].
 func (r *Router) retain(m *broker.Message) (needs broker.Index, err error) {
+	if r.retainedFor(m.Topic) == &r.system {
+		r.retainSystem(m)
+		return 0, nil
+	}
 	old, had := r.retained.Get(m.Topic)
 	if len(m.Payload) == 0 && !had {
 		return 0, nil
@@ -68,23 +72,23 @@ func size(m *broker.Message) int64 { return m.Size() }
 func (r *Router) Retained(name topic.Name, now time.Time) *broker.Message {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	m, _ := r.retained.Get(name)
+	m, _ := r.retainedFor(name).Get(name)
 	if m == nil || expired(m, now) {
 		return nil
 	}
 	return m
 }
 
-// retainedRoots select every name there can be: # passes over names that begin with $, which only our own
+// retainedRoots select every name there can be in retained: # passes over names that begin with $, which only our own
 // publishers use [MQTT-4.7.2-1].
-var retainedRoots = [...]topic.Filter{"#", "$SYS/#", "$sparkplug/#"}
+var retainedRoots = [...]topic.Filter{"#", "$sparkplug/#"}
 
 // RetainedNames returns the topics selected by f that have a retained message, in order.
 func (r *Router) RetainedNames(f topic.Filter) []topic.Name {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var names []topic.Name
-	r.retained.Match(f, func(n topic.Name, _ *broker.Message) bool {
+	r.retainedBy(f).Match(f, func(n topic.Name, _ *broker.Message) bool {
 		names = append(names, n)
 		return true
 	})

@@ -64,6 +64,7 @@ type Router struct {
 	groups        map[groupKey]*group
 	retained      topic.Names[*broker.Message]
 	retainedBytes int64
+	system        topic.Names[*broker.Message] // see systemPrefix
 
 	retainedFull    atomic.Uint64
 	retainedExpired atomic.Uint64

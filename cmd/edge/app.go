@@ -115,6 +115,7 @@ func (a *App) Run(ctx context.Context) error {
 	p := a.pipeline
 	stages := []stage{
 		{name: "broker", run: a.serveMQTT},
+		{name: "$SYS", run: p.sys.Run},
 		{name: "host", run: func(ctx context.Context) error { return p.plant.run(ctx, p.router, p.history) }},
 	}
 	for _, u := range p.uplinks {

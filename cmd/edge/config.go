@@ -38,6 +38,7 @@ type BrokerConfig struct {
 	CommitInterval Duration         `mapstructure:"commit_interval"`
 	Users          string           `mapstructure:"users"`
 	ACL            string           `mapstructure:"acl"`
+	SysInterval    Duration         `mapstructure:"sys_interval"` // how often $SYS is published; 0: never
 }
 
 // ListenerConfig is one address the broker listens on.
@@ -184,6 +185,7 @@ func defaultConfig() Config {
 				TopicLevels: 16, TopicAlias: 64, AcceptsPerSecond: 200, ConnectionsPerAddress: 100,
 			},
 			Durability: "safe", CommitInterval: Duration(10 * time.Millisecond), Users: "users.yaml", ACL: "acl.yaml",
+			SysInterval: Duration(10 * time.Second),
 		},
 		Sparkplug: SparkplugConfig{HostID: "edge", ExtraHostIDs: []string{}, ReorderTimeout: Duration(5 * time.Second), Aware: true},
 		Historian: HistorianConfig{

@@ -107,6 +107,9 @@ func (v *validator) broker(b *BrokerConfig) {
 		v.warn("broker.durability", "fast acknowledges messages before they are on disk; a power cut may lose them")
 	}
 	v.within("broker.commit_interval", b.CommitInterval, time.Millisecond, time.Second)
+	if b.SysInterval != 0 {
+		v.within("broker.sys_interval", b.SysInterval, time.Second, time.Hour)
+	}
 	l := b.Limits
 	v.must(l.PacketBytes <= 268435460, "broker.limits.packet_bytes", "is above what MQTT can carry, 256 MiB")
 	v.must(l.Inflight >= 0 && l.Inflight <= 65535, "broker.limits.inflight", "is above MQTT's Receive Maximum, 65535")

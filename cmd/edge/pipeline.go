@@ -35,6 +35,7 @@ type pipeline struct {
 	plant    *plant
 	router   *router.Router
 	server   *server.Server
+	sys      *server.Sys
 	commands *commands
 }
 
@@ -144,6 +145,7 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger) error {
 		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
 		Limits: brokerLimits(l), Log: log,
 	})
+	p.sys = &server.Sys{Server: p.server, Version: thisBuild().Version, Every: time.Duration(cfg.Broker.SysInterval)}
 	return nil
 }
 

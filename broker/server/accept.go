@@ -59,17 +59,25 @@ const strangers = 2048
 // admit counts a connection in, unless there are too many. join gives it its wire.
 func (s *Server) admit(remote string, l *Listener, join func(*conn)) bool {
 	addr := countedAddr(remote)
+	reason, ok := s.admitAddr(remote, addr, l, join)
+	if reason != "" {
+		s.refused(reason, hostOf(remote), remote, l.Name, errTooMany)
+	}
+	return ok
+}
+
+var errTooMany = errors.New("closed unread")
+
+func (s *Server) admitAddr(remote string, addr netip.Addr, l *Listener, join func(*conn)) (reason string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return false
+		return "", false
 	case s.limits.Clients > 0 && len(s.conns)-s.loggedIn >= strangers:
-		s.counters.refused(RefuseStrangers)
-		return false
+		return RefuseStrangers, false
 	case s.limits.ConnectionsPerAddress > 0 && s.addresses[addr] >= s.limits.ConnectionsPerAddress:
-		s.counters.refused(RefuseAddress)
-		return false
+		return RefuseAddress, false
 	}
 	if addr.IsValid() {
 		s.addresses[addr]++
@@ -80,7 +88,7 @@ func (s *Server) admit(remote string, l *Listener, join func(*conn)) bool {
 	s.accepted++
 	s.serving.Add(1)
 	s.reading.Add(1)
-	return true
+	return "", true
 }
 
 // dismiss counts a connection out.

@@ -30,6 +30,7 @@ type conn struct {
 	version   packets.Version // V4 or V5
 	level     packets.Version // as CONNECT names it: V31 is served as V4
 	client    *client         // nil until logged in
+	claimed   string          // client identifier of CONNECT
 	identity  auth.Identity
 	cert      string
 	tls       bool
@@ -86,7 +87,9 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 	case errors.Is(err, errKeepAlive):
 		return broker.ReasonKeepAlive, &packets.Disconnect{Code: packets.KeepAliveTimeout}
 	case errors.As(err, &fault):
-		c.server.log.Info("protocol error", "part", "broker", "client", c.client.id, "remote", c.remote, "err", err)
+		if !errors.Is(err, errPacketTime) { // which is counted by its own reason
+			c.refused(RefuseProtocol, err)
+		}
 		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code}
 	case errors.Is(err, errStore):
 		return broker.ReasonStore, nil
@@ -142,7 +145,8 @@ func (c *conn) reasonKicked() broker.Reason {
 
 // The errors that end a read.
 var (
-	errKeepAlive = errors.New("keep alive timeout")
+	errKeepAlive  = errors.New("keep alive timeout")
+	errPacketTime = &packets.Error{Code: packets.ProtocolError, Section: "4.13", Detail: "packet not finished in time"}
 )
 
 // isEnd tells errors that are the end of a connection and no news.

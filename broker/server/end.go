@@ -15,7 +15,7 @@ import (
 // is routed if it is due, then the session is free for another connection. writeLoop may still be writing.
 func (c *conn) end(reason broker.Reason) {
 	cl, s := c.client, c.server
-	s.log.Info("client disconnected", "part", "broker", "client", cl.id, "remote", c.remote, "reason", string(reason))
+	s.comings.log(s, "client disconnected", "client", cl.id, "remote", c.remote, "reason", string(reason))
 	s.router.Session(c.event(broker.Disconnected, reason))
 	if reason == broker.ReasonShutdown {
 		c.endInShutdown()

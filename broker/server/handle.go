@@ -64,8 +64,8 @@ func (c *conn) explain(err error) error {
 		return err
 	}
 	if !c.in.begun.IsZero() {
-		c.server.counters.refused(RefusePacketTime)
-		return &packets.Error{Code: packets.ProtocolError, Section: "4.13", Detail: "packet not finished in time"}
+		c.refused(RefusePacketTime, errPacketTime)
+		return errPacketTime
 	}
 	return errKeepAlive
 }

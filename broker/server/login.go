@@ -47,7 +47,7 @@ func (c *conn) welcome() {
 	c.in.begun = time.Time{}
 	c.deliver.now = c.in.heard
 	c.server.counters.logins.Add(1)
-	c.server.log.Info("client connected", "part", "broker", "client", c.client.id, "remote", c.remote, "listener", c.listener.Name)
+	c.server.comings.log(c.server, "client connected", "client", c.client.id, "remote", c.remote, "listener", c.listener.Name)
 	c.server.router.Session(c.event(broker.Connected, ""))
 	c.resume()
 }
@@ -58,7 +58,7 @@ func (c *conn) refuseMalformed(err error) {
 	var fault *packets.Error
 	switch {
 	case errors.As(err, &fault):
-		c.server.counters.refused(RefuseMalformed)
+		c.refused(RefuseMalformed, err)
 		switch {
 		case fault.Code == packets.UnsupportedProtocolVersion && c.version == 0:
 			c.version = packets.V4 // what every client reads
@@ -66,9 +66,8 @@ func (c *conn) refuseMalformed(err error) {
 		case c.version == packets.V5, c.version == packets.V4 && fault.Code == packets.ClientIdentifierNotValid:
 			c.refuseWith(&packets.Connack{Code: fault.Code})
 		}
-		c.server.log.Info("refused", "part", "broker", "remote", c.remote, "listener", c.listener.Name, "err", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.server.counters.refused(RefuseNoConnect)
+		c.refused(RefuseNoConnect, err)
 	case !isEnd(err):
 		c.server.log.Debug("ended before CONNECT", "part", "broker", "remote", c.remote, "err", err)
 	}
@@ -86,9 +85,11 @@ func (c *conn) refuse(err error) {
 	default:
 		refused = &refusedError{packets.ServerUnavailable, RefuseUnavailable, err.Error()}
 	}
-	c.server.counters.refused(refused.reason)
-	c.server.log.Warn("refused", "part", "broker", "remote", c.remote, "listener", c.listener.Name,
-		"reason", refused.reason, "err", refused)
+	who := hostOf(c.remote)
+	if c.claimed != "" {
+		who = c.claimed
+	}
+	c.server.refused(refused.reason, who, c.remote, c.listener.Name, refused)
 	if _, ok := packets.ConnackV4(refused.code); c.version == packets.V5 || ok {
 		c.refuseWith(&packets.Connack{Code: refused.code})
 	}
@@ -131,6 +132,7 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 	if err := c.identify(p, connack); err != nil {
 		return err
 	}
+	c.claimed = p.ClientID
 	if err := c.agreeKeepAlive(p, connack); err != nil {
 		return err
 	}

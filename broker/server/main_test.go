@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,7 @@ type rig struct {
 	store   *brokertest.Store // nil: in memory
 	limits  Limits
 	auth    Auth
+	log     *slog.Logger
 	taps    []broker.Tap
 	gates   []broker.Gate
 	started bool
@@ -35,7 +37,7 @@ type rig struct {
 func (r *rig) start(t testing.TB) *rig {
 	r.t = t
 	o := router.Options{Taps: r.taps, Gates: r.gates}
-	so := Options{Limits: r.limits, Auth: r.auth}
+	so := Options{Limits: r.limits, Auth: r.auth, Log: r.log}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store
 		o.Retained = r.retained()

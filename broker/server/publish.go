@@ -26,13 +26,18 @@ func (c *conn) handlePublish(frame []byte) error {
 		return err
 	}
 	if p.QoS == 0 {
-		c.route(name, p) // what went wrong is counted: nobody is to be told
+		if _, err := c.route(name, p); err != nil && !errors.Is(err, errStore) { // counted: nobody is to be told
+			c.refusedMessage(err)
+		}
 		return nil
 	}
 	if again, err := c.begin(p); again || err != nil {
 		return err
 	}
 	index, err := c.route(name, p)
+	if err != nil && !errors.Is(err, errStore) {
+		c.refusedMessage(err)
+	}
 	return c.answer(p, index, err)
 }
 

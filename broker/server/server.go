@@ -40,6 +40,8 @@ type Server struct {
 	durable  atomic.Uint64 // journal index
 	saved    atomic.Uint64 // the highest journal index any session's Save needed
 	counters counters
+	refusals refusals
+	comings  comings
 	told     atomic.Int64 // Unix second in which a failure of the store was logged last
 
 	mu        sync.Mutex

@@ -237,7 +237,7 @@ func (c *client) publishWill(will *broker.Message, d *delivering) {
 		return
 	}
 	if _, err := c.server.route(will, d); err != nil {
-		c.server.log.Warn("will not published as it was to be", "part", "broker", "client", c.id, "topic", string(will.Topic), "err", err)
+		c.server.sayRefused("will not published as it was to be", c.id, "", "", err)
 		c.saveEnd(with)
 		d.with = nil
 		if errors.Is(err, errStore) { // its client cannot send it again: whoever listens now is told

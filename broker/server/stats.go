@@ -20,20 +20,21 @@ const (
 
 // The reasons for which the server refuses or ends a connection; Refusals counts them.
 const (
-	RefuseStrangers   = "too many connections before login"
-	RefuseAddress     = "too many connections of one address"
-	RefuseNoConnect   = "no CONNECT in time"
-	RefuseMalformed   = "malformed CONNECT"
-	RefuseNotAllowed  = "not authorized"
-	RefuseClients     = "too many clients"
-	RefuseSessions    = "too many sessions"
-	RefuseKeepAlive   = "keep alive not watched"
-	RefuseOtherUser   = "session of another user"
-	RefusePacketTime  = "packet not finished in time"
-	RefuseSlow        = "slow consumer closed"
-	RefuseUnavailable = "store failed"
-	RefuseWills       = "no room for the will"
-	RefuseProtocol    = "protocol error" // after login
+	RefuseStrangers    = "too many connections before login"
+	RefuseAddress      = "too many connections of one address"
+	RefuseNoConnect    = "no CONNECT in time"
+	RefuseMalformed    = "malformed CONNECT"
+	RefuseNotAllowed   = "not authorized"
+	RefuseClients      = "too many clients"
+	RefuseSessions     = "too many sessions"
+	RefuseKeepAlive    = "keep alive not watched"
+	RefuseOtherUser    = "session of another user"
+	RefusePacketTime   = "packet not finished in time"
+	RefuseSlow         = "slow consumer closed"
+	RefuseUnavailable  = "store failed"
+	RefuseWills        = "no room for the will"
+	RefuseProtocol     = "protocol error" // after login
+	RefuseSubscription = "subscription refused"
 )
 
 var (
@@ -41,7 +42,7 @@ var (
 		session.DropExpired, session.DropTooLarge, session.DropEnded}
 	refuseReasons = []string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseMalformed, RefuseNotAllowed, RefuseClients,
 		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable,
-		RefuseWills, RefuseProtocol}
+		RefuseWills, RefuseProtocol, RefuseSubscription}
 )
 
 // counters count since start.
@@ -51,7 +52,7 @@ type counters struct {
 	expired      atomic.Uint64 // sessions
 	storeErrors  atomic.Uint64
 	dropped      [9]atomic.Uint64  // as dropReasons
-	refusals     [14]atomic.Uint64 // as refuseReasons
+	refusals     [15]atomic.Uint64 // as refuseReasons
 }
 
 func (k *counters) drop(reason string, n uint64) {

@@ -97,7 +97,7 @@ func (w *stream) armWrite() {
 func (w *stream) writeFailed(err error) {
 	if !w.conn.stopWriting() && isTimeout(err) {
 		w.conn.kickFirst(broker.ReasonSlow)
-		w.conn.server.counters.refused(RefuseSlow)
+		w.conn.refused(RefuseSlow, err)
 	}
 	w.net.Close()
 }

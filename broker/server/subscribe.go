@@ -18,6 +18,7 @@ func (c *conn) handleSubscribe(p *packets.Subscribe) error {
 	if err != nil {
 		return err
 	}
+	c.refusedFilters(p, codes)
 	c.ack(ack{kind: packets.TypeSuback, index: index, packet: &packets.Suback{PacketID: p.PacketID, Codes: codes}})
 	_, err = c.step(func(cl *client) { cl.replayAt = index })
 	return err

@@ -82,7 +82,7 @@ func benchmark(b *testing.B, v packets.Version, pubs, subs int) {
 }
 
 // rawClient is connected and has read its CONNACK.
-func rawClient(b *testing.B, l net.Listener, v packets.Version, id string) net.Conn {
+func rawClient(b testing.TB, l net.Listener, v packets.Version, id string) net.Conn {
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		b.Fatal(err)

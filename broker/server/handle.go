@@ -51,12 +51,16 @@ func (c *conn) readDeadline() time.Time {
 		until = c.in.heard.Add(c.keepAlive + c.keepAlive/2)
 	}
 	if limit := c.server.limits.PacketTimeout; limit > 0 && !c.in.begun.IsZero() {
+		limit += time.Duration(len(c.in.waiting())) * time.Second / slowestRate
 		if end := c.in.begun.Add(limit); until.IsZero() || end.Before(until) {
 			until = end
 		}
 	}
 	return until
 }
+
+// slowestRate is the bytes that a client has to send in a second once the time for any packet is over.
+const slowestRate = 64 << 10
 
 // explain turns a passed readDeadline into the reason for which it was set.
 func (c *conn) explain(err error) error {

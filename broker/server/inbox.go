@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 type inbox struct {
 	buf      []byte // buf[r:w] is not handled yet
 	r, w     int
+	need     int       // length of the packet that is not whole yet; 0 while that is not known
+	given    bool      // buf[:r] belongs to a message
 	heard    time.Time // when bytes came last
 	begun    time.Time // when the first bytes of a packet came that is not whole yet; zero if none is
 	fallback *[]byte   // from the pool, kept while a larger buffer is in use
@@ -33,7 +36,7 @@ func (in *inbox) free() {
 		smallBuffers.Put(in.fallback)
 		in.fallback, in.buf = nil, nil
 	}
-	in.r, in.w = 0, 0
+	in.r, in.w, in.need, in.given = 0, 0, 0, false
 }
 
 // space returns where to read to, making room first.
@@ -41,6 +44,9 @@ func (in *inbox) space() []byte {
 	if in.fallback == nil {
 		in.fallback = smallBuffers.Get().(*[]byte)
 		in.buf = *in.fallback
+	}
+	if in.given {
+		in.leave()
 	}
 	switch {
 	case in.r == in.w:
@@ -53,10 +59,45 @@ func (in *inbox) space() []byte {
 		in.r = 0
 	}
 	if in.w == len(in.buf) {
-		in.buf = append(make([]byte, 0, 2*len(in.buf)), in.buf...)
-		in.buf = in.buf[:cap(in.buf)]
+		longer := make([]byte, lengthFor(len(in.buf), in.need))
+		copy(longer, in.buf)
+		in.buf = longer
 	}
 	return in.buf[in.w:]
+}
+
+// lengthFor is how long a buffer is made that have bytes fill: twice as long, or just as long as a large packet is once a quarter
+// of it has come. So nobody is given more than four times what he has sent, and a packet is copied little on its way in.
+func lengthFor(have, need int) int {
+	if need > largeBuffer && need <= 4*have {
+		return max(need, have+1)
+	}
+	return 2 * have
+}
+
+// own returns the payload of frame as memory that stays: a copy, or, for a large frame that fills most of the memory which it was
+// read into, that memory itself, which the inbox gives up.
+func (in *inbox) own(frame, payload []byte) []byte {
+	if len(frame) <= largeBuffer || len(frame) < len(in.buf)/4*3 || !in.holds(frame) {
+		return bytes.Clone(payload)
+	}
+	in.given = true
+	return payload
+}
+
+// holds tells whether b is a part of buf, with all behind it in its capacity.
+func (in *inbox) holds(b []byte) bool {
+	return cap(in.buf) > 0 && cap(b) > 0 && &in.buf[:cap(in.buf)][cap(in.buf)-1] == &b[:cap(b)][cap(b)-1]
+}
+
+// leave moves what is not handled yet to other memory.
+func (in *inbox) leave() {
+	rest := in.buf[in.r:in.w]
+	in.buf = *in.fallback
+	if len(rest) > len(in.buf) {
+		in.buf = make([]byte, len(rest))
+	}
+	in.r, in.w, in.given = 0, copy(in.buf, rest), false
 }
 
 // keep takes over bytes that lie in memory which is about to be used again.
@@ -79,9 +120,10 @@ func (in *inbox) next(b []byte, limit int) (frame, rest []byte, err error) {
 	case err != nil:
 		return nil, b, err
 	case whole:
-		in.begun = time.Time{}
+		in.begun, in.need = time.Time{}, 0
 		return b[:n], b[n:], nil
 	}
+	in.need = n
 	if len(b) > 0 && in.begun.IsZero() {
 		in.begun = in.heard
 	}

@@ -51,8 +51,8 @@ type Limits struct {
 	PacketBytes           int           // largest packet taken; default 1 MiB
 	ConnectPacketBytes    int           // largest CONNECT; default 64 KiB
 	ConnectTimeout        time.Duration // from accept to the end of CONNECT, TLS included; default 5 s
-	PacketTimeout         time.Duration // for a packet that has begun; default 20 s
-	WriteTimeout          time.Duration // for one write; who reads more slowly is closed; default 10 s
+	PacketTimeout         time.Duration // for a packet that has begun, and 1 s for each 64 KiB of it that has come; default 20 s
+	WriteTimeout          time.Duration // for one write of at most 1 MiB; who reads more slowly is closed; default 10 s
 	KeepAliveMax          time.Duration // default 300 s
 	KeepAliveStrict       bool          // 3.1.1: a keep alive of 0 or above KeepAliveMax is refused with 0x02
 	Inflight              int           // QoS 1 and 2 messages sent to a client and not acknowledged; default 100

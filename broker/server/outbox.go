@@ -142,13 +142,19 @@ func (c *conn) sendShared(shared *packets.Shared, d *packets.Delivery, size int,
 	case o.closing:
 		o.mu.Unlock()
 		return gone
-	case !must && o.size > 0 && o.size+size > c.server.limits.OutBytes:
+	case !must && !o.hasRoomLocked(size, c.server.limits.OutBytes):
 		o.mu.Unlock()
 		return noRoom
 	}
 	o.appendLocked(&c.server.buffers, shared, d, size)
 	c.unlockAndMark(t)
 	return taken
+}
+
+// hasRoomLocked tells whether one more packet fits into limit. One that is larger than all of it has to wait for no more than another
+// such, or it would hardly ever find the outbox empty.
+func (o *outbox) hasRoomLocked(size, limit int) bool {
+	return o.size+size <= limit || size > limit && o.size <= limit
 }
 
 // unlockAndMark ends a change of the outbox; the turn flushes it.

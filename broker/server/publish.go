@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"time"
 
@@ -26,7 +25,7 @@ func (c *conn) handlePublish(frame []byte) error {
 		return err
 	}
 	if p.QoS == 0 {
-		if _, err := c.route(name, p); err != nil && !errors.Is(err, errStore) { // counted: nobody is to be told
+		if _, err := c.route(name, p, frame); err != nil && !errors.Is(err, errStore) { // counted: nobody is to be told
 			c.refusedMessage(err)
 		}
 		return nil
@@ -34,7 +33,7 @@ func (c *conn) handlePublish(frame []byte) error {
 	if again, err := c.begin(p); again || err != nil {
 		return err
 	}
-	index, err := c.route(name, p)
+	index, err := c.route(name, p, frame)
 	if err != nil && !errors.Is(err, errStore) {
 		c.refusedMessage(err)
 	}
@@ -103,8 +102,8 @@ var errStore = errors.New("not stored")
 // errNotAllowed covers what the publisher may not do: the message goes nowhere.
 var errNotAllowed = errors.New("not authorized")
 
-// route makes the message and hands it to the router.
-func (c *conn) route(name topic.Name, p *packets.Publish) (broker.Index, error) {
+// route makes the message of a PUBLISH, which frame holds, and hands it to the router.
+func (c *conn) route(name topic.Name, p *packets.Publish, frame []byte) (broker.Index, error) {
 	s := c.server
 	switch {
 	case s.limits.TopicLevels > 0 && levels(name) > s.limits.TopicLevels:
@@ -115,9 +114,10 @@ func (c *conn) route(name topic.Name, p *packets.Publish) (broker.Index, error) 
 		return 0, errNotAllowed
 	}
 	m := &broker.Message{
-		Topic: name, Payload: bytes.Clone(p.Payload), QoS: p.QoS, Retain: p.Retain, Properties: p.Properties,
+		Topic: name, Payload: c.in.own(frame, p.Payload), QoS: p.QoS, Retain: p.Retain, Properties: p.Properties,
 		From: c.client.id, User: c.identity.User, Received: c.deliver.now,
 	}
+	p.Payload = nil // or it lives until the next PUBLISH
 	if p.Expiry.Set {
 		m.Expires = m.Received.Add(time.Duration(p.Expiry.Value) * time.Second)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"time"
 
 	"edge/broker"
@@ -64,15 +65,40 @@ func (w *stream) wrote(buf []byte, n int) {
 
 // write writes buf with the large payloads at their places.
 func (w *stream) write(buf []byte, large []payload) (n int, err error) {
-	w.armWrite()
 	if len(large) == 0 {
+		w.armWrite()
 		return w.net.Write(buf)
 	}
 	w.pieces = appendPieces(w.pieces[:0], buf, large)
-	pieces := w.pieces // WriteTo moves its receiver; this keeps the memory
-	written, err := pieces.WriteTo(w.net)
+	for left := w.pieces; len(left) > 0 && err == nil; {
+		w.armWrite()
+		var written int64
+		if len(left[0]) > writeAtOnce {
+			var part int
+			part, err = w.net.Write(left[0][:writeAtOnce])
+			left[0], written = left[0][part:], int64(part)
+		} else {
+			several := left[:fewPieces(left)]
+			left = left[len(several):]
+			written, err = several.WriteTo(w.net)
+		}
+		n += int(written)
+	}
 	clear(w.pieces)
-	return int(written), err
+	return n, err
+}
+
+// writeAtOnce is how many bytes one write deadline is for: a client that takes a large packet slowly is not one that takes nothing.
+const writeAtOnce = 1 << 20
+
+// fewPieces returns how many pieces, the first in any case, have at most writeAtOnce bytes.
+func fewPieces(pieces net.Buffers) (n int) {
+	size := 0
+	for n < len(pieces) && (n == 0 || size+len(pieces[n]) <= writeAtOnce) {
+		size += len(pieces[n])
+		n++
+	}
+	return n
 }
 
 // armWrite sets the write deadline when less than half of the time is left.

@@ -16,6 +16,9 @@ func (s *Server) Serve(ctx context.Context, l Listener) error {
 		return ErrClosed
 	}
 	defer s.removeListener(l)
+	if done, err := s.serveLoops(ctx, l); done {
+		return err
+	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	pace := pacer{perSecond: s.limits.AcceptsPerSecond, now: s.now}
@@ -56,8 +59,8 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn, l Listener) {
 // strangers is how many connections that have not logged in are held beside Limits.Clients.
 const strangers = 2048
 
-// admit counts a connection in, unless there are too many. join gives it its wire.
-func (s *Server) admit(remote string, l *Listener, join func(*conn)) bool {
+// admit counts a connection in, unless there are too many; w is its wire, and d its reader's.
+func (s *Server) admit(c *conn, w wire, d *delivering, remote string, l *Listener) bool {
 	addr := countedAddr(remote)
 	reason, ok := s.admitAddr(remote, addr, l, join)
 	if reason != "" {
@@ -82,8 +85,10 @@ func (s *Server) admitAddr(remote string, addr netip.Addr, l *Listener, join fun
 	if addr.IsValid() {
 		s.addresses[addr]++
 	}
-	c := newConn(s, l, remote, addr)
-	join(c)
+	*c = conn{
+		server: s, wire: w, deliver: d, listener: l, remote: remote, addr: addr, since: s.now(), expiry: -1,
+		released: make(chan struct{}),
+	}
 	s.conns[c] = struct{}{}
 	s.accepted++
 	s.serving.Add(1)
@@ -156,26 +161,38 @@ type pacer struct {
 
 // wait returns false when the listener is to end.
 func (p *pacer) wait(ctx context.Context, stop <-chan struct{}) bool {
-	if p.perSecond <= 0 {
-		return true
-	}
 	for {
-		now := p.now()
-		if p.last.IsZero() {
-			p.left = float64(p.perSecond)
-		} else {
-			p.left = min(p.left+now.Sub(p.last).Seconds()*float64(p.perSecond), float64(p.perSecond))
-		}
-		p.last = now
-		if p.left >= 1 {
-			p.left--
+		wait := p.take()
+		if wait == 0 {
 			return true
 		}
-		if !p.pause(ctx, stop, time.Second/time.Duration(p.perSecond)+time.Millisecond) {
+		if !p.pause(ctx, stop, wait) {
 			return false
 		}
 	}
 }
+
+// take lets one through now and returns 0, or returns how long to wait before the next attempt.
+func (p *pacer) take() time.Duration {
+	if p.perSecond <= 0 {
+		return 0
+	}
+	now := p.now()
+	if p.last.IsZero() {
+		p.left = float64(p.perSecond)
+	} else {
+		p.left = min(p.left+now.Sub(p.last).Seconds()*float64(p.perSecond), float64(p.perSecond))
+	}
+	p.last = now
+	if p.left >= 1 {
+		p.left--
+		return 0
+	}
+	return time.Second/time.Duration(p.perSecond) + time.Millisecond
+}
+
+// giveBack undoes a take that nothing came through for.
+func (p *pacer) giveBack() { p.left++ }
 
 func (p *pacer) pause(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -17,7 +17,7 @@ import (
 
 // conn is one network connection. What it does with packets is the same whatever brings them: see wire.
 type conn struct {
-	// Set by newConn, never changed.
+	// Set by admit, never changed.
 	server   *Server
 	wire     wire
 	listener *Listener
@@ -65,12 +65,6 @@ type wire interface {
 	roomLocked()               // conn.fullLocked may have become false; outbox.mu is held
 	refuse(last []byte)        // a login failed: last is written and the connection closed; before any of the others
 	tls() *tls.ConnectionState // nil without TLS
-}
-
-func newConn(s *Server, l *Listener, remote string, addr netip.Addr) *conn {
-	return &conn{
-		server: s, listener: l, remote: remote, addr: addr, since: s.now(), expiry: -1, released: make(chan struct{}),
-	}
 }
 
 // errEnd ends reading without a fault: DISCONNECT came.

@@ -118,6 +118,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.reading.Wait() // wills do not wait for anyone
 	close(s.quit)
 	s.serving.Wait() // writes have a deadline, or are cut by abort
+	for _, l := range s.loops {
+		l.end()
+	}
 	return ctx.Err()
 }
 

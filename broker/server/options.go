@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"time"
 
 	"edge/broker"
@@ -71,6 +72,7 @@ type Limits struct {
 	TopicAlias            int           // that clients may use, and we towards each of them; default 64, negative: none
 	AcceptsPerSecond      int           // per listener, the rest waits in the kernel; default 200
 	ConnectionsPerAddress int           // loopback is not counted; default 100
+	Loops                 int           // event loops for plain TCP and unix sockets, on Linux; default one for two processors
 }
 
 // withDefaults returns l with defaults for zeros, and zeros for no limit.
@@ -98,6 +100,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.TopicAlias, 64)
 	def(&l.AcceptsPerSecond, 200)
 	def(&l.ConnectionsPerAddress, 100)
+	def(&l.Loops, max(1, runtime.NumCPU()/2))
 	if l.ReceiveMaximum == 0 || l.ReceiveMaximum > 65535 {
 		l.ReceiveMaximum = 65535
 	}

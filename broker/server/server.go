@@ -54,6 +54,7 @@ type Server struct {
 	departed  departures
 	addresses map[netip.Addr]int
 	listeners map[net.Listener]struct{}
+	loops     []*loop // once there is something for them to do
 	closed    bool
 	serving   sync.WaitGroup // one per connection and per Serve
 	reading   sync.WaitGroup // one per connection whose will may still have to be published

@@ -35,19 +35,14 @@ type stream struct {
 // newStream admits nc, or closes it and returns nil.
 func (s *Server) newStream(nc net.Conn, l *Listener) *stream {
 	w := &stream{
-		net: nc, wake: make(chan struct{}, 1), written: make(chan struct{}), delivering: delivering{server: s},
+		conn: new(conn), net: nc, wake: make(chan struct{}, 1), written: make(chan struct{}), delivering: delivering{server: s},
 	}
-	if !s.admit(nc.RemoteAddr().String(), l, w.join) {
+	w.room.L = &w.conn.out.mu
+	if !s.admit(w.conn, w, &w.delivering, nc.RemoteAddr().String(), l) {
 		nc.Close()
 		return nil
 	}
 	return w
-}
-
-// join makes w the wire of c.
-func (w *stream) join(c *conn) {
-	w.conn, w.room.L = c, &c.out.mu
-	c.deliver, c.wire = &w.delivering, w
 }
 
 // serve runs the connection to its end, on the goroutine that reads.

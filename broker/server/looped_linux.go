@@ -1,0 +1,448 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"edge/broker"
+	"edge/broker/packets"
+)
+
+// looped is a connection of an event loop.
+type looped struct {
+	conn // who it is and what it does with packets
+
+	// Set by addConn, never changed.
+	loop *loop
+
+	// Owned by the loop.
+	stage      stage
+	generation int32
+	closeBy    time.Time // while leaving
+	lingers    bool      // while leaving: the client is to close first
+
+	posted post // guarded by loop.mu
+
+	// Guarded by out.mu.
+	fd      int       // -1 once closed
+	watched uint32    // the events that epoll looks for
+	full    bool      // reading waits for room
+	writing bool      // someone is in write
+	done    bool      // to be closed when what is left is written
+	stuck   time.Time // since when the kernel takes nothing; zero while it does
+
+	// Owned by who has set writing.
+	unsent [][]byte // pieces of mem, and large payloads
+	mem    []byte
+	piece  [1][]byte // memory of unsent, which mostly is one
+}
+
+// stage is how far a connection has come.
+type stage uint8
+
+const (
+	entering stage = iota // CONNECT is to come
+	waiting               // a goroutine carries the login out
+	live
+	ending  // a goroutine carries the end out
+	leaving // the session's part has ended
+)
+
+// post is what other goroutines, and write, want done on the loop.
+type post uint8
+
+const (
+	postInterrupt post = 1 << iota // conn.kicked was set
+	postClosing                    // out.closing was set
+	postCut                        // out.aborted was set
+	postPump                       // there is room, and something waits for it
+	postEntered                    // the login has succeeded
+	postRefused                    // the login has failed
+	postEnded                      // the session's part has ended
+)
+
+// addConn takes a connected descriptor over, on the loop.
+func (l *loop) addConn(fd int, remote string, listener *Listener) {
+	w := &looped{loop: l, fd: fd}
+	if !l.server.admit(&w.conn, w, &l.delivering, remote, listener) {
+		unix.Close(fd)
+		return
+	}
+	l.conns[w] = struct{}{}
+	if err := w.register(); err != nil {
+		l.server.log.Error("connection not taken", "part", "broker", "remote", remote, "err", err)
+		w.stopWriting()
+		w.leaveUnknown()
+	}
+}
+
+// register has the descriptor's events come.
+func (w *looped) register() (err error) {
+	w.watched = unix.EPOLLIN
+	w.generation, err = w.loop.add(w.fd, w.watched, w.ready)
+	return err
+}
+
+// ready takes the descriptor's events.
+func (w *looped) ready(events uint32) {
+	if events&unix.EPOLLOUT != 0 {
+		w.writable()
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
+		return
+	}
+	switch w.stage {
+	case entering, live:
+		w.readable()
+	case leaving:
+		w.discard()
+	default: // a goroutine has it; what cannot be left out of what is watched would come again and again
+		w.watch(func(uint32) uint32 { return 0 })
+	}
+}
+
+// readable reads once, what the kernel has or what the buffer holds, and handles it: the other connections wait.
+func (w *looped) readable() {
+	l := w.loop
+	space, own := l.buf, len(w.in.waiting()) > 0
+	if own { // the beginning of a packet lies there
+		space = w.in.space()
+	}
+	n, err := readNow(w.fd, space)
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return
+	case n == 0 && err == nil:
+		err = io.EOF
+		fallthrough
+	case err != nil:
+		w.lost(err)
+		return
+	}
+	w.received.bytes.Add(uint64(n))
+	w.in.heard = l.now
+	if own {
+		w.in.w += n
+		w.takeKept()
+		return
+	}
+	rest, err := w.take(space[:n])
+	if err == nil {
+		w.in.keep(rest)
+	}
+	w.taken(err)
+}
+
+// takeKept handles what lies in the inbox.
+func (w *looped) takeKept() {
+	rest, err := w.take(w.in.waiting())
+	if err == nil {
+		if len(rest) == 0 {
+			w.in.free()
+		} else {
+			w.in.r = w.in.w - len(rest)
+		}
+	}
+	w.taken(err)
+}
+
+// take handles the whole packets in b and returns what is behind them.
+func (w *looped) take(b []byte) (rest []byte, err error) {
+	for len(b) > 0 {
+		limit := w.server.limits.PacketBytes
+		if w.stage == entering {
+			if err := mayBeConnect(b); err != nil {
+				return nil, err
+			}
+			limit = w.server.limits.ConnectPacketBytes
+		}
+		frame, rest, err := w.in.next(b, limit)
+		if err != nil || frame == nil {
+			return rest, err
+		}
+		b = rest
+		if w.stage == live {
+			err = w.handle(frame)
+		} else {
+			err = w.enterNow(frame, rest)
+		}
+		if err != nil || w.stage != live {
+			return nil, err // a login that waits has kept the rest
+		}
+	}
+	return nil, nil
+}
+
+// taken ends the handling of a read.
+func (w *looped) taken(err error) {
+	switch {
+	case err != nil && w.stage == entering:
+		w.refuseMalformed(err)
+		w.leaveUnknown()
+	case err != nil:
+		w.endNow(err)
+	case w.stage == live:
+		w.pauseReading()
+	}
+}
+
+// lost ends a connection whose other side is gone.
+func (w *looped) lost(err error) {
+	if w.stage == entering {
+		w.refuseMalformed(err)
+		w.leaveUnknown()
+		return
+	}
+	w.endNow(err)
+}
+
+// enterNow carries out a login that does not have to wait; others get a goroutine. An error is a CONNECT that is none.
+func (w *looped) enterNow(frame, rest []byte) error {
+	p, err := w.decodeConnect(frame)
+	if err != nil {
+		return err
+	}
+	if p.AuthMethod != "" {
+		w.moveToStream(frame, rest)
+		return nil
+	}
+	again := *p // enter may change it
+	switch err := w.enter(context.Background(), &again, mustGoOn); {
+	case err == nil:
+		w.stage = live
+		w.welcome()
+	case errors.Is(err, errMustWait):
+		w.stage = waiting
+		w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
+		w.in.keep(rest)
+		w.startLogin(p)
+	default:
+		w.conn.refuse(err)
+		w.leaveUnknown()
+	}
+	return nil
+}
+
+// startLogin carries the login out on a goroutine of its own, which tells the loop how it went.
+func (w *looped) startLogin(p *packets.Connect) {
+	go func() {
+		d := delivering{server: w.server}
+		w.deliver = &d
+		err := w.enter(context.Background(), p, mayWait)
+		if err == nil {
+			w.welcome()
+		} else {
+			w.conn.refuse(err)
+		}
+		d.turn.flush()
+		if err == nil {
+			w.post(postEntered)
+		} else {
+			w.post(postRefused)
+		}
+	}()
+}
+
+// moveToStream gives the descriptor to a pair of goroutines: this login is a conversation.
+func (w *looped) moveToStream(frame, rest []byte) {
+	f := os.NewFile(uintptr(w.fd), "client")
+	nc, err := net.FileConn(f) // a descriptor of its own
+	f.Close()
+	w.loop.sources[w.fd] = source{}
+	w.fd = -1
+	w.in.free()
+	delete(w.loop.conns, w)
+	w.stage = leaving
+	w.server.reading.Done()
+	w.server.dismiss(&w.conn)
+	if err != nil {
+		w.server.log.Error("connection not taken", "part", "broker", "remote", w.remote, "err", err)
+		return
+	}
+	s := w.server.newStream(nc, w.listener)
+	if s == nil {
+		return
+	}
+	s.conn.since = w.since
+	s.conn.in.keep(frame)
+	s.conn.in.keep(rest)
+	go s.serve(context.Background())
+}
+
+// endNow ends the session's part of the connection. In a shutdown that waits for all others: then a goroutine does.
+func (w *looped) endNow(err error) {
+	if w.stage != live {
+		return
+	}
+	if w.reasonKicked() == broker.ReasonShutdown {
+		w.stage = ending
+		w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
+		w.startEnd(err)
+		return
+	}
+	w.finish(err)
+	w.leaveAt(lastWrite)
+}
+
+// startEnd ends the session's part on a goroutine of its own.
+func (w *looped) startEnd(err error) {
+	go func() {
+		w.finish(err)
+		w.post(postEnded)
+	}()
+}
+
+// leaveUnknown ends a connection that has not logged in. It is given time to read why, if it was told.
+func (w *looped) leaveUnknown() {
+	w.in.free()
+	w.server.reading.Done()
+	w.out.mu.Lock()
+	w.lingers = w.out.closing && !w.out.aborted
+	w.out.closing, w.out.aborted = true, !w.lingers
+	w.out.mu.Unlock()
+	w.leaveAt(lingering)
+}
+
+// leaveAt has the connection closed once what is left is written, or after so long.
+func (w *looped) leaveAt(after time.Duration) {
+	w.stage = leaving
+	w.closeBy = time.Now().Add(after)
+	delete(w.loop.conns, w)
+	w.loop.leaving[w] = struct{}{}
+	if !w.lingers {
+		w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
+	}
+	w.out.mu.Lock()
+	w.done = true
+	w.out.mu.Unlock()
+	w.post(postClosing)
+}
+
+// leave closes the connection if nothing is left to be written or the time is over.
+func (w *looped) leave() {
+	o := &w.out
+	o.mu.Lock()
+	over := o.aborted || !time.Now().Before(w.closeBy)
+	left := len(o.buf) > 0 || len(w.unsent) > 0
+	if w.writing || left && !over {
+		o.mu.Unlock()
+		return
+	}
+	if w.lingers && !over { // it reads, and then closes, too
+		o.mu.Unlock()
+		unix.Shutdown(w.fd, unix.SHUT_WR)
+		return
+	}
+	fd := w.fd
+	w.fd = -1
+	o.aborted = true
+	o.mu.Unlock()
+	delete(w.loop.leaving, w)
+	w.loop.remove(fd)
+	w.server.dismiss(&w.conn)
+}
+
+// discard reads what a connection that is being closed still sends: else the kernel would reset its last bytes away.
+func (w *looped) discard() {
+	n, err := readNow(w.fd, w.loop.buf)
+	if n > 0 || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return
+	}
+	w.stopWriting()
+	w.leave()
+}
+
+// lookAtDeadlines ends the connection if its client has let a deadline pass.
+func (w *looped) lookAtDeadlines() {
+	now := w.loop.now
+	w.out.mu.Lock()
+	limit, stuck := w.server.limits.WriteTimeout, w.stuck
+	w.out.mu.Unlock()
+	passed := func(until time.Time) bool { return !until.IsZero() && !now.Before(until) }
+	switch {
+	case limit > 0 && !stuck.IsZero() && now.Sub(stuck) >= limit:
+		w.slow()
+	case w.stage == entering && passed(w.loginDeadline()):
+		w.lost(os.ErrDeadlineExceeded)
+	case w.stage == live && passed(w.readDeadline()):
+		w.endNow(w.explain(os.ErrDeadlineExceeded))
+	}
+}
+
+// slow ends the connection of a client that does not read.
+func (w *looped) slow() {
+	if !w.stopWriting() {
+		w.kickFirst(broker.ReasonSlow)
+		w.server.counters.refused(RefuseSlow)
+	}
+	w.endNow(os.ErrDeadlineExceeded)
+}
+
+// post has something done on the loop.
+func (w *looped) post(p post) {
+	l := w.loop
+	l.mu.Lock()
+	if w.posted == 0 {
+		l.posts = append(l.posts, w)
+	}
+	w.posted |= p
+	l.mu.Unlock()
+	l.wake()
+}
+
+// takePost does what was posted, on the loop.
+func (w *looped) takePost() {
+	w.loop.mu.Lock()
+	p := w.posted
+	w.posted = 0
+	w.loop.mu.Unlock()
+	if p&postRefused != 0 {
+		w.deliver = &w.loop.delivering
+		w.leaveUnknown()
+	}
+	if p&postEntered != 0 {
+		w.deliver = &w.loop.delivering
+		w.stage = live
+		w.watch(func(e uint32) uint32 { return e | unix.EPOLLIN })
+		if w.reasonKicked() == "" {
+			w.takeKept()
+		}
+	}
+	if p&postEnded != 0 {
+		w.leaveAt(lastWrite)
+	}
+	if p&(postInterrupt|postCut) != 0 || p&postEntered != 0 && w.reasonKicked() != "" {
+		w.interrupted()
+	}
+	if p&postPump != 0 && w.stage == live {
+		w.client.roomAgain(&w.conn)
+	}
+	if w.stage == leaving {
+		w.leave()
+	}
+}
+
+// interrupted ends reading because of a kick.
+func (w *looped) interrupted() {
+	switch w.stage {
+	case entering:
+		w.stopWriting()
+		w.leaveUnknown()
+	case live:
+		w.endNow(os.ErrDeadlineExceeded)
+	}
+}
+
+func (w *looped) interrupt() { w.post(postInterrupt) }
+func (w *looped) closing()   { w.post(postClosing) }
+func (w *looped) cut()       { w.post(postCut) }
+
+// tls returns nil: an event loop has plain connections only.
+func (w *looped) tls() *tls.ConnectionState { return nil }

@@ -53,6 +53,7 @@ const (
 	live
 	ending  // a goroutine carries the end out
 	leaving // the session's part has ended
+	closed  // so is the descriptor
 )
 
 // post is what other goroutines, and write, want done on the loop.
@@ -259,7 +260,7 @@ func (w *looped) moveToStream(frame, rest []byte) {
 	w.fd = -1
 	w.in.free()
 	delete(w.loop.conns, w)
-	w.stage = leaving
+	w.stage = closed
 	w.server.reading.Done()
 	w.server.dismiss(&w.conn)
 	if err != nil {
@@ -344,6 +345,7 @@ func (w *looped) leave() {
 	w.fd = -1
 	o.aborted = true
 	o.mu.Unlock()
+	w.stage = closed
 	delete(w.loop.leaving, w)
 	w.loop.remove(fd)
 	w.server.dismiss(&w.conn)

@@ -62,38 +62,46 @@ const strangers = 2048
 // admit counts a connection in, unless there are too many; w is its wire, and d its reader's.
 func (s *Server) admit(c *conn, w wire, d *delivering, remote string, l *Listener) bool {
 	addr := countedAddr(remote)
-	reason, ok := s.admitAddr(remote, addr, l, join)
+	s.mu.Lock()
+	reason := s.refusalLocked(addr)
+	if reason == "" && !s.closed {
+		*c = conn{
+			server: s, wire: w, deliver: d, listener: l, remote: remote, addr: addr, since: s.now(), expiry: -1,
+			released: make(chan struct{}),
+		}
+		s.countLocked(c)
+		s.mu.Unlock()
+		return true
+	}
+	s.mu.Unlock()
 	if reason != "" {
 		s.refused(reason, hostOf(remote), remote, l.Name, errTooMany)
 	}
-	return ok
+	return false
 }
 
 var errTooMany = errors.New("closed unread")
 
-func (s *Server) admitAddr(remote string, addr netip.Addr, l *Listener, join func(*conn)) (reason string, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// refusalLocked is why no more connections of addr are taken now, "" if they are.
+func (s *Server) refusalLocked(addr netip.Addr) string {
 	switch {
-	case s.closed:
-		return "", false
 	case s.limits.Clients > 0 && len(s.conns)-s.loggedIn >= strangers:
-		return RefuseStrangers, false
+		return RefuseStrangers
 	case s.limits.ConnectionsPerAddress > 0 && s.addresses[addr] >= s.limits.ConnectionsPerAddress:
-		return RefuseAddress, false
+		return RefuseAddress
 	}
-	if addr.IsValid() {
-		s.addresses[addr]++
-	}
-	*c = conn{
-		server: s, wire: w, deliver: d, listener: l, remote: remote, addr: addr, since: s.now(), expiry: -1,
-		released: make(chan struct{}),
+	return ""
+}
+
+// countLocked counts a connection in; dismiss counts it out.
+func (s *Server) countLocked(c *conn) {
+	if c.addr.IsValid() {
+		s.addresses[c.addr]++
 	}
 	s.conns[c] = struct{}{}
 	s.accepted++
 	s.serving.Add(1)
 	s.reading.Add(1)
-	return "", true
 }
 
 // dismiss counts a connection out.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"edge/broker"
@@ -50,6 +51,7 @@ type conn struct {
 	known    topicAliases // by the client; guarded by client.mu
 	out      outbox
 	received received
+	traced   atomic.Pointer[trace] // nil: nobody traces the client
 
 	kickMu sync.Mutex
 	kicked broker.Reason // the first reason given by kick, "" while alive
@@ -94,6 +96,7 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 // finish ends the session's part of the connection, and then what is left of the connection.
 func (c *conn) finish(err error) {
 	reason, last := c.reasonFor(err)
+	c.traceEnd(reason, err)
 	c.in.free()
 	c.end(reason)
 	if reason == broker.ReasonLost {

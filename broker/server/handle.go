@@ -10,6 +10,7 @@ import (
 
 // handle takes one packet of a client that has logged in.
 func (c *conn) handle(frame []byte) error {
+	c.traceRead(frame)
 	t := packets.Type(frame[0] >> 4)
 	if t == packets.TypePublish {
 		return c.handlePublish(frame)

@@ -30,6 +30,7 @@ func (c *conn) decodeConnect(frame []byte) (*packets.Connect, error) {
 	}
 	connect := p.(*packets.Connect)
 	connect.Version = c.version
+	c.traceConnect(connect, len(frame))
 	return connect, nil
 }
 
@@ -47,6 +48,7 @@ func (c *conn) welcome() {
 	c.in.begun = time.Time{}
 	c.deliver.now = c.in.heard
 	c.server.counters.logins.Add(1)
+	c.traceBegun()
 	c.server.comings.log(c.server, "client connected", "client", c.client.id, "remote", c.remote, "listener", c.listener.Name)
 	c.server.router.Session(c.event(broker.Connected, ""))
 	c.resume()
@@ -75,6 +77,7 @@ func (c *conn) refuseMalformed(err error) {
 
 // refuse answers a CONNECT that is understood and not accepted [MQTT-3.2.2-7].
 func (c *conn) refuse(err error) {
+	c.traceRefused(err)
 	var refused *refusedError
 	var no *auth.Refused
 	switch {
@@ -111,6 +114,7 @@ func (c *conn) refuseWith(p packets.Packet) {
 		c.out.mu.Lock()
 		c.out.sent.packet(len(b))
 		c.out.mu.Unlock()
+		c.tracePacket(p, len(b))
 	}
 	c.wire.refuse(b)
 }

@@ -144,9 +144,11 @@ func (c *conn) sendShared(shared *packets.Shared, d *packets.Delivery, size int,
 		return gone
 	case !must && !o.hasRoomLocked(size, c.server.limits.OutBytes):
 		o.mu.Unlock()
+		c.traceMessage(shared, d, size, noRoom)
 		return noRoom
 	}
 	o.appendLocked(&c.server.buffers, shared, d, size)
+	c.traceMessage(shared, d, size, taken)
 	c.unlockAndMark(t)
 	return taken
 }
@@ -188,6 +190,7 @@ func (c *conn) appendPacketLocked(p packets.Packet) {
 	if size := len(o.buf) - before; size > 0 {
 		o.size += size
 		o.sent.packet(size)
+		c.tracePacket(p, size)
 	}
 }
 

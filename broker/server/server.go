@@ -42,6 +42,7 @@ type Server struct {
 	counters counters
 	refusals refusals
 	comings  comings
+	traces   traces
 	told     atomic.Int64 // Unix second in which a failure of the store was logged last
 
 	mu        sync.Mutex

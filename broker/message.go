@@ -85,6 +85,7 @@ const (
 	ReasonSlow      Reason = "slow consumer"                 // did not read within the write deadline
 	ReasonAdmin     Reason = "disconnected by administrator" // from the page or a command
 	ReasonShutdown  Reason = "broker shutting down"
+	ReasonAuth      Reason = "re-authentication failed"
 	ReasonStore     Reason = "store failed" // what the client needs saved could not be
 )
 

@@ -20,24 +20,43 @@ type ConnectRequest struct {
 	Will              topic.Name // will topic; empty: no will
 }
 
-// Refused says why a CONNECT is refused. Code goes into CONNACK; Detail is for the log and never names a password.
+// Refused says why a login is refused. Code goes into CONNACK, Reason is counted, Detail is for the log and never names
+// a password.
 type Refused struct {
 	Code   packets.ReasonCode
+	Reason string // one of those below
 	Detail string
 }
 
 func (r *Refused) Error() string { return fmt.Sprintf("%s: %s", r.Code, r.Detail) }
 
+// The reasons for which a login is refused.
+const (
+	ReasonNoUser     = "no user name"
+	ReasonBadLogin   = "wrong user name or password"
+	ReasonNoVerifier = "user without a SCRAM verifier"
+	ReasonMethod     = "authentication method not offered"
+	ReasonExchange   = "authentication exchange broken"
+	ReasonBusy       = "too many logins at once"
+	ReasonClientID   = "client identifier not allowed"
+	ReasonWill       = "will not allowed"
+)
+
 // Connect decides who req comes from and whether it may connect with that client identifier and that will. A
 // refusal is a *Refused; ctx's error is returned if ctx ends while it waits to check the password.
 func (p *Policy) Connect(ctx context.Context, req ConnectRequest) (Identity, error) {
-	if strings.HasPrefix(req.ClientID, "$") { // names of our own publishers
-		return Identity{}, &Refused{packets.ClientIdentifierNotValid, "client identifier begins with $"}
+	if strings.HasPrefix(req.ClientID, "$") { // nobody's, so no password is checked for it
+		return Identity{}, p.checkClientID(nil, req.ClientID)
 	}
 	who, err := p.authenticate(ctx, req)
 	if err != nil {
 		return Identity{}, err
 	}
+	return p.admit(who, req)
+}
+
+// admit decides whether a user, or an anonymous client (nil), may connect as req asks.
+func (p *Policy) admit(who *user, req ConnectRequest) (Identity, error) {
 	id := Identity{ClientID: req.ClientID, Anonymous: who == nil}
 	if who != nil {
 		id.User = who.Name
@@ -57,7 +76,7 @@ func (p *Policy) Connect(ctx context.Context, req ConnectRequest) (Identity, err
 func (p *Policy) authenticate(ctx context.Context, req ConnectRequest) (*user, error) {
 	if u := p.byCert[req.Cert]; u != nil && req.Cert != "" {
 		if req.Username != "" && req.Username != u.Name {
-			return nil, &Refused{packets.BadUserNameOrPassword, "user name is not that of the certificate"}
+			return nil, &Refused{packets.BadUserNameOrPassword, ReasonBadLogin, "user name is not that of the certificate"}
 		}
 		return u, nil
 	}
@@ -65,14 +84,14 @@ func (p *Policy) authenticate(ctx context.Context, req ConnectRequest) (*user, e
 		return nil, nil
 	}
 	if req.Username == "" {
-		return nil, &Refused{packets.NotAuthorized, "no user name"}
+		return nil, &Refused{packets.NotAuthorized, ReasonNoUser, "no user name"}
 	}
 	return p.checkPassword(ctx, req)
 }
 
 // checkPassword takes the same time whether the user exists or not.
 func (p *Policy) checkPassword(ctx context.Context, req ConnectRequest) (*user, error) {
-	refused := &Refused{packets.BadUserNameOrPassword, "unknown user or wrong password"}
+	refused := &Refused{packets.BadUserNameOrPassword, ReasonBadLogin, "unknown user or wrong password"}
 	if len(p.byName) == 0 {
 		return nil, refused // there is no user to hide
 	}
@@ -93,15 +112,18 @@ func (p *Policy) checkPassword(ctx context.Context, req ConnectRequest) (*user, 
 // checkClientID keeps a bound user to its client identifier, and everyone else off it: whoever takes a client
 // identifier takes the session, its queue and its will.
 func (p *Policy) checkClientID(who *user, clientID string) error {
+	if strings.HasPrefix(clientID, "$") { // names of our own publishers
+		return &Refused{packets.ClientIdentifierNotValid, ReasonClientID, "client identifier begins with $"}
+	}
 	if who != nil && who.Client != "" {
 		if !who.ownsClient(clientID) {
-			return &Refused{packets.ClientIdentifierNotValid, "client identifier is not the one of this user"}
+			return &Refused{packets.ClientIdentifierNotValid, ReasonClientID, "client identifier is not the one of this user"}
 		}
 		return nil
 	}
 	for _, u := range p.bound {
 		if u.ownsClient(clientID) {
-			return &Refused{packets.ClientIdentifierNotValid, "client identifier belongs to another user"}
+			return &Refused{packets.ClientIdentifierNotValid, ReasonClientID, "client identifier belongs to another user"}
 		}
 	}
 	return nil
@@ -123,10 +145,10 @@ func (p *Policy) checkWill(id Identity, will topic.Name) error {
 		}
 	}
 	if node && !own {
-		return &Refused{packets.NotAuthorized, "the will of this edge node is not its NDEATH"}
+		return &Refused{packets.NotAuthorized, ReasonWill, "the will of this edge node is not its NDEATH"}
 	}
 	if will != "" && !p.MayPublish(id, will) {
-		return &Refused{packets.NotAuthorized, "may not publish to the will topic"}
+		return &Refused{packets.NotAuthorized, ReasonWill, "may not publish to the will topic"}
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (l *limiter) verify(ctx context.Context, h *hash, password []byte) (bool, e
 	case l.waiting <- struct{}{}:
 		defer func() { <-l.waiting }()
 	default:
-		return false, &Refused{packets.ServerBusy, "too many logins at once"}
+		return false, &Refused{packets.ServerBusy, ReasonBusy, "too many logins at once"}
 	}
 	select {
 	case l.running <- struct{}{}:

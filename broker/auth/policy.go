@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"strings"
@@ -18,23 +20,29 @@ type Policy struct {
 	rules  map[string][]rule // by user, those for everyone who has logged in included
 	others []rule            // of a user without rules of its own: those for everyone
 
-	hashing *limiter // shared by all policies that Reload made of one
+	scramForm *verifier // what a user that does not exist seems to have
+
+	// Shared by all policies that Reload made of one.
+	hashing *limiter
+	secret  []byte // makes the salts of users that do not exist
 }
 
 // Load reads users.yaml and acl.yaml. A missing file, or an empty path, holds nothing. The error joins every problem
 // found, each as "file:line: what is wrong"; then there is no policy.
 func Load(usersFile, aclFile string) (*Policy, error) {
-	return load(usersFile, aclFile, newLimiter())
+	secret := make([]byte, sha256.Size)
+	rand.Read(secret) // never fails: crypto/rand ends the program instead
+	return load(usersFile, aclFile, newLimiter(), secret)
 }
 
 // Reload reads the same files again. On error p stays good.
-func (p *Policy) Reload() (*Policy, error) { return load(p.usersFile, p.aclFile, p.hashing) }
+func (p *Policy) Reload() (*Policy, error) { return load(p.usersFile, p.aclFile, p.hashing, p.secret) }
 
-func load(usersFile, aclFile string, hashing *limiter) (*Policy, error) {
+func load(usersFile, aclFile string, hashing *limiter, secret []byte) (*Policy, error) {
 	if hashing == nil {
 		hashing = newLimiter()
 	}
-	p := &Policy{usersFile: usersFile, aclFile: aclFile, hashing: hashing,
+	p := &Policy{usersFile: usersFile, aclFile: aclFile, hashing: hashing, secret: secret,
 		byName: make(map[string]*user), byCert: make(map[string]*user)}
 	users, usersErr := readUsers(usersFile)
 	rules, rulesErr := readRules(aclFile)
@@ -50,6 +58,7 @@ func load(usersFile, aclFile string, hashing *limiter) (*Policy, error) {
 			p.bound = append(p.bound, u)
 		}
 	}
+	p.scramForm = commonForm(users)
 	p.index(rules)
 	return p, nil
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,8 @@ type User struct {
 	Name   string `yaml:"name"`
 	Client string `yaml:"client,omitempty"` // the client id it is bound to; a prefix if it ends in *
 	Cert   string `yaml:"cert,omitempty"`   // subject of the certificate that logs it in
-	Hash   string `yaml:"hash,omitempty"`   // PHC string, from HashPassword
+	Hash   string `yaml:"hash,omitempty"`   // of the password, from HashPassword
+	Scram  string `yaml:"scram,omitempty"`  // of the same password, from ScramVerifier
 }
 
 // ReadUsers returns the entries of users.yaml in their order, none if there is no such file.
@@ -35,16 +37,17 @@ func ReadUsers(file string) ([]User, error) {
 	return entries, nil
 }
 
-// user is an entry whose hash has been read.
+// user is an entry whose hash and verifier have been read.
 type user struct {
 	User
-	hash *hash // nil: no password
+	hash  *hash     // nil: CONNECT's password does not log it in
+	scram *verifier // nil: SCRAM does not
 }
 
 // readUsers reads users.yaml:
 //
 //	users:
-//	  - {name: press, client: press, hash: "$argon2id$v=19$…"}
+//	  - {name: press, client: press, hash: "$argon2id$v=19$…", scram: "SCRAM-SHA-256$15000:…"}
 //	  - {name: oven, cert: "CN=oven,O=Plant"}
 func readUsers(file string) ([]*user, error) {
 	d := &document{file: file}
@@ -66,17 +69,23 @@ func (d *document) user(n *yaml.Node) *user {
 	u := new(user)
 	d.mapping(n, map[string]func(*yaml.Node){
 		"name": d.text(&u.Name), "client": d.text(&u.Client), "cert": d.text(&u.Cert), "hash": d.text(&u.Hash),
+		"scram": d.text(&u.Scram),
 	})
 	if err := CheckUserName(u.Name); err != nil {
 		d.problem(n, "%v", err)
 	}
+	var hashErr, scramErr error
 	if u.Hash != "" {
-		var err error
-		if u.hash, err = parseHash(u.Hash); err != nil {
-			d.problem(n, "user %q: %v", u.Name, err)
-		}
-	} else if u.Cert == "" {
-		d.problem(n, "user %q has neither hash nor cert", u.Name)
+		u.hash, hashErr = parseHash(u.Hash)
+	}
+	if u.Scram != "" {
+		u.scram, scramErr = parseVerifier(u.Scram)
+	}
+	if err := cmp.Or(hashErr, scramErr); err != nil {
+		d.problem(n, "user %q: %v", u.Name, err)
+	}
+	if u.Hash == "" && u.Scram == "" && u.Cert == "" {
+		d.problem(n, "user %q has neither hash nor scram nor cert", u.Name)
 	}
 	return u
 }

@@ -38,6 +38,7 @@ type conn struct {
 	keepAlive time.Duration // 0: off
 	maxPacket int           // the client's Maximum Packet Size, 0: none
 	clean     bool          // the client asked for a session that ends with the connection, and may not prolong it
+	enhanced  *enhanced     // nil: CONNECT named no authentication method
 
 	// Owned by who reads.
 	in         inbox
@@ -89,6 +90,8 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code}
 	case errors.Is(err, errStore):
 		return broker.ReasonStore, nil
+	case errors.Is(err, errReauth):
+		return broker.ReasonAuth, &packets.Disconnect{Code: packets.NotAuthorized} // [MQTT-4.12.1-2]
 	}
 	return broker.ReasonLost, nil
 }

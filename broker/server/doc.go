@@ -26,8 +26,7 @@
 // both wait for what the last one saved as well, and CONNACK of a Clean Start for the end of the session before it.
 // What could not be saved is saved before anything else of that session.
 //
-// not done: [MQTT-4.12.0-2] enhanced authentication, refused with 0x8C; checking that a payload marked as UTF-8 is,
-// which section 3.3.2.3.2 leaves open.
+// not done: checking that a payload marked as UTF-8 is, which section 3.3.2.3.2 leaves open.
 //
 // Sources: MQTT 3.1.1 and 5.0, chapters 3 and 4; CVE-2020-13849 (SlowITe) for the deadlines.
 package server

@@ -38,9 +38,10 @@ func (c *conn) handle(frame []byte) error {
 		return nil
 	case *packets.Disconnect:
 		return c.handleDisconnect(p)
+	case *packets.Auth:
+		return c.handleAuth(p)
 	}
-	// CONNECT a second time, AUTH without a method in CONNECT, and what only a server sends [MQTT-3.1.0-2]
-	// [MQTT-4.12.0-7]
+	// CONNECT a second time, and what only a server sends [MQTT-3.1.0-2]
 	return &packets.Error{Code: packets.ProtocolError, Section: "2.1.2", Detail: t.String() + " is not expected here"}
 }
 

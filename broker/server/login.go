@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"edge/broker"
@@ -75,27 +76,42 @@ func (c *conn) refuseMalformed(err error) {
 	}
 }
 
-// refuse answers a CONNECT that is understood and not accepted [MQTT-3.2.2-7].
+// refuse answers a CONNECT that is understood and not accepted [MQTT-3.2.2-7] [MQTT-4.12.0-4].
 func (c *conn) refuse(err error) {
 	c.traceRefused(err)
-	var refused *refusedError
-	var no *auth.Refused
-	switch {
-	case errors.As(err, &refused):
-	case errors.As(err, &no):
+	refused := asRefused(err)
+	if errors.As(err, new(*auth.Refused)) {
 		c.server.counters.authFailures.Add(1)
-		refused = &refusedError{no.Code, RefuseNotAllowed, no.Detail}
-	default:
-		refused = &refusedError{packets.ServerUnavailable, RefuseUnavailable, err.Error()}
 	}
 	who := hostOf(c.remote)
 	if c.claimed != "" {
 		who = c.claimed
 	}
 	c.server.refused(refused.reason, who, c.remote, c.listener.Name, refused)
+	if refused == errUnfinished {
+		return
+	}
 	if _, ok := packets.ConnackV4(refused.code); c.version == packets.V5 || ok {
 		c.refuseWith(&packets.Connack{Code: refused.code})
 	}
+}
+
+// asRefused finds the code and the counted reason of an error that ended a login.
+func asRefused(err error) *refusedError {
+	var refused *refusedError
+	var no *auth.Refused
+	var fault *packets.Error
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case errors.As(err, &no) && slices.Contains(refuseReasons[:], no.Reason):
+		return &refusedError{no.Code, no.Reason, no.Detail}
+	case errors.As(err, &no):
+		return &refusedError{no.Code, RefuseNotAllowed, no.Detail}
+	case errors.As(err, &fault):
+		return &refusedError{fault.Code, RefuseMalformed, fault.Error()}
+	}
+	return &refusedError{packets.ServerUnavailable, RefuseUnavailable, err.Error()}
 }
 
 // refusedError is a CONNECT refused by the server itself.
@@ -140,10 +156,10 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 	if err := c.agreeKeepAlive(p, connack); err != nil {
 		return err
 	}
-	if p.HasUsername && !wait { // to check a password takes long
+	if (p.HasUsername || p.AuthMethod != "") && !wait { // to check a password takes long, and so does a client that is asked
 		return errMustWait
 	}
-	if err := c.authenticate(ctx, p); err != nil {
+	if err := c.authenticate(ctx, p, connack); err != nil {
 		return err
 	}
 	will, err := c.server.will(p, c.identity)
@@ -170,8 +186,6 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 // served like a 3.1.1 client.
 func (c *conn) identify(p *packets.Connect, connack *packets.Connack) error {
 	switch {
-	case p.AuthMethod != "": // [MQTT-4.12.0-1]
-		return &refusedError{packets.BadAuthenticationMethod, RefuseNotAllowed, "enhanced authentication is not offered"}
 	case p.ClientID == "" && c.version == packets.V4 && !p.CleanStart: // [v3 MQTT-3.1.3-8]
 		return &refusedError{packets.ClientIdentifierNotValid, RefuseMalformed, "empty client identifier with CleanSession 0"}
 	case p.ClientID == "":
@@ -206,7 +220,8 @@ func (c *conn) agreeKeepAlive(p *packets.Connect, connack *packets.Connack) erro
 	return nil
 }
 
-func (c *conn) authenticate(ctx context.Context, p *packets.Connect) (err error) {
+// authenticate finds out who the client is, by the method that CONNECT names or by password and certificate.
+func (c *conn) authenticate(ctx context.Context, p *packets.Connect, connack *packets.Connack) (err error) {
 	if state := c.wire.tls(); state != nil {
 		c.tls = true
 		if chains := state.VerifiedChains; len(chains) > 0 {
@@ -220,14 +235,29 @@ func (c *conn) authenticate(ctx context.Context, p *packets.Connect) (err error)
 	if p.Will != nil {
 		req.Will = topic.Name(p.Will.Topic)
 	}
-	if c.server.limits.ConnectTimeout > 0 {
+	if c.cert == "" && c.server.attempts.waits(c.addr, p.Username, c.server.now()) {
+		return &refusedError{packets.ConnectionRateExceeded, RefuseFailures, "too many failed logins: wait a minute"}
+	}
+	if p.AuthMethod != "" {
+		err = c.exchange(p, req, connack)
+	} else {
+		err = c.checkPassword(ctx, req)
+	}
+	c.server.countAttempt(c.addr, p.Username, err)
+	c.identity.ClientID = p.ClientID
+	return err
+}
+
+// checkPassword asks the rules, until the deadline of the login.
+func (c *conn) checkPassword(ctx context.Context, req auth.ConnectRequest) (err error) {
+	if until := c.loginDeadline(); !until.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.server.limits.ConnectTimeout)
+		ctx, cancel = context.WithTimeout(ctx, until.Sub(c.server.now()))
 		defer cancel()
 	}
 	c.identity, err = c.server.rules().Connect(ctx, req)
-	if err == nil {
-		c.identity.ClientID = p.ClientID
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &auth.Refused{Code: packets.ServerBusy, Reason: auth.ReasonBusy, Detail: "no turn to check the password"}
 	}
 	return err
 }

@@ -29,6 +29,7 @@ type Options struct {
 // Auth says who may do what; *auth.Policy does.
 type Auth interface {
 	Connect(ctx context.Context, req auth.ConnectRequest) (auth.Identity, error)
+	Begin(method string, req auth.ConnectRequest) (auth.Exchange, error)
 	MayPublish(id auth.Identity, name topic.Name) bool
 	MaySubscribe(id auth.Identity, f topic.Filter) bool
 }
@@ -73,6 +74,7 @@ type Limits struct {
 	AcceptsPerSecond      int           // per listener, the rest waits in the kernel; default 200
 	ConnectionsPerAddress int           // loopback is not counted; default 100
 	Loops                 int           // event loops for plain TCP and unix sockets, on Linux; default one for two processors
+	LoginFailures         int           // in a minute of one user name at one address, then it waits; of the address 10 times that; default 10
 }
 
 // withDefaults returns l with defaults for zeros, and zeros for no limit.
@@ -101,6 +103,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.AcceptsPerSecond, 200)
 	def(&l.ConnectionsPerAddress, 100)
 	def(&l.Loops, max(1, runtime.NumCPU()/2))
+	def(&l.LoginFailures, 10)
 	if l.ReceiveMaximum == 0 || l.ReceiveMaximum > 65535 {
 		l.ReceiveMaximum = 65535
 	}

@@ -12,6 +12,7 @@ import (
 
 	"edge/broker"
 	"edge/broker/auth"
+	"edge/broker/packets"
 	"edge/broker/router"
 	"edge/broker/session"
 	"edge/broker/topic"
@@ -41,6 +42,7 @@ type Server struct {
 	saved    atomic.Uint64 // the highest journal index any session's Save needed
 	counters counters
 	refusals refusals
+	attempts *attempts
 	comings  comings
 	traces   traces
 	told     atomic.Int64 // Unix second in which a failure of the store was logged last
@@ -80,6 +82,7 @@ func New(opt Options) *Server {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.attempts = newAttempts(s.limits.LoginFailures)
 	s.sessionLimits = session.Limits{
 		Inflight: s.limits.Inflight, QueueMessages: s.limits.QueueMessages, QueueBytes: s.limits.QueueBytes,
 		Total:   &session.Budget{MaxBytes: s.limits.TotalQueueBytes},
@@ -147,6 +150,9 @@ type allowAll struct{}
 
 func (allowAll) Connect(_ context.Context, r auth.ConnectRequest) (auth.Identity, error) {
 	return auth.Identity{User: r.Username, ClientID: r.ClientID, Anonymous: r.Username == ""}, nil
+}
+func (allowAll) Begin(string, auth.ConnectRequest) (auth.Exchange, error) {
+	return nil, &auth.Refused{Code: packets.BadAuthenticationMethod, Reason: auth.ReasonMethod, Detail: "no authentication method is offered"}
 }
 func (allowAll) MayPublish(auth.Identity, topic.Name) bool     { return true }
 func (allowAll) MaySubscribe(auth.Identity, topic.Filter) bool { return true }

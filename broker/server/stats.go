@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"edge/broker"
+	"edge/broker/auth"
 	"edge/broker/session"
 )
 
@@ -35,14 +36,18 @@ const (
 	RefuseWills        = "no room for the will"
 	RefuseProtocol     = "protocol error" // after login
 	RefuseSubscription = "subscription refused"
+	RefuseUnfinished   = "ended before it was authenticated"
+	RefuseFailures     = "too many failed logins"
 )
 
 var (
-	dropReasons = []string{DropNoRoom, DropNotAuthorized, DropRefused, DropStore, session.DropQueueFull, session.DropAllFull,
+	dropReasons = [...]string{DropNoRoom, DropNotAuthorized, DropRefused, DropStore, session.DropQueueFull, session.DropAllFull,
 		session.DropExpired, session.DropTooLarge, session.DropEnded}
-	refuseReasons = []string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseMalformed, RefuseNotAllowed, RefuseClients,
+	refuseReasons = [...]string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseMalformed, RefuseNotAllowed, RefuseClients,
 		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable,
-		RefuseWills, RefuseProtocol, RefuseSubscription}
+		RefuseWills, RefuseProtocol, RefuseSubscription, RefuseUnfinished, RefuseFailures,
+		auth.ReasonNoUser, auth.ReasonBadLogin, auth.ReasonNoVerifier, auth.ReasonMethod, auth.ReasonExchange, auth.ReasonBusy,
+		auth.ReasonClientID, auth.ReasonWill}
 )
 
 // counters count since start.
@@ -51,12 +56,12 @@ type counters struct {
 	authFailures atomic.Uint64
 	expired      atomic.Uint64 // sessions
 	storeErrors  atomic.Uint64
-	dropped      [9]atomic.Uint64  // as dropReasons
-	refusals     [15]atomic.Uint64 // as refuseReasons
+	dropped      [len(dropReasons)]atomic.Uint64
+	refusals     [len(refuseReasons)]atomic.Uint64
 }
 
 func (k *counters) drop(reason string, n uint64) {
-	if i := slices.Index(dropReasons, reason); i >= 0 {
+	if i := slices.Index(dropReasons[:], reason); i >= 0 {
 		k.dropped[i].Add(n)
 	}
 }
@@ -68,7 +73,7 @@ func (k *counters) drops(list []session.Drop) {
 }
 
 func (k *counters) refused(reason string) {
-	if i := slices.Index(refuseReasons, reason); i >= 0 {
+	if i := slices.Index(refuseReasons[:], reason); i >= 0 {
 		k.refusals[i].Add(1)
 	}
 }

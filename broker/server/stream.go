@@ -93,6 +93,15 @@ func (w *stream) readConnect() ([]byte, error) {
 	return w.readFrame(c.server.limits.ConnectPacketBytes, first, c.loginDeadline)
 }
 
+// ask is for a login that takes more than one packet.
+func (w *stream) ask(out []byte, limit int, first func([]byte) error) (frame []byte, err error) {
+	if _, err := w.net.Write(out); err != nil {
+		return nil, err
+	}
+	c := w.conn
+	return w.readFrame(limit, func() error { return first(c.in.waiting()) }, c.loginDeadline)
+}
+
 // readLoop reads, and handles what was read, until the connection ends. What one read caused to be written goes out
 // in one write per connection when it has been handled.
 func (w *stream) readLoop() error {

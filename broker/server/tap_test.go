@@ -60,6 +60,7 @@ func (p *recorder) last(client string) string {
 // rules is an Auth made of functions; nil ones allow.
 type rules struct {
 	connect   func(auth.ConnectRequest) error
+	begin     func(method string, req auth.ConnectRequest) (auth.Exchange, error)
 	publish   func(id auth.Identity, name topic.Name) bool
 	subscribe func(id auth.Identity, f topic.Filter) bool
 }
@@ -71,6 +72,13 @@ func (r rules) Connect(ctx context.Context, req auth.ConnectRequest) (auth.Ident
 		}
 	}
 	return allowAll{}.Connect(ctx, req)
+}
+
+func (r rules) Begin(method string, req auth.ConnectRequest) (auth.Exchange, error) {
+	if r.begin != nil {
+		return r.begin(method, req)
+	}
+	return allowAll{}.Begin(method, req)
 }
 
 func (r rules) MayPublish(id auth.Identity, name topic.Name) bool {

@@ -17,6 +17,8 @@ type Store struct {
 	scheduled bool       // a commit is on its way
 	last      broker.Index
 	durable   broker.Index
+	awaited   broker.Index
+	hurried   broker.Index
 	held      bool
 	failure   error
 	failAfter int
@@ -101,6 +103,23 @@ func (s *Store) OnDurable(f func(broker.Index)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, f)
+}
+
+// Await notes what is awaited; a record is committed soon, or when the test says so.
+func (s *Store) Await(index broker.Index, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.awaited = max(s.awaited, index)
+	if last {
+		s.hurried = max(s.hurried, index)
+	}
+}
+
+// Awaited returns the highest index that was awaited, and the highest behind which nothing more was to be expected.
+func (s *Store) Awaited() (index, last broker.Index) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.awaited, s.hurried
 }
 
 // Changes returns the session changes recorded so far.

@@ -23,8 +23,9 @@ func (c *conn) ack(a ack) {
 		return
 	}
 	o.acks = append(o.acks, a)
+	last := c.server.hurry.waits(&o.clock, len(o.acks), c.deliver.now)
 	o.mu.Unlock()
-	c.await(a.index, &c.deliver.turn)
+	c.await(a.index, last, &c.deliver.turn)
 }
 
 // hold sends a QoS 2 packet once index is durable: a message that is begun under an identifier which a crash
@@ -33,7 +34,7 @@ func (c *conn) hold(index broker.Index, send session.Send, t *turn) {
 	c.out.mu.Lock()
 	c.out.held = append(c.out.held, heldSend{index, send})
 	c.out.mu.Unlock()
-	c.await(index, t)
+	c.await(index, false, t)
 }
 
 func (c *conn) holds() bool {
@@ -73,9 +74,9 @@ func (s *Server) isDurable(i broker.Index) bool {
 	return s.opt.Durable != nil && i != never && i <= s.opt.Durable.Durable()
 }
 
-// await puts c among those that the next commit may release. If the commit came in between, the turn's flush does it:
-// here the lock of a client may be held.
-func (c *conn) await(index broker.Index, t *turn) {
+// await puts c among those that the next commit may release; last: nothing more is to be expected before it. If the commit
+// came in between, the turn's flush does it: here the lock of a client may be held.
+func (c *conn) await(index broker.Index, last bool, t *turn) {
 	s, o := c.server, &c.out
 	o.mu.Lock()
 	if !o.listed {
@@ -87,6 +88,8 @@ func (c *conn) await(index broker.Index, t *turn) {
 	o.mu.Unlock()
 	if s.isDurable(index) {
 		t.release = s
+	} else if index != never {
+		s.opt.Durable.Await(index, last)
 	}
 }
 
@@ -101,6 +104,7 @@ func (s *Server) onDurable(i broker.Index) {
 			break
 		}
 	}
+	s.hurry.begin()
 	s.release()
 }
 
@@ -120,6 +124,9 @@ func (s *Server) waitDurable(ctx context.Context, index broker.Index) error {
 		s.waitMu.Unlock()
 		if s.isDurable(index) {
 			return nil
+		}
+		if index != never {
+			s.opt.Durable.Await(index, false)
 		}
 		select {
 		case <-next:
@@ -161,7 +168,10 @@ func (c *conn) release(t *turn) {
 		c.appendAckLocked(&o.acks[done])
 		done++
 	}
-	o.acks = slices.Delete(o.acks, 0, done)
+	if done > 0 {
+		c.server.hurry.answered(&o.clock, len(o.acks), c.server.now())
+		o.acks = slices.Delete(o.acks, 0, done)
+	}
 	ready := len(o.held) > 0 && c.server.isDurable(o.held[0].index)
 	if o.listed = len(o.acks) > 0; o.listed {
 		c.server.waitMu.Lock()
@@ -199,6 +209,6 @@ func (c *conn) awaitHeld(t *turn) {
 	}
 	c.out.mu.Unlock()
 	if n > 0 {
-		c.await(index, t)
+		c.await(index, false, t)
 	}
 }

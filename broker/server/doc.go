@@ -12,6 +12,9 @@
 // TCP connections the turn writes what the kernel takes at once (flush.go); otherwise it wakes their writers, and
 // each writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
 //
+// The journal is told what is awaited. A commit comes after its interval, when enough acknowledgements wait for it to fill a page, or
+// when all clients that send as soon as they are answered are waiting (hurry.go).
+//
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
 // which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu is
 // taken before a client.mu or alone, kickMu alone, waitMu within an outbox.mu. Taps, gates and Route are called with none of them held.

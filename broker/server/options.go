@@ -41,10 +41,12 @@ type Store interface {
 }
 
 // Durable tells how far the journal is durable. OnDurable's function is called after each commit, by one goroutine
-// at a time; it does not wait.
+// at a time; it does not wait. Await says that someone waits for an index; last, that nothing more is to be expected before
+// it is durable.
 type Durable interface {
 	Durable() broker.Index
 	OnDurable(func(broker.Index))
+	Await(index broker.Index, last bool)
 }
 
 // Limits bound what clients may take. 0 means the default, a negative value no limit.

@@ -25,7 +25,8 @@ type outbox struct {
 	acks      []ack
 	held      []heldSend
 	listed    bool // in Server.waiting
-	receiving int  // QoS 1 and 2 messages of the client that are not acknowledged, see Receive Maximum
+	clock     clock
+	receiving int // QoS 1 and 2 messages of the client that are not acknowledged, see Receive Maximum
 }
 
 // payload belongs behind buf[:at].

@@ -62,6 +62,8 @@ type Server struct {
 	serving   sync.WaitGroup // one per connection and per Serve
 	reading   sync.WaitGroup // one per connection whose will may still have to be published
 
+	hurry hurry
+
 	waitMu  sync.Mutex
 	waiting []*conn       // have acknowledgements that wait for the journal
 	next    chan struct{} // closed by the next commit; nil: nobody waits

@@ -10,6 +10,9 @@
 // one transaction together with the index it reached. A message that was queued and acknowledged between two checkpoints
 // never reaches broker.db, and nothing is held in memory twice.
 //
+// A record that nobody was promised (a message was sent, or is done) waits for the next commit up to 250 ms; it is due sooner when
+// the server awaits it. After a crash in between a QoS 1 message comes again, with DUP where it was known to be sent.
+//
 // What must not break: each record counts exactly once, whatever was killed when. So the index stands in the transaction, and
 // the journal keeps what is above the checkpoint before, because a damaged broker.db may fall back by one transaction.
 //

@@ -19,6 +19,7 @@ import (
 // Options set a Store up. The zero value works.
 type Options struct {
 	Due        time.Duration // how long a record may wait for the journal's commit; default 10 ms
+	Lazy       time.Duration // the same of one that nobody was promised, unless it is awaited; default 250 ms
 	Every      time.Duration // a checkpoint at least this often, if anything changed; default 10 min
 	MaxBytes   int64         // size of broker.db; default 1 GiB
 	Quarantine string        // folder for a damaged broker.db; default: "quarantine" beside it
@@ -75,6 +76,9 @@ func (o Options) withDefaults(path string) Options {
 	if o.Due <= 0 {
 		o.Due = 10 * time.Millisecond
 	}
+	if o.Lazy <= 0 {
+		o.Lazy = 250 * time.Millisecond
+	}
 	if o.Every <= 0 {
 		o.Every = 10 * time.Minute
 	}
@@ -99,16 +103,38 @@ func (s *Store) SaveSession(changes []session.Change) (broker.Index, error) {
 	if len(changes) == 0 {
 		return 0, nil
 	}
-	return s.append(encodeChanges(changes))
+	due := s.o.Lazy
+	for i := range changes {
+		if !lazy(changes[i].Kind) {
+			due = s.o.Due
+			break
+		}
+	}
+	return s.append(due, encodeChanges(changes))
 }
 
-// SaveRetained records that m is now retained on its topic, or that nothing is if its payload is empty [MQTT-3.3.1-6].
+// lazy tells of which changes a crash may take the latest back: the client is sent something again, which it knows. Where that
+// would be wrong, as for QoS 2, the server awaits the record before it goes on.
+func lazy(k session.ChangeKind) bool {
+	switch k {
+	case session.EntrySent, session.EntryReleased, session.EntryDone, session.EntryDropped, session.Completed:
+		return true
+	}
+	return false
+}
+
+// SaveRetained records that m is now retained on its topic, or that nothing is if its payload is empty [MQTT-3.3.1-6]. Of a
+// QoS 0 message nothing is acknowledged, so that it makes no commit come earlier.
 func (s *Store) SaveRetained(m *broker.Message) (broker.Index, error) {
-	return s.append(encodeRetained(m))
+	due := s.o.Due
+	if m.QoS == 0 {
+		due = s.o.Lazy
+	}
+	return s.append(due, encodeRetained(m))
 }
 
-func (s *Store) append(data []byte) (broker.Index, error) {
-	i, err := s.j.Append(s.o.Due, journal.Record{Kind: journal.KindSession, Data: data})
+func (s *Store) append(due time.Duration, data []byte) (broker.Index, error) {
+	i, err := s.j.Append(due, journal.Record{Kind: journal.KindSession, Data: data})
 	if err != nil {
 		return 0, fmt.Errorf("save session: %w", err)
 	}
@@ -121,6 +147,15 @@ func (s *Store) Durable() broker.Index { return broker.Index(s.j.Durable()) }
 // OnDurable registers f to be called after each commit, by one goroutine at a time; it must not wait.
 func (s *Store) OnDurable(f func(broker.Index)) {
 	s.j.OnDurable(func(i journal.Index) { f(broker.Index(i)) })
+}
+
+// Await says that an acknowledgement waits for index; last, that nothing more is to be expected before it is durable.
+func (s *Store) Await(index broker.Index, last bool) {
+	due := s.o.Due
+	if last {
+		due = 0
+	}
+	s.j.Await(journal.Index(index), due)
 }
 
 // Run writes checkpoints until ctx ends, and one then. End it after the broker and before the journal.

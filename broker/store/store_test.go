@@ -63,7 +63,7 @@ func start(t testing.TB, dir string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.store, err = Open(r.db(), r.journal, Options{Due: time.Nanosecond, noSync: true}); err != nil {
+	if r.store, err = Open(r.db(), r.journal, Options{Due: time.Nanosecond, Lazy: time.Nanosecond, noSync: true}); err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context

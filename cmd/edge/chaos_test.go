@@ -325,7 +325,7 @@ func (n *edgeNode) yesterdayOrNow(value int64) (at int64, token mqtt.Token) {
 		token = n.data(1, value)
 		return n.at, token
 	}
-	n.at = max(time.Now().UnixMilli(), n.at+1)
+	n.tick()
 	at = n.at - int64(30*time.Hour/time.Millisecond)
 	p := sparkplug.Payload{Timestamp: uint64(n.at), HasTimestamp: true, Seq: n.seq, HasSeq: true, Metrics: []sparkplug.Metric{{
 		Name: "Count", Type: sparkplug.Int64, Timestamp: uint64(at), HasTimestamp: true, Historical: true,

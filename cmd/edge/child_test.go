@@ -251,8 +251,15 @@ func (n *edgeNode) cut() { n.conn.Close() }
 // data says a value.
 func (n *edgeNode) data(qos byte, value int64) mqtt.Token { return n.say("NDATA", qos, value) }
 
-func (n *edgeNode) say(kind string, qos byte, value int64, more ...sparkplug.Metric) mqtt.Token {
+// tick takes the next millisecond for a value. It waits for it: a node that ran ahead of the clock would, after a restart, say
+// another value with a time that it has used.
+func (n *edgeNode) tick() {
+	<-time.After(time.Until(time.UnixMilli(n.at + 1)))
 	n.at = max(time.Now().UnixMilli(), n.at+1)
+}
+
+func (n *edgeNode) say(kind string, qos byte, value int64, more ...sparkplug.Metric) mqtt.Token {
+	n.tick()
 	p := sparkplug.Payload{Timestamp: uint64(n.at), HasTimestamp: true, Seq: n.seq, HasSeq: true, Metrics: append(more, sparkplug.Metric{
 		Name: "Count", Type: sparkplug.Int64, Timestamp: uint64(n.at), HasTimestamp: true, Value: sparkplug.Int64Value(sparkplug.Int64, value),
 	})}

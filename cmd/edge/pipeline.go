@@ -154,16 +154,7 @@ func (p *pipeline) durable(cfg *Config) server.Durable {
 	if cfg.Broker.Durability == "fast" {
 		return nil
 	}
-	return durability{p.journal}
-}
-
-// durability shows the journal to the broker, which has its own word for an index.
-type durability struct{ journal *journal.Journal }
-
-func (d durability) Durable() broker.Index { return broker.Index(d.journal.Durable()) }
-
-func (d durability) OnDurable(f func(broker.Index)) {
-	d.journal.OnDurable(func(i journal.Index) { f(broker.Index(i)) })
+	return p.sessions
 }
 
 // deathStamp is the gate that gives every NDEATH the time at which it is delivered.

@@ -63,7 +63,7 @@ func (j *Journal) refuseLocked() error {
 // beginLocked makes an empty batch ready for its first record and returns its length.
 func (j *Journal) beginLocked(b *batch, now time.Time, at Millis) int {
 	b.buf = append(b.buf[:0], make([]byte, frameHeader)...)
-	b.first, b.base, b.since, b.due = j.last+1, at, now, time.Time{}
+	b.first, b.base, b.since, b.due, b.awaited = j.last+1, at, now, time.Time{}, 0
 	return len(b.buf)
 }
 

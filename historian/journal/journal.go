@@ -51,6 +51,7 @@ type batch struct {
 	base        Millis
 	due         time.Time // of the record that is due earliest
 	since       time.Time // when its first record was appended
+	awaited     int       // calls of Await for its records
 }
 
 func (b *batch) empty() bool { return len(b.buf) <= frameHeader }

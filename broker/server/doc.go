@@ -31,5 +31,9 @@
 //
 // not done: checking that a payload marked as UTF-8 is, which section 3.3.2.3.2 leaves open.
 //
-// Sources: MQTT 3.1.1 and 5.0, chapters 3 and 4; CVE-2020-13849 (SlowITe) for the deadlines.
+// Transports: a Listener is any net.Listener. What it accepts is counted by the limits before a byte of it is read; a TLS
+// handshake (tls.Listener) and an upgrade (WebSocketListener) happen on the connection's own goroutine, within the time
+// that CONNECT has. A further transport is a net.Listener too.
+//
+// Sources: MQTT 3.1.1 and 5.0, chapters 3, 4 and 6; RFC 6455; CVE-2020-13849 (SlowITe) for the deadlines.
 package server

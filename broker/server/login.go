@@ -59,7 +59,13 @@ func (c *conn) welcome() {
 // knows a code only for the version itself and for the client identifier [v3 MQTT-3.1.4-1] [v3 MQTT-3.1.2-2].
 func (c *conn) refuseMalformed(err error) {
 	var fault *packets.Error
+	var secure *tlsError
+	var upgrade *upgradeError
 	switch {
+	case errors.As(err, &secure):
+		c.refused(RefuseTLS, err)
+	case errors.As(err, &upgrade):
+		c.refused(RefuseUpgrade, err)
 	case errors.As(err, &fault):
 		c.refused(RefuseMalformed, err)
 		switch {

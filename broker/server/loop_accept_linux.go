@@ -182,8 +182,5 @@ func remoteOf(fd int, peer unix.Sockaddr) string {
 		}
 		return netip.AddrPortFrom(addr, uint16(p.Port)).String()
 	}
-	if cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-		return fmt.Sprintf("unix:pid=%d,uid=%d", cred.Pid, cred.Uid)
-	}
-	return "unix"
+	return peerOf(fd)
 }

@@ -24,6 +24,8 @@ const (
 	RefuseStrangers    = "too many connections before login"
 	RefuseAddress      = "too many connections of one address"
 	RefuseNoConnect    = "no CONNECT in time"
+	RefuseTLS          = "TLS handshake failed"
+	RefuseUpgrade      = "WebSocket upgrade refused"
 	RefuseMalformed    = "malformed CONNECT"
 	RefuseNotAllowed   = "not authorized"
 	RefuseClients      = "too many clients"
@@ -43,7 +45,7 @@ const (
 var (
 	dropReasons = [...]string{DropNoRoom, DropNotAuthorized, DropRefused, DropStore, session.DropQueueFull, session.DropAllFull,
 		session.DropExpired, session.DropTooLarge, session.DropEnded}
-	refuseReasons = [...]string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseMalformed, RefuseNotAllowed, RefuseClients,
+	refuseReasons = [...]string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseTLS, RefuseUpgrade, RefuseMalformed, RefuseNotAllowed, RefuseClients,
 		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable,
 		RefuseWills, RefuseProtocol, RefuseSubscription, RefuseUnfinished, RefuseFailures,
 		auth.ReasonNoUser, auth.ReasonBadLogin, auth.ReasonNoVerifier, auth.ReasonMethod, auth.ReasonExchange, auth.ReasonBusy,

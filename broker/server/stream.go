@@ -19,6 +19,7 @@ type stream struct {
 	net     net.Conn
 	wake    chan struct{} // to writeLoop: there is something to write; never closed
 	written chan struct{} // closed by writeLoop when it ends
+	exact   bool          // no read may meet a deadline that was set too early: WebSocket
 
 	// Owned by readLoop.
 	delivering delivering
@@ -38,7 +39,8 @@ func (s *Server) newStream(nc net.Conn, l *Listener) *stream {
 		conn: new(conn), net: nc, wake: make(chan struct{}, 1), written: make(chan struct{}), delivering: delivering{server: s},
 	}
 	w.room.L = &w.conn.out.mu
-	if !s.admit(w.conn, w, &w.delivering, nc.RemoteAddr().String(), l) {
+	_, w.exact = nc.(*wsConn)
+	if !s.admit(w.conn, w, &w.delivering, remoteName(nc), l) {
 		nc.Close()
 		return nil
 	}
@@ -51,7 +53,7 @@ func (w *stream) serve(ctx context.Context) {
 	defer c.server.dismiss(c)
 	if !w.login(ctx) {
 		c.in.free()
-		w.net.Close()
+		w.hangUp()
 		c.server.reading.Done()
 		return
 	}
@@ -88,6 +90,9 @@ func (w *stream) readConnect() ([]byte, error) {
 	if until := c.loginDeadline(); !until.IsZero() {
 		w.net.SetDeadline(until) // writes of a TLS handshake too
 		w.readUntil = until
+	}
+	if err := handshake(w.net); err != nil {
+		return nil, err
 	}
 	first := func() error { return mayBeConnect(c.in.waiting()) }
 	return w.readFrame(c.server.limits.ConnectPacketBytes, first, c.loginDeadline)
@@ -154,7 +159,7 @@ func (w *stream) fill(deadline func() time.Time) error {
 	space := c.in.space()
 	for {
 		until := deadline()
-		if !until.Equal(w.readUntil) && (w.readUntil.IsZero() || until.IsZero() || until.Before(w.readUntil) || !w.readUntil.After(c.server.now())) {
+		if w.exact || !until.Equal(w.readUntil) && (w.readUntil.IsZero() || until.IsZero() || until.Before(w.readUntil) || !w.readUntil.After(c.server.now())) {
 			if err := w.net.SetReadDeadline(until); err != nil {
 				return err
 			}
@@ -208,12 +213,14 @@ func (w *stream) cut() {
 	w.signal()
 }
 
-func (w *stream) tls() *tls.ConnectionState {
-	if t, ok := w.net.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		s := t.ConnectionState()
-		return &s
+func (w *stream) tls() *tls.ConnectionState { return tlsState(w.net) }
+
+// hangUp closes the connection in order.
+func (w *stream) hangUp() {
+	if ws, ok := w.net.(*wsConn); ok {
+		ws.CloseWrite()
 	}
-	return nil
+	w.net.Close()
 }
 
 // refuse writes before there is a writeLoop.

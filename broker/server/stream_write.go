@@ -38,9 +38,13 @@ func (w *stream) writeLoop() {
 			o.mu.Lock()
 		}
 		buf, large := o.takeLocked()
-		stop := o.aborted || len(buf) == 0
+		aborted := o.aborted
 		o.mu.Unlock()
-		if stop {
+		if aborted {
+			return
+		}
+		if len(buf) == 0 {
+			w.hangUp()
 			return
 		}
 		n, err := w.write(buf, large)

@@ -57,7 +57,7 @@ var rooms = map[string][]string{
 	"github.com/klauspost/compress":       {"historian", "sparkplug", "cmd/edge"},
 	"go.yaml.in/yaml/v3":                  {"cmd/edge", "broker/auth"},
 	"github.com/go-viper/mapstructure/v2": {"cmd/edge"},
-	"github.com/coder/websocket":          {"cmd/edge"},
+	"github.com/coder/websocket":          {"broker/server"},
 }
 
 // source is one Go file of the house.

@@ -27,8 +27,8 @@ func (s *Session) Pubrec(id uint16, refused bool, o *Output) (known bool) {
 	}
 	e := &s.inflight[i]
 	if e.State != Released {
-		s.release(e.cost)
-		e.State, e.Message, e.IDs, e.cost = Released, nil, nil, 0 // no PUBLISH again [MQTT-4.3.3-6]
+		s.forget(e)
+		e.State, e.Message, e.IDs, e.Shared, e.cost = Released, nil, nil, "", 0 // no PUBLISH again [MQTT-4.3.3-6]
 		s.saveState(o, Change{Kind: EntryReleased, PacketID: id})
 	}
 	o.Send = append(o.Send, Send{Kind: Pubrel, PacketID: id})
@@ -66,10 +66,10 @@ func (s *Session) find(id uint16) int {
 }
 
 func (s *Session) done(i int, o *Output) {
-	e := s.inflight[i]
-	s.release(e.cost)
+	id := s.inflight[i].PacketID
+	s.forget(&s.inflight[i])
 	s.inflight = slices.Delete(s.inflight, i, i+1)
-	s.saveState(o, Change{Kind: EntryDone, PacketID: e.PacketID})
+	s.saveState(o, Change{Kind: EntryDone, PacketID: id})
 }
 
 // Receive takes over a QoS 2 message from the client; again is true if it was taken over before and its PUBREL did

@@ -45,7 +45,8 @@ type Entry struct {
 	Retain   bool            // the RETAIN flag as it is delivered
 	IDs      []uint32        // subscription identifiers
 	State    State
-	PacketID uint16 // 0 while Queued
+	PacketID uint16       // 0 while Queued
+	Shared   topic.Filter // the shared subscription by which it came, $share/NAME/ in front; empty for others
 }
 
 // ChangeKind says what a Change changes.
@@ -65,9 +66,11 @@ const (
 	EntrySent                           // Seq, PacketID: a queued entry was sent
 	EntryReleased                       // PacketID: PUBREC came, the message itself may be forgotten
 	EntryDone                           // PacketID: PUBACK, PUBCOMP or a refusal came
-	EntryDropped                        // Seq: a queued entry will not be sent (expired, too large)
+	EntryDropped                        // Seq: an entry will not be sent (expired, too large), or another session has it
 	Received                            // PacketID: a QoS 2 PUBLISH was taken over from the client
 	Completed                           // PacketID: its PUBREL came
+	Replaying                           // Filter, Topic: the retained messages for Filter above Topic ("": all) are to be sent
+	Replayed                            // Filter: they were
 )
 
 // Change is one step of a session's durable state; exactly the fields of its Kind are set.
@@ -82,6 +85,7 @@ type Change struct {
 	Will         *Will
 	Subscription *Subscription
 	Filter       topic.Filter
+	Topic        topic.Name
 	Entry        *Entry
 	Seq          uint64
 	PacketID     uint16

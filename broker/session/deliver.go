@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"edge/broker"
+	"edge/broker/topic"
 )
 
 // Delivery is a message for this session as the router matched it.
@@ -11,8 +12,9 @@ type Delivery struct {
 	Message *broker.Message
 	QoS     byte // 1 or 2
 	Retain  bool
-	IDs     []uint32 // kept by the session
-	Cost    int64    // of Message, counted once for all its sessions; 0: not counted yet
+	IDs     []uint32     // kept by the session
+	Shared  topic.Filter // see Entry
+	Cost    int64        // of Message, counted once for all its sessions; 0: not counted yet
 }
 
 // connectedReserve is what a session with a connection may hold even when all sessions together hold as much as they may:
@@ -23,18 +25,17 @@ const connectedReserve = 128 << 10
 // it and room says that the connection takes it; else queues it; else drops it, counts that and returns 0. Else it
 // returns the Seq of the entry.
 func (s *Session) Deliver(d Delivery, room bool, o *Output) (seq uint64) {
-	cost := d.Cost
-	if cost == 0 {
-		cost = Cost(d.Message)
-	}
-	cost += 4 * int64(len(d.IDs))
+	cost := d.cost()
 	if reason := s.admit(cost); reason != "" {
 		s.drop(o, reason, 1)
 		return 0
 	}
 	s.bytes += cost
 	s.lastSeq++
-	e := entry{Entry: Entry{Seq: s.lastSeq, Message: d.Message, QoS: d.QoS, Retain: d.Retain, IDs: d.IDs}, cost: cost}
+	e := entry{Entry: Entry{Seq: s.lastSeq, Message: d.Message, QoS: d.QoS, Retain: d.Retain, IDs: d.IDs, Shared: d.Shared}, cost: cost}
+	if e.Shared != "" {
+		s.shared++
+	}
 	if room && s.queue.len() == 0 && s.resend == 0 && s.windowOpen() {
 		s.send(&e, o)
 	} else {
@@ -50,23 +51,28 @@ func (s *Session) Deliver(d Delivery, room bool, o *Output) (seq uint64) {
 // TakeBack undoes the last Deliver, which returned seq: its Save failed.
 func (s *Session) TakeBack(seq uint64) {
 	if n := len(s.inflight); n > 0 && s.inflight[n-1].Seq == seq {
-		s.release(s.inflight[n-1].cost)
+		s.forget(&s.inflight[n-1])
 		s.inflight = s.inflight[:n-1]
 	} else if n := s.queue.len(); n > 0 && s.queue.at(n-1).Seq == seq {
-		s.release(s.queue.at(n - 1).cost)
+		s.forget(s.queue.at(n - 1))
 		s.queue.items = s.queue.items[:len(s.queue.items)-1]
 	}
 }
 
-// admit returns the reason for which a message of that cost is not taken, or "".
+func (d *Delivery) cost() int64 {
+	cost := d.Cost
+	if cost == 0 {
+		cost = Cost(d.Message)
+	}
+	return cost + 4*int64(len(d.IDs))
+}
+
+// admit counts a message of that cost, or returns the reason for which it is not taken.
 func (s *Session) admit(cost int64) string {
+	if reason := s.full(cost); reason != "" {
+		return reason
+	}
 	switch l := s.limits; {
-	case !s.connected && !s.durable():
-		return DropEnded
-	case l.QueueMessages > 0 && s.queue.len() >= l.QueueMessages:
-		return DropQueueFull
-	case l.QueueBytes > 0 && s.bytes+cost > l.QueueBytes && s.bytes > 0:
-		return DropQueueFull
 	case l.Total.take(cost):
 	case s.connected && s.bytes+cost <= connectedReserve:
 		l.Total.add(cost)
@@ -74,6 +80,25 @@ func (s *Session) admit(cost int64) string {
 		return DropAllFull
 	}
 	return ""
+}
+
+// full tells whether a message is above the session's own bounds.
+func (s *Session) full(cost int64) string {
+	switch l := s.limits; {
+	case !s.connected && !s.durable():
+		return DropEnded
+	case l.QueueMessages > 0 && s.queue.len() >= l.QueueMessages:
+		return DropQueueFull
+	case l.QueueBytes > 0 && s.bytes+cost > l.QueueBytes && s.bytes > 0:
+		return DropQueueFull
+	}
+	return ""
+}
+
+// Takes tells whether Deliver would take d over now.
+func (s *Session) Takes(d *Delivery) bool {
+	cost := d.cost()
+	return s.full(cost) == "" && (s.limits.Total.Room(cost) || s.connected && s.bytes+cost <= connectedReserve)
 }
 
 // windowOpen tells whether one more QoS 1 or 2 message may be sent [MQTT-4.9.0-2].
@@ -115,7 +140,7 @@ func (s *Session) Pump(maxBytes int64, now time.Time, o *Output) {
 	for s.queue.len() > 0 && s.resend == 0 && s.windowOpen() && maxBytes > 0 {
 		e := s.queue.pop()
 		if !e.Message.Expires.IsZero() && !now.Before(e.Message.Expires) {
-			s.release(e.cost)
+			s.forget(&e)
 			s.saveState(o, Change{Kind: EntryDropped, Seq: e.Seq})
 			s.drop(o, DropExpired, 1)
 			continue
@@ -163,6 +188,13 @@ func (d *deque) push(e entry) {
 		d.items, d.head = d.items[:n], 0
 	}
 	d.items = append(d.items, e)
+}
+
+// remove takes entry i out. What is before it moves: entries are taken out from the front on.
+func (d *deque) remove(i int) {
+	at := d.head + i
+	copy(d.items[d.head+1:at+1], d.items[d.head:at])
+	d.pop()
 }
 
 func (d *deque) pop() entry {

@@ -60,9 +60,11 @@ type Session struct {
 	resend   int     // the first so many of inflight were not sent again on this connection yet
 	queue    deque
 	bytes    int64 // cost of inflight and queue
+	shared   int   // entries that came by a shared subscription
 	lastSeq  uint64
 	ids      identifiers
 
+	replays  []Replay
 	received idSet // QoS 2 messages taken over and not completed
 	dropped  uint64
 }
@@ -96,6 +98,7 @@ func Restore(s *Snapshot, limits *Limits, now time.Time) *Session {
 		r.restoreEntry(e)
 	}
 	r.ids.last = s.LastPacketID
+	r.replays = slices.Clone(s.Replays)
 	for _, id := range s.Received {
 		if !r.received.has(id) {
 			r.received.add(id)
@@ -107,6 +110,9 @@ func Restore(s *Snapshot, limits *Limits, now time.Time) *Session {
 // restoreEntry takes an entry back whatever the bounds say now: it was promised.
 func (s *Session) restoreEntry(e Entry) {
 	x := entry{Entry: e}
+	if e.Shared != "" {
+		s.shared++
+	}
 	if e.Message != nil {
 		x.cost = Cost(e.Message)
 		s.limits.Total.add(x.cost)
@@ -143,6 +149,7 @@ func (s *Session) Snapshot() (snap Snapshot, ok bool) {
 		snap.Entries = append(snap.Entries, s.queue.at(i).Entry)
 	}
 	snap.Received = s.received.sorted()
+	snap.Replays = s.Replays()
 	return snap, true
 }
 

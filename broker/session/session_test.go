@@ -131,14 +131,18 @@ func (m *machine) disconnect(t *rapid.T) {
 func (m *machine) deliver(t *rapid.T) {
 	m.n++
 	d := Delivery{Message: message(m.n), QoS: byte(rapid.IntRange(1, 2).Draw(t, "qos"))}
+	if rapid.Bool().Draw(t, "shared") {
+		d.Shared = "$share/g/t"
+	}
 	room := rapid.Bool().Draw(t, "room")
 	full := len(m.twin.queued()) >= m.limits.QueueMessages
+	takes := m.s.Takes(&d)
 	seq := m.s.Deliver(d, room && m.connected, &m.o)
-	if (seq == 0) != full {
+	if (seq == 0) != full || takes == full {
 		t.Fatalf("taken %v with %d queued", seq != 0, len(m.twin.queued()))
 	}
 	if seq > 0 {
-		m.twin.entries = append(m.twin.entries, Entry{Seq: seq, Message: d.Message, QoS: d.QoS})
+		m.twin.entries = append(m.twin.entries, Entry{Seq: seq, Message: d.Message, QoS: d.QoS, Shared: d.Shared})
 		if rapid.IntRange(0, 9).Draw(t, "take back") == 0 { // its Save failed
 			m.s.TakeBack(seq)
 			m.twin.entries = m.twin.entries[:len(m.twin.entries)-1]
@@ -182,7 +186,7 @@ func (m *machine) acknowledge(t *rapid.T) {
 			if len(m.o.Send) != 1 || m.o.Send[0].Kind != Pubrel {
 				t.Fatalf("PUBREC is answered with %+v", m.o.Send) // [MQTT-4.3.3-4]
 			}
-			e.State, e.Message, remove = Released, nil, false
+			e.State, e.Message, e.Shared, remove = Released, nil, "", false
 		}
 	default:
 		if !m.s.Pubcomp(e.PacketID, &m.o) {
@@ -191,6 +195,54 @@ func (m *machine) acknowledge(t *rapid.T) {
 	}
 	if remove {
 		m.twin.entries = slices.Delete(m.twin.entries, i, i+1)
+	}
+	m.carry(t)
+}
+
+// give hands a message of a shared subscription over to another session: which may go, and that it is gone.
+func (m *machine) give(t *rapid.T) {
+	var want []Entry
+	for _, e := range m.twin.entries {
+		if e.Shared != "" && (e.State == Queued || e.State == Sent && e.QoS == 1) { // [MQTT-4.8.2-4]
+			want = append(want, e)
+		}
+	}
+	got := m.s.Movable()
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(Entry{}, "IDs")); diff != "" {
+		t.Fatalf("may be given (-twin +session):\n%s", diff)
+	}
+	if len(got) == 0 {
+		if m.s.Giving(m.s.lastSeq+1, &m.o) {
+			t.Fatal("gives what it does not have")
+		}
+		return
+	}
+	e := rapid.SampledFrom(got).Draw(t, "entry")
+	if !m.s.Giving(e.Seq, &m.o) {
+		t.Fatal("does not give what it may")
+	}
+	m.s.Give(e.Seq)
+	i := slices.IndexFunc(m.twin.entries, func(x Entry) bool { return x.Seq == e.Seq })
+	if w := m.twin.window(); i < w && i >= w-m.twin.again {
+		m.twin.again--
+	}
+	m.twin.entries = slices.Delete(m.twin.entries, i, i+1)
+	m.carry(t)
+}
+
+// replay begins, goes on with or ends the replay of retained messages for a subscription.
+func (m *machine) replay(t *rapid.T) {
+	f := rapid.SampledFrom([]topic.Filter{"a", "b", "c/#"}).Draw(t, "filter")
+	if _, ok := m.s.Subscription(f); !ok {
+		t.Skip("not subscribed")
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "how far") {
+	case 0:
+		m.s.BeginReplay(f, &m.o)
+	case 1:
+		m.s.ReplayedTo(f, "c/x", &m.o)
+	default:
+		m.s.EndReplay(f, &m.o)
 	}
 	m.carry(t)
 }
@@ -248,6 +300,15 @@ func (m *machine) check(t *rapid.T) {
 	if diff := cmp.Diff(m.twin.entries, snap.Entries, cmpopts.EquateEmpty(), ignore); diff != "" {
 		t.Fatalf("twin and session (-twin +session):\n%s", diff)
 	}
+	shared := 0
+	for _, e := range m.twin.entries {
+		if e.Shared != "" {
+			shared++
+		}
+	}
+	if m.s.SharedCount() != shared {
+		t.Fatalf("%d shared messages, counted %d", shared, m.s.SharedCount())
+	}
 	if used := m.limits.Total.Used(); used != m.s.QueuedBytes() {
 		t.Fatalf("budget %d, session %d", used, m.s.QueuedBytes())
 	}
@@ -269,6 +330,8 @@ func TestSessionAgainstTwin(t *testing.T) {
 			"acknowledge": m.acknowledge,
 			"receive":     m.receive,
 			"subscribe":   m.subscribe,
+			"give":        m.give,
+			"replay":      m.replay,
 			"restart": func(t *rapid.T) {
 				m.limits.Total = &Budget{}
 				m.restart(t)

@@ -18,6 +18,7 @@ type Snapshot struct {
 	Subscriptions  []Subscription // in order of filter
 	Entries        []Entry        // Sent and Released in the order sent, then Queued in the order received
 	Received       []uint16       // packet identifiers of QoS 2 messages taken over, rising
+	Replays        []Replay       // retained messages still to be sent
 	LastSeq        uint64
 	LastPacketID   uint16
 }
@@ -31,7 +32,7 @@ func (s *Snapshot) Apply(c *Change) {
 	case Connected:
 		s.User, s.Protocol, s.Expiry, s.Connected, s.DisconnectedAt = c.User, c.Protocol, c.Expiry, true, time.Time{}
 		if c.Expiry == 0 { // from now on nothing of it is saved but the will
-			s.Subscriptions, s.Entries, s.Received, s.LastSeq, s.LastPacketID = nil, nil, nil, 0, 0
+			s.Subscriptions, s.Entries, s.Received, s.Replays, s.LastSeq, s.LastPacketID = nil, nil, nil, nil, 0, 0
 		}
 	case Disconnected:
 		s.Expiry, s.Connected, s.DisconnectedAt = c.Expiry, false, c.At
@@ -45,6 +46,7 @@ func (s *Snapshot) Apply(c *Change) {
 		s.subscribe(*c.Subscription)
 	case Unsubscribed:
 		s.Subscriptions = slices.DeleteFunc(s.Subscriptions, func(x Subscription) bool { return x.Filter == c.Filter })
+		s.Replays = deleteReplay(s.Replays, c.Filter)
 	case Enqueued, EntrySent, EntryReleased, EntryDone, EntryDropped:
 		s.applyEntry(c)
 	case Received:
@@ -55,6 +57,10 @@ func (s *Snapshot) Apply(c *Change) {
 		if i, found := slices.BinarySearch(s.Received, c.PacketID); found {
 			s.Received = slices.Delete(s.Received, i, i+1)
 		}
+	case Replaying:
+		s.Replays = putReplay(s.Replays, Replay{Filter: c.Filter, After: c.Topic})
+	case Replayed:
+		s.Replays = deleteReplay(s.Replays, c.Filter)
 	}
 }
 
@@ -82,7 +88,7 @@ func (s *Snapshot) applyEntry(c *Change) {
 		}
 	case EntryReleased:
 		if i := s.indexOfPacket(c.PacketID); i >= 0 {
-			s.Entries[i].State, s.Entries[i].Message, s.Entries[i].IDs = Released, nil, nil
+			s.Entries[i].State, s.Entries[i].Message, s.Entries[i].IDs, s.Entries[i].Shared = Released, nil, nil, ""
 		}
 	case EntryDone:
 		if i := s.indexOfPacket(c.PacketID); i >= 0 {

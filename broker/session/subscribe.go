@@ -30,6 +30,7 @@ func (s *Session) Unsubscribe(f topic.Filter, o *Output) bool {
 		return false
 	}
 	delete(s.subscriptions, f)
+	s.replays = deleteReplay(s.replays, f)
 	s.countFilters(-FilterCost(f))
 	s.saveState(o, Change{Kind: Unsubscribed, Filter: f})
 	return true

@@ -231,6 +231,38 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	}
 }
 
+// TestOlderFormatIsTakenOver opens a file of version 1, which is of this version afterwards: an older program would not understand what
+// comes into it.
+func TestOlderFormatIsTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir)
+	r.save(everyChange("c1")...)
+	if err := r.store.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	err := r.store.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put(keyVersion, seal([]byte{0, 0, 0, 1}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.close()
+	r = start(t, dir)
+	defer r.close()
+	if sessions, _ := r.load(); len(sessions) != 1 {
+		t.Errorf("%d sessions", len(sessions))
+	}
+	err = r.store.db.View(func(tx *bolt.Tx) error {
+		if version, _, err := readMeta(tx, r.db()); version != formatVersion || err != nil {
+			t.Errorf("version %d: %v", version, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFileAtItsLimit fills broker.db: the checkpoint is refused with a reason, saving goes on in the journal, and
 // a checkpoint succeeds once there is less to keep.
 func TestFileAtItsLimit(t *testing.T) {

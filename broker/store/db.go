@@ -19,8 +19,8 @@ import (
 	"edge/historian/journal"
 )
 
-// formatVersion is that of broker.db.
-const formatVersion = 1
+// formatVersion is that of broker.db, and with it of the journal's session records. Version 1 is read.
+const formatVersion = 2
 
 // The buckets of broker.db and the keys of "meta". See FORMAT.md.
 var (
@@ -66,10 +66,14 @@ func (s *Store) openExisting() error {
 	if err != nil {
 		return err
 	}
+	var version uint32
 	err = db.View(func(tx *bolt.Tx) error {
-		s.upTo, err = readMeta(tx, s.path)
+		version, s.upTo, err = readMeta(tx, s.path)
 		return err
 	})
+	if err == nil && version < formatVersion { // before anything that an older program does not read, here or in the journal
+		err = db.Update(putVersion)
+	}
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
@@ -90,24 +94,24 @@ func (s *Store) boltOptions() *bolt.Options {
 	}
 }
 
-func readMeta(tx *bolt.Tx, path string) (upTo journal.Index, err error) {
+func readMeta(tx *bolt.Tx, path string) (version uint32, upTo journal.Index, err error) {
 	for _, name := range [][]byte{bucketMeta, bucketSessions, bucketEntries, bucketRetained} {
 		if tx.Bucket(name) == nil {
-			return 0, fmt.Errorf("bucket %s missing", name)
+			return 0, 0, fmt.Errorf("bucket %s missing", name)
 		}
 	}
 	v, err := open(tx.Bucket(bucketMeta).Get(keyVersion))
 	if err != nil || len(v) != 4 {
-		return 0, fmt.Errorf("format version: %w", errDamaged)
+		return 0, 0, fmt.Errorf("format version: %w", errDamaged)
 	}
-	if found := binary.BigEndian.Uint32(v); found > formatVersion {
-		return 0, &journal.VersionError{File: path, Found: found, Known: formatVersion}
+	if version = binary.BigEndian.Uint32(v); version > formatVersion {
+		return 0, 0, &journal.VersionError{File: path, Found: version, Known: formatVersion}
 	}
 	v, err = open(tx.Bucket(bucketMeta).Get(keyCheckpoint))
 	if err != nil || len(v) != 8 {
-		return 0, fmt.Errorf("checkpoint: %w", errDamaged)
+		return 0, 0, fmt.Errorf("checkpoint: %w", errDamaged)
 	}
-	return journal.Index(binary.BigEndian.Uint64(v)), nil
+	return version, journal.Index(binary.BigEndian.Uint64(v)), nil
 }
 
 // setAside moves a damaged file to the quarantine folder.
@@ -137,8 +141,7 @@ func (s *Store) create() error {
 				return err
 			}
 		}
-		meta := tx.Bucket(bucketMeta)
-		if err := meta.Put(keyVersion, seal(binary.BigEndian.AppendUint32(nil, formatVersion))); err != nil {
+		if err := putVersion(tx); err != nil {
 			return err
 		}
 		return putCheckpoint(tx, 0)
@@ -155,6 +158,11 @@ func (s *Store) create() error {
 		}
 	}
 	return s.openExisting()
+}
+
+// putVersion marks the file as of this version.
+func putVersion(tx *bolt.Tx) error {
+	return tx.Bucket(bucketMeta).Put(keyVersion, seal(binary.BigEndian.AppendUint32(nil, formatVersion)))
 }
 
 func putCheckpoint(tx *bolt.Tx, upTo journal.Index) error {

@@ -46,6 +46,13 @@ func decodeHeader(b []byte) (*session.Snapshot, error) {
 		s.Will = &session.Will{Delay: time.Duration(d.varint()), Expiry: time.Duration(d.varint())}
 		s.Will.Message = d.message()
 	}
+	if len(d.b) > 0 { // version 1 ends before
+		for n := d.count(); n > 0 && !d.bad; n-- {
+			r := extend(&s.Replays)
+			textTo(&d, &r.Filter)
+			textTo(&d, &r.After)
+		}
+	}
 	if d.bad || len(d.b) > 0 {
 		return nil, errDamaged
 	}
@@ -97,8 +104,11 @@ func (d *decoder) change(messages []*broker.Message) session.Change {
 		d.bad = d.bad || m == nil
 	case session.Subscribed:
 		c.Subscription = d.subscription()
-	case session.Unsubscribed:
+	case session.Unsubscribed, session.Replayed:
 		textTo(d, &c.Filter)
+	case session.Replaying:
+		textTo(d, &c.Filter)
+		textTo(d, &c.Topic)
 	case session.Enqueued:
 		m := d.place(messages)
 		c.Entry = d.entry()
@@ -163,10 +173,15 @@ func extend[T any](s *[]T) *T {
 }
 
 func (d *decoder) entry() *session.Entry {
-	e := &session.Entry{Seq: d.uvarint(), QoS: d.byte(), Retain: d.byte() == 1, State: session.State(d.byte())}
+	e := &session.Entry{Seq: d.uvarint(), QoS: d.byte()}
+	flags := d.byte()
+	e.Retain, e.State = flags&entryRetain != 0, session.State(d.byte())
 	e.PacketID = uint16(d.uvarint())
 	for n := d.count(); n > 0 && !d.bad; n-- {
 		e.IDs = append(e.IDs, uint32(d.uvarint()))
+	}
+	if flags&entryShared != 0 {
+		textTo(d, &e.Shared)
 	}
 	return e
 }

@@ -76,8 +76,10 @@ func appendChange(b []byte, c *session.Change, messages []*broker.Message) []byt
 		b = binary.AppendVarint(b, int64(c.Will.Expiry))
 	case session.Subscribed:
 		b = appendSubscription(b, c.Subscription)
-	case session.Unsubscribed:
+	case session.Unsubscribed, session.Replayed:
 		b = appendText(b, string(c.Filter))
+	case session.Replaying:
+		b = appendText(appendText(b, string(c.Filter)), string(c.Topic))
 	case session.Enqueued:
 		b = binary.AppendUvarint(b, uint64(place(messages, c.Entry.Message)))
 		b = appendEntry(b, c.Entry)
@@ -140,18 +142,30 @@ func appendMessage(b []byte, m *broker.Message) []byte {
 	return b
 }
 
+// The flags of an entry.
+const (
+	entryRetain = 1 << 0
+	entryShared = 1 << 1
+)
+
 // appendEntry writes all of an entry but its message.
 func appendEntry(b []byte, e *session.Entry) []byte {
 	b = binary.AppendUvarint(b, e.Seq)
-	retain := byte(0)
+	flags := byte(0)
 	if e.Retain {
-		retain = 1
+		flags = entryRetain
 	}
-	b = append(b, e.QoS, retain, byte(e.State))
+	if e.Shared != "" {
+		flags |= entryShared
+	}
+	b = append(b, e.QoS, flags, byte(e.State))
 	b = binary.AppendUvarint(b, uint64(e.PacketID))
 	b = binary.AppendUvarint(b, uint64(len(e.IDs)))
 	for _, id := range e.IDs {
 		b = binary.AppendUvarint(b, uint64(id))
+	}
+	if e.Shared != "" {
+		b = appendText(b, string(e.Shared))
 	}
 	return b
 }
@@ -191,12 +205,18 @@ func appendHeader(b []byte, s *session.Snapshot) []byte {
 		b = binary.AppendUvarint(b, uint64(id))
 	}
 	if s.Will == nil {
-		return append(b, 0)
+		b = append(b, 0)
+	} else {
+		b = append(b, 1)
+		b = binary.AppendVarint(b, int64(s.Will.Delay))
+		b = binary.AppendVarint(b, int64(s.Will.Expiry))
+		b = appendMessage(b, s.Will.Message)
 	}
-	b = append(b, 1)
-	b = binary.AppendVarint(b, int64(s.Will.Delay))
-	b = binary.AppendVarint(b, int64(s.Will.Expiry))
-	return appendMessage(b, s.Will.Message)
+	b = binary.AppendUvarint(b, uint64(len(s.Replays)))
+	for _, r := range s.Replays {
+		b = appendText(appendText(b, string(r.Filter)), string(r.After))
+	}
+	return b
 }
 
 // appendStored writes an entry with its message, as broker.db keeps it.

@@ -66,6 +66,40 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestVersion1 reads what the first version wrote.
+func TestVersion1(t *testing.T) {
+	var changes []session.Change
+	for _, c := range everyChange("c1") {
+		if c.Kind < session.Replaying && (c.Kind != session.Enqueued || c.Entry.Shared == "") {
+			changes = append(changes, c)
+		}
+	}
+	twin := map[string]*session.Snapshot{}
+	apply(twin, changes)
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	header, err := decodeHeader(read("v1.header"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header.Entries = twin["c1"].Entries
+	if diff := cmp.Diff(twin["c1"], header, same...); diff != "" {
+		t.Errorf("header (-want +got):\n%s", diff)
+	}
+	got, _, err := decodeRecord(read("v1.changes"))
+	if err != nil || len(got) < len(changes) {
+		t.Fatalf("%d changes: %v", len(got), err)
+	}
+	if diff := cmp.Diff(changes, got[:len(changes)], same...); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
 // FuzzRecord reads any bytes as a record, and what reads comes back from what is written of it.
 func FuzzRecord(f *testing.F) {
 	f.Add(encodeChanges(everyChange("c1")))

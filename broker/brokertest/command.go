@@ -23,11 +23,12 @@ type stage struct {
 // commands are what a line of a script may begin with. Arguments in [] may be left out; PAYLOAD and all others may stand
 // in quotes as in Go. What differs from the command's own words fails the test; the rest becomes an answer.
 var commands = map[string]func(*stage, args){
-	"connect":    (*stage).connect,    // connect NAME [clean] [id=ID] [user=U] [password=P] [keepalive=S] [expiry=S] [will=TOPIC:PAYLOAD] [willqos=N] [willretain] [willdelay=S] [receive=N] [max=BYTES]
+	"connect":    (*stage).connect,    // connect NAME [clean] [id=ID] [user=U] [password=P] [keepalive=S] [expiry=S] [will=TOPIC:PAYLOAD] [willqos=N] [willretain] [willdelay=S] [willexpiry=S] [receive=N] [max=BYTES], and the properties below for the will
+	"open":       (*stage).open,       // open NAME: a connection, nothing is sent
 	"sub":        (*stage).subscribe,  // sub NAME FILTER... [qos=N] [nolocal] [rap] [rh=N] [id=N]
 	"unsub":      (*stage).unsub,      // unsub NAME FILTER...
-	"pub":        (*stage).publish,    // pub NAME TOPIC PAYLOAD [qos=N] [retain] [dup] [expiry=S]; waits for the end of the exchange
-	"expect":     (*stage).expect,     // expect NAME TOPIC PAYLOAD [qos=N] [retain] [dup] [id=N] [noack]: this PUBLISH is next, it is acknowledged
+	"pub":        (*stage).publish,    // pub NAME TOPIC PAYLOAD [qos=N] [retain] [dup] [pid=N] [expiry=S] [format=1] [type=T] [response=TOPIC] [correlation=T] [props=K:V,K:V...]; waits for the end of the exchange
+	"expect":     (*stage).expect,     // expect NAME TOPIC PAYLOAD [qos=N] [retain] [dup] [id=N,N...] [noack] and what pub has: this PUBLISH is next, it is acknowledged
 	"nothing":    (*stage).nothing,    // nothing NAME...: no packet has come; tells only of what the broker was done with before
 	"recv":       (*stage).receive,    // recv NAME: the next packet, whatever it is
 	"send":       (*stage).send,       // send NAME HEX...: raw bytes
@@ -137,11 +138,16 @@ func (s *stage) answer(client string, p packets.Packet) {
 	s.answers = append(s.answers, client+" <- "+Describe(p))
 }
 
+func (s *stage) open(a args) {
+	s.t.Helper()
+	s.clients[s.word(a, 0)] = NewClient(s.t, s.broker.Dial(), s.version)
+}
+
 func (s *stage) connect(a args) {
 	s.t.Helper()
+	s.open(a)
 	name := s.word(a, 0)
-	c := NewClient(s.t, s.broker.Dial(), s.version)
-	s.clients[name] = c
+	c := s.clients[name]
 	c.Send(s.connectPacket(name, a))
 	p, err := c.Next()
 	if err != nil {
@@ -167,7 +173,27 @@ func (s *stage) connectPacket(name string, a args) *packets.Connect {
 	}
 	if topic, payload, found := strings.Cut(a.options["will"], ":"); found {
 		p.Will = &packets.Will{Topic: topic, Payload: []byte(payload), QoS: byte(s.number(a, "willqos")),
-			Retain: a.has("willretain"), Delay: uint32(s.number(a, "willdelay"))}
+			Retain: a.has("willretain"), Delay: uint32(s.number(a, "willdelay")), Properties: s.properties(a)}
+		if a.has("willexpiry") {
+			p.Will.Expiry = packets.Some(uint32(s.number(a, "willexpiry")))
+		}
+	}
+	return p
+}
+
+// properties are those that travel with a message; nil if there is none.
+func (s *stage) properties(a args) *packets.PublishProperties {
+	s.t.Helper()
+	p := &packets.PublishProperties{PayloadFormat: byte(s.number(a, "format")), ContentType: a.options["type"], ResponseTopic: a.options["response"]}
+	if a.has("correlation") {
+		p.CorrelationData = []byte(a.options["correlation"])
+	}
+	for _, pair := range strings.FieldsFunc(a.options["props"], func(r rune) bool { return r == ',' }) {
+		name, value, _ := strings.Cut(pair, ":")
+		p.User = append(p.User, packets.UserProperty{Name: name, Value: value})
+	}
+	if p.PayloadFormat == 0 && p.ContentType == "" && p.ResponseTopic == "" && p.CorrelationData == nil && p.User == nil {
+		return nil
 	}
 	return p
 }
@@ -194,12 +220,16 @@ func (s *stage) unsub(a args) {
 func (s *stage) publishPacket(a args) *packets.Publish {
 	s.t.Helper()
 	p := &packets.Publish{Topic: s.word(a, 1), Payload: []byte(s.word(a, 2)), QoS: byte(s.number(a, "qos")),
-		Retain: a.has("retain"), Dup: a.has("dup")}
+		Retain: a.has("retain"), Dup: a.has("dup"), PacketID: uint16(s.number(a, "pid")), Properties: s.properties(a)}
 	if a.has("expiry") {
 		p.Expiry = packets.Some(uint32(s.number(a, "expiry")))
 	}
-	if a.has("id") {
-		p.SubscriptionIDs = []uint32{uint32(s.number(a, "id"))}
+	for _, id := range strings.FieldsFunc(a.options["id"], func(r rune) bool { return r == ',' }) {
+		n, err := strconv.ParseUint(id, 10, 28)
+		if err != nil {
+			s.t.Fatalf("id: %v", err)
+		}
+		p.SubscriptionIDs = append(p.SubscriptionIDs, uint32(n))
 	}
 	return p
 }

@@ -28,7 +28,7 @@ func Describe(p packets.Packet) string {
 	case *packets.Unsuback:
 		return "UNSUBACK" + describeCodes(p.Codes)
 	case *packets.Disconnect:
-		return "DISCONNECT " + p.Code.String()
+		return "DISCONNECT " + p.Code.String() + describeExpiry(p.SessionExpiry)
 	}
 	return p.Type().String()
 }
@@ -68,6 +68,36 @@ func describePublish(p *packets.Publish) string {
 	}
 	if p.TopicAlias != 0 {
 		s += fmt.Sprintf(" alias=%d", p.TopicAlias)
+	}
+	return s + describeExpiry(p.Expiry) + describeProperties(p.Properties)
+}
+
+func describeExpiry(e packets.Optional[uint32]) string {
+	if !e.Set {
+		return ""
+	}
+	return fmt.Sprintf(" expiry=%d", e.Value)
+}
+
+// describeProperties says what travels with a message, in the words of the command pub.
+func describeProperties(p *packets.PublishProperties) (s string) {
+	if p == nil {
+		return ""
+	}
+	if p.PayloadFormat != 0 {
+		s += fmt.Sprintf(" format=%d", p.PayloadFormat)
+	}
+	if p.ContentType != "" {
+		s += " type=" + p.ContentType
+	}
+	if p.ResponseTopic != "" {
+		s += " response=" + p.ResponseTopic
+	}
+	if p.CorrelationData != nil {
+		s += " correlation=" + string(p.CorrelationData)
+	}
+	for i, u := range p.User {
+		s += map[bool]string{true: " props=", false: ","}[i == 0] + u.Name + ":" + u.Value
 	}
 	return s
 }

@@ -78,17 +78,17 @@ var wireCases = []wireCase{
 	{name: "subscribe 3.1, sent again", v: V31, decodeOnly: true,
 		packet: &Subscribe{PacketID: 1, Filters: []Subscription{{Filter: "a", QoS: 1}}},
 		bytes:  wire(0x8A, 6, 0, 1, 0, 1, "a", 1)},
-	{name: "connect 5.0, smallest", v: V5,
+	{name: "connect 5.0, smallest [MQTT-2.2.2-1]", v: V5,
 		packet: &Connect{Version: V5, CleanStart: true, ClientID: "c"},
 		bytes: wire(
 			0x10, 14, 0, 4, "MQTT",
 			5,    // protocol version
 			0x02, // clean start
 			0, 0,
-			0, // no properties [MQTT-2.2.2-1]
+			0, // no properties
 			0, 1, "c",
 		)},
-	{name: "connect 5.0, everything in its order [MQTT-3.1.3-1]", v: V5,
+	{name: "connect 5.0, everything in its order [MQTT-3.1.3-1] [MQTT-3.1.2-19]", v: V5,
 		packet: &Connect{Version: V5, KeepAlive: 10, ClientID: "c", SessionExpiry: 0xFFFFFFFF, ReceiveMaximum: 20,
 			MaximumPacketSize: 65536, TopicAliasMaximum: 5, RequestResponseInformation: true, NoProblemInformation: true,
 			AuthMethod: "m", AuthData: []byte{7}, User: []UserProperty{{"k", "1"}, {"k", "2"}},
@@ -98,7 +98,7 @@ var wireCases = []wireCase{
 			HasPassword: true, Password: []byte("p")},
 		bytes: wire(
 			0x10, 100, 0, 4, "MQTT", 5,
-			0x4C,  // password without user name [MQTT-3.1.2-19], will QoS 1, will
+			0x4C,  // password without user name, will QoS 1, will
 			0, 10, // keep alive
 			42,                         // property length
 			17, 0xFF, 0xFF, 0xFF, 0xFF, // session expiry: never
@@ -164,12 +164,12 @@ var wireCases = []wireCase{
 			21, 0, 1, "m", // authentication method
 			22, 0, 0, // authentication data, empty
 		)},
-	{name: "publish 3.1.1, QoS 0", v: V4,
+	{name: "publish 3.1.1, QoS 0 has no packet identifier [v3 MQTT-2.3.1-5]", v: V4,
 		packet: &Publish{Topic: "a/b", Payload: []byte("hi")},
 		bytes: wire(
 			0x30, 7, // PUBLISH
 			0, 3, "a/b", // topic
-			"hi", // payload, no packet identifier [MQTT-2.2.1-2] [v3 MQTT-2.3.1-5]
+			"hi", // payload
 		)},
 	{name: "publish 3.1.1, QoS 2, dup, retain, empty payload", v: V4,
 		packet: &Publish{Dup: true, QoS: 2, Retain: true, Topic: "a", PacketID: 0x0102},
@@ -178,19 +178,25 @@ var wireCases = []wireCase{
 			0, 1, "a",
 			1, 2, // packet identifier
 		)},
-	{name: "publish with U+FEFF in the topic [MQTT-1.5.4-3] [v3 MQTT-1.5.3-3]", v: V4,
+	{name: "publish 3.1.1 with U+FEFF in the topic [v3 MQTT-1.5.3-3]", v: V4,
 		packet: &Publish{Topic: "\uFEFFa"},
 		bytes:  wire(0x30, 6, 0, 4, 0xEF, 0xBB, 0xBF, "a")},
+	{name: "publish 5.0 with U+FEFF in the topic [MQTT-1.5.4-3]", v: V5,
+		packet: &Publish{Topic: "a\uFEFF"},
+		bytes:  wire(0x30, 7, 0, 4, "a", 0xEF, 0xBB, 0xBF, 0)},
 	{name: "publish 3.1.1, Remaining Length of two bytes", v: V4,
 		packet: &Publish{Topic: "a", Payload: []byte(strings.Repeat("x", 125))},
 		bytes: wire(
 			0x30, 0x80, 1, // PUBLISH, 128 bytes follow
 			0, 1, "a", strings.Repeat("x", 125),
 		)},
-	{name: "publish 5.0, QoS 1, no properties", v: V5,
+	{name: "publish 5.0, QoS 0 has no packet identifier [MQTT-2.2.1-2]", v: V5,
+		packet: &Publish{Topic: "a", Payload: []byte("hi")},
+		bytes:  wire(0x30, 6, 0, 1, "a", 0, "hi")},
+	{name: "publish 5.0, QoS 1, no properties [MQTT-2.2.2-1]", v: V5,
 		packet: &Publish{QoS: 1, Topic: "a", PacketID: 10, Payload: []byte("x")},
 		bytes:  wire(0x32, 7, 0, 1, "a", 0, 10, 0, "x")},
-	{name: "publish 5.0, everything", v: V5,
+	{name: "publish 5.0, everything, user properties in their order [MQTT-3.3.2-18]", v: V5,
 		packet: &Publish{QoS: 1, Topic: "a", PacketID: 10, Payload: []byte("x"), Expiry: Some(uint32(1)), TopicAlias: 3,
 			SubscriptionIDs: []uint32{1, 268_435_455},
 			Properties: &PublishProperties{PayloadFormat: 1, ContentType: "t", ResponseTopic: "r", CorrelationData: []byte{0},
@@ -206,7 +212,7 @@ var wireCases = []wireCase{
 			3, 0, 1, "t", // content type
 			8, 0, 1, "r", // response topic
 			9, 0, 1, 0, // correlation data
-			38, 0, 1, "b", 0, 1, "1", // user properties keep their order [MQTT-3.3.2-18]
+			38, 0, 1, "b", 0, 1, "1", // user properties
 			38, 0, 1, "a", 0, 1, "2",
 			"x",
 		)},
@@ -219,8 +225,8 @@ var wireCases = []wireCase{
 			"x",
 		)},
 	{name: "puback 3.1.1", v: V4, packet: &Puback{PacketID: 258}, bytes: wire(0x40, 2, 1, 2)},
-	{name: "puback 5.0, success", v: V5, packet: &Puback{PacketID: 1}, bytes: wire(0x40, 2, 0, 1)},
-	{name: "puback 5.0, success said", v: V5, packet: &Puback{PacketID: 1}, bytes: wire(0x40, 3, 0, 1, 0), decodeOnly: true},
+	{name: "puback 5.0, success [MQTT-3.4-a]", v: V5, packet: &Puback{PacketID: 1}, bytes: wire(0x40, 2, 0, 1)},
+	{name: "puback 5.0, success said [MQTT-3.4-a]", v: V5, packet: &Puback{PacketID: 1}, bytes: wire(0x40, 3, 0, 1, 0), decodeOnly: true},
 	{name: "puback 5.0, empty properties said", v: V5, packet: &Puback{PacketID: 1}, bytes: wire(0x40, 4, 0, 1, 0, 0), decodeOnly: true},
 	{name: "puback 5.0, code only", v: V5, packet: &Puback{PacketID: 1, Code: NoMatchingSubscribers},
 		bytes: wire(0x40, 3, 0, 1, 0x10)},
@@ -233,10 +239,12 @@ var wireCases = []wireCase{
 			31, 0, 4, "full", // reason string
 			38, 0, 1, "k", 0, 1, "v",
 		)},
-	{name: "pubrec 5.0", v: V5, packet: &Pubrec{PacketID: 7, Code: PacketIdentifierInUse}, bytes: wire(0x50, 3, 0, 7, 0x91)},
+	{name: "pubrec 5.0, code only [MQTT-3.4-a]", v: V5, packet: &Pubrec{PacketID: 7, Code: PacketIdentifierInUse}, bytes: wire(0x50, 3, 0, 7, 0x91)},
 	{name: "pubrel 3.1.1", v: V4, packet: &Pubrel{PacketID: 7}, bytes: wire(0x62, 2, 0, 7)},
-	{name: "pubrel 5.0, unknown identifier", v: V5, packet: &Pubrel{PacketID: 7, Code: PacketIdentifierNotFound},
+	{name: "pubrel 5.0, unknown identifier [MQTT-3.4-a]", v: V5, packet: &Pubrel{PacketID: 7, Code: PacketIdentifierNotFound},
 		bytes: wire(0x62, 3, 0, 7, 0x92)},
+	{name: "pubcomp 5.0, unknown identifier [MQTT-3.4-a]", v: V5, packet: &Pubcomp{PacketID: 7, Code: PacketIdentifierNotFound},
+		bytes: wire(0x70, 3, 0, 7, 0x92)},
 	{name: "pubcomp 3.1.1", v: V4, packet: &Pubcomp{PacketID: 7}, bytes: wire(0x70, 2, 0, 7)},
 	{name: "subscribe 3.1.1", v: V4,
 		packet: &Subscribe{PacketID: 10, Filters: []Subscription{{Filter: "a/+", QoS: 1}, {Filter: "#", QoS: 2}}},
@@ -260,12 +268,12 @@ var wireCases = []wireCase{
 	{name: "suback 3.1.1", v: V4,
 		packet: &Suback{PacketID: 10, Codes: []ReasonCode{GrantedQoS0, GrantedQoS2, UnspecifiedError}},
 		bytes:  wire(0x90, 5, 0, 10, 0, 2, 0x80)},
-	{name: "suback 5.0", v: V5,
+	{name: "suback 5.0, a code per filter [MQTT-3.9.3-1]", v: V5,
 		packet: &Suback{PacketID: 10, ReasonString: "r", Codes: []ReasonCode{GrantedQoS1, NotAuthorized}},
 		bytes: wire(
 			0x90, 9, 0, 10,
 			4, 31, 0, 1, "r",
-			1, 0x87, // a code per filter, in their order [MQTT-3.9.3-1]
+			1, 0x87,
 		)},
 	{name: "unsubscribe 3.1.1", v: V4, packet: &Unsubscribe{PacketID: 3, Filters: []string{"a", "b/#"}},
 		bytes: wire(0xA2, 10, 0, 3, 0, 1, "a", 0, 3, "b/#")},
@@ -277,8 +285,8 @@ var wireCases = []wireCase{
 	{name: "pingreq", v: V4, packet: &Pingreq{}, bytes: wire(0xC0, 0)},
 	{name: "pingresp", v: V5, packet: &Pingresp{}, bytes: wire(0xD0, 0)},
 	{name: "disconnect 3.1.1", v: V4, packet: &Disconnect{}, bytes: wire(0xE0, 0)},
-	{name: "disconnect 5.0, success", v: V5, packet: &Disconnect{}, bytes: wire(0xE0, 0)},
-	{name: "disconnect 5.0, code only", v: V5, packet: &Disconnect{Code: DisconnectWithWill}, bytes: wire(0xE0, 1, 4)},
+	{name: "disconnect 5.0, success [MQTT-3.14.1-a]", v: V5, packet: &Disconnect{}, bytes: wire(0xE0, 0)},
+	{name: "disconnect 5.0, code only [MQTT-3.14.1-a]", v: V5, packet: &Disconnect{Code: DisconnectWithWill}, bytes: wire(0xE0, 1, 4)},
 	{name: "disconnect 5.0, empty properties said", v: V5, packet: &Disconnect{Code: DisconnectWithWill},
 		bytes: wire(0xE0, 2, 4, 0), decodeOnly: true},
 	{name: "disconnect 5.0, everything", v: V5,

@@ -13,6 +13,7 @@ import (
 func TestDecode(t *testing.T) {
 	for _, c := range wireCases {
 		t.Run(c.name, func(t *testing.T) {
+			checkTags(t, c.name, c.v)
 			got, err := Decode(c.v, c.bytes)
 			if err != nil {
 				t.Fatal(err)
@@ -21,6 +22,14 @@ func TestDecode(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// checkTags: a case proves a rule of its own version only.
+func checkTags(t *testing.T, name string, v Version) {
+	t.Helper()
+	if v != V5 && strings.Contains(name, "[MQTT-") || v == V5 && strings.Contains(name, "[v3 ") {
+		t.Errorf("%s: a tag of another version", name)
 	}
 }
 
@@ -50,6 +59,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	for _, c := range malformedCases {
 		t.Run(c.name, func(t *testing.T) {
+			checkTags(t, c.name, c.v)
 			n, complete, _ := FrameLength(c.bytes, 0)
 			if n != 0 && (!complete || n != len(c.bytes)) {
 				t.Fatalf("the case itself is wrong: %d of %d bytes", n, len(c.bytes))

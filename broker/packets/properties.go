@@ -191,12 +191,21 @@ func (p *propertyReader) message(id property, m **PublishProperties) {
 	case propContentType:
 		(*m).ContentType = p.string()
 	case propResponseTopic:
-		(*m).ResponseTopic = p.topicName()
+		(*m).ResponseTopic = p.responseTopic()
 	case propCorrelationData:
 		(*m).CorrelationData = p.binary()
 	case propUser:
 		(*m).User = p.user((*m).User)
 	}
+}
+
+// responseTopic reads a topic name; what it is not is a protocol error (section 3.3.2.3.5) [MQTT-3.3.2-14].
+func (p *propertyReader) responseTopic() string {
+	s := p.topicName()
+	if p.err != nil && p.err.Code == TopicNameInvalid {
+		p.err.Code = ProtocolError
+	}
+	return s
 }
 
 func appendBoolProperty(dst []byte, id property, v bool) []byte {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,9 @@ var commands = map[string]func(*stage, args){
 	"sub":        (*stage).subscribe,  // sub NAME FILTER... [qos=N] [nolocal] [rap] [rh=N] [id=N]
 	"unsub":      (*stage).unsub,      // unsub NAME FILTER...
 	"pub":        (*stage).publish,    // pub NAME TOPIC PAYLOAD [qos=N] [retain] [dup] [pid=N] [expiry=S] [format=1] [type=T] [response=TOPIC] [correlation=T] [props=K:V,K:V...]; waits for the end of the exchange
+	"begin":      (*stage).begin,      // begin NAME and what pub has: sends the PUBLISH and waits for nothing
 	"expect":     (*stage).expect,     // expect NAME TOPIC PAYLOAD [qos=N] [retain] [dup] [id=N,N...] [noack] and what pub has: this PUBLISH is next, it is acknowledged
+	"copies":     (*stage).copies,     // copies NAME N: the next N PUBLISH packets, acknowledged, in an order of no meaning
 	"nothing":    (*stage).nothing,    // nothing NAME...: no packet has come; tells only of what the broker was done with before
 	"recv":       (*stage).receive,    // recv NAME: the next packet, whatever it is
 	"send":       (*stage).send,       // send NAME HEX...: raw bytes
@@ -242,6 +245,26 @@ func (s *stage) publish(a args) {
 	if code := c.Publish(p); p.QoS > 0 {
 		s.answers = append(s.answers, a.words[0]+" <- "+withCode(answers[p.QoS].String(), code))
 	}
+}
+
+func (s *stage) begin(a args) {
+	s.t.Helper()
+	s.client(a).Send(s.publishPacket(a))
+}
+
+func (s *stage) copies(a args) {
+	s.t.Helper()
+	c := s.client(a)
+	n, err := strconv.Atoi(s.word(a, 1))
+	if err != nil {
+		s.t.Fatalf("%v", err)
+	}
+	for range n {
+		p := Expect[*packets.Publish](c)
+		s.answer(a.words[0], p)
+		c.Acknowledge(p)
+	}
+	slices.Sort(s.answers)
 }
 
 func (s *stage) expect(a args) {

@@ -208,6 +208,8 @@ var malformedCases = []malformedCase{
 	{"reserved CONNACK flag [MQTT-3.2.2-1]", V5, MalformedPacket, wire(0x20, 3, 2, 0, 0)},
 	{"session present in a refusal [MQTT-3.2.2-6]", V5, ProtocolError, wire(0x20, 3, 1, 0x87, 0)},
 	{"session present in a refusal [v3 MQTT-3.2.2-4]", V4, ProtocolError, wire(0x20, 2, 1, 5)},
+	{"CONNACK reason string twice [MQTT-3.2.2.3-a]", V5, ProtocolError, wire(0x20, 9, 0, 0, 6, 31, 0, 0, 31, 0, 0)},
+	{"CONNACK server keep alive twice [MQTT-3.2.2.3-a]", V5, ProtocolError, wire(0x20, 9, 0, 0, 6, 19, 0, 1, 19, 0, 1)},
 	{"CONNACK maximum QoS 2 [MQTT-3.2.2.3.4-a]", V5, ProtocolError, wire(0x20, 5, 0, 0, 2, 36, 2)},
 	{"CONNACK receive maximum 0 [MQTT-3.2.2.3.3-a]", V5, ProtocolError, wire(0x20, 6, 0, 0, 3, 33, 0, 0)},
 

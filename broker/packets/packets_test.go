@@ -3,6 +3,7 @@ package packets
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -298,6 +299,28 @@ func TestLongFieldsAreCut(t *testing.T) {
 		}
 		if again := got.Append(nil, V5); !bytes.Equal(again, p.Append(nil, V5)) {
 			t.Errorf("%v decodes to another packet", p.Type())
+		}
+	}
+}
+
+// TestListedCodes: the codes of SUBACK [MQTT-3.9.3-a] and UNSUBACK [MQTT-3.11.3-a] are these and no others, and an encoder that is handed another is
+// found by the decoder of every test.
+func TestListedCodes(t *testing.T) {
+	for typ, want := range map[Type]string{
+		TypeSuback:   "00 01 02 80 83 87 8F 91 97 9E A1 A2 ",
+		TypeUnsuback: "00 11 80 83 87 8F 91 ",
+		TypePubrel:   "00 92 ",
+		TypePubcomp:  "00 92 ",
+		TypeAuth:     "00 18 19 ",
+	} {
+		got := ""
+		for c := range 256 {
+			if ReasonCode(c).Listed(typ) {
+				got += fmt.Sprintf("%02X ", c)
+			}
+		}
+		if got != want {
+			t.Errorf("%v may carry %s, want %s", typ, got, want)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func topicsAndAliases(t *testing.T, pub, c *brokertest.Client, qos byte, topics 
 	return got
 }
 
-// TestTopicAliasesToClients sends a topic once and then its alias, within the client's maximum [MQTT-3.1.2-26] and ours; never
+// TestTopicAliasesToClients sends a topic once and then its alias, within the client's maximum [MQTT-3.1.2-26] [MQTT-3.3.2-11] and ours; never
 // to a client that announced none [MQTT-3.1.2-27], and anew on each connection [MQTT-3.3.2-7].
 func TestTopicAliasesToClients(t *testing.T) {
 	topics := []string{"plant/a", "plant/b", "plant/a", "plant/c", "plant/c", "plant/b", "p/d", "p/d"}

@@ -23,7 +23,8 @@ func (r *rig) held() (bytes, conns int) {
 }
 
 // TestMemoryBeforeLogin has many connections claim large packets. What is held follows the bytes that came, and a
-// CONNECT above its limit ends the connection before its body is read (CVE-2017-7651 and its kind).
+// CONNECT above its limit ends the connection before its body is read (CVE-2017-7651 and its kind). Who sends no whole CONNECT in
+// its time is closed [MQTT-3.1.4-a] [v3 MQTT-3.1.4-a].
 func TestMemoryBeforeLogin(t *testing.T) {
 	for name, c := range map[string]struct {
 		header []byte
@@ -77,7 +78,8 @@ func TestMemoryBeforeLogin(t *testing.T) {
 	}
 }
 
-// TestAnythingBeforeConnect sends each packet type first: the connection ends without an answer and leaves nothing [MQTT-3.1.0-1].
+// TestAnythingBeforeConnect sends each packet type first: the connection ends without an answer and leaves nothing [MQTT-3.1.0-1]
+// [v3 MQTT-3.1.0-1].
 func TestAnythingBeforeConnect(t *testing.T) {
 	first := map[string][]byte{
 		"CONNACK":     {0x20, 2, 0, 0},
@@ -157,8 +159,8 @@ func TestSlowITe(t *testing.T) {
 		"5.0 longest":         {v: packets.V5, asked: 65535, told: 300, closed: 450 * time.Second},
 		"5.0 below":           {v: packets.V5, asked: 10, closed: 15 * time.Second},
 		"5.0 pings":           {v: packets.V5, asked: 10, closed: 60*time.Second + 15*time.Second, pingUpTo: 60 * time.Second},
-		"3.1.1 below":         {v: packets.V4, asked: 60, closed: 90 * time.Second}, // [v3 MQTT-3.1.2-24]
-		"3.1.1 off":           {v: packets.V4},
+		"3.1.1 below":         {v: packets.V4, asked: 60, closed: 90 * time.Second},                   // [v3 MQTT-3.1.2-24]
+		"3.1.1 off":           {v: packets.V4},                                                        // [v3 MQTT-3.1.2.10-a]
 		"3.1.1 longest":       {v: packets.V4, asked: 65535, closed: 65535 * 1500 * time.Millisecond}, // no overflow
 		"3.1.1 strict off":    {v: packets.V4, strict: true, refused: true},
 		"3.1.1 strict longer": {v: packets.V4, asked: 301, strict: true, refused: true},

@@ -149,7 +149,8 @@ func (c *client) sendLocked(index broker.Index, now time.Time, t *turn) {
 	wait := !c.server.isDurable(index)
 	for i := range c.out.Send {
 		send := &c.out.Send[i]
-		if (send.Kind == session.Pubrel || send.QoS == 2) && (wait || c.conn.holds()) {
+		// QoS 1 does not overtake what is held: what is sent again keeps its first order [v3 MQTT-4.6.0-1].
+		if wait && (send.Kind == session.Pubrel || send.QoS == 2) || c.conn.holds() {
 			c.conn.hold(index, *send, t)
 			continue
 		}

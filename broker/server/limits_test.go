@@ -53,7 +53,7 @@ func TestRightsTakenAway(t *testing.T) {
 	})
 }
 
-// TestWillNeedsTheRight refuses a CONNECT whose will its owner may not publish.
+// TestWillNeedsTheRight refuses a CONNECT whose will its owner may not publish, and closes [MQTT-3.1.4-2].
 func TestWillNeedsTheRight(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
@@ -113,12 +113,12 @@ func TestLimits(t *testing.T) {
 		for range 2 {
 			brokertest.Expect[*packets.Pubrec](two)
 		}
-		if code := two.ExpectClosed(); code != packets.ReceiveMaximumExceeded { // [MQTT-3.3.4-7]
+		if code := two.ExpectClosed(); code != packets.ReceiveMaximumExceeded { // [MQTT-3.3.4-7] [MQTT-3.3.4-b]
 			t.Errorf("a message too many: %v", code)
 		}
 		two, _ = try("two", 100)
-		two.SendRaw([]byte{0x30, 0xff, 0x7f}) // its body is not waited for
-		if code := two.ExpectClosed(); code != packets.PacketTooLarge {
+		two.SendRaw([]byte{0x30, 0xff, 0x7f})                           // its body is not waited for
+		if code := two.ExpectClosed(); code != packets.PacketTooLarge { // [MQTT-3.2.2.3.6-a]
 			t.Errorf("a packet too large: %v", code)
 		}
 	})
@@ -166,7 +166,8 @@ func TestConnectionsPerAddress(t *testing.T) {
 	})
 }
 
-// TestAssignedClientID gives each nameless client a name of its own and tells 5.0 which [MQTT-3.2.2-16].
+// TestAssignedClientID gives each nameless client a name of its own [MQTT-3.1.3-6] [v3 MQTT-3.1.3-6], tells 5.0 which [MQTT-3.2.2-16], and
+// knows it again by that name [MQTT-3.1.3-7].
 func TestAssignedClientID(t *testing.T) {
 	in(t, func(t *testing.T) {
 		r := (&rig{}).start(t)
@@ -174,9 +175,15 @@ func TestAssignedClientID(t *testing.T) {
 		a.ExpectNothing()
 		b.ExpectNothing()
 		c := brokertest.NewClient(t, r.dial(), packets.V5)
-		id := c.Connect("", true).AssignedClientID
+		id := c.Connect("", false).AssignedClientID
 		if id == "" || r.Server.Stats().Sessions != 3 {
 			t.Errorf("assigned %q, %d sessions", id, r.Server.Stats().Sessions)
+		}
+		c.Close()
+		synctest.Wait()
+		c = brokertest.NewClient(t, r.dial(), packets.V5)
+		if ack := c.Connect(id, false); !ack.SessionPresent || ack.AssignedClientID != "" {
+			t.Errorf("back as %s: %+v", id, ack)
 		}
 		d := brokertest.NewClient(t, r.dial(), packets.V4)
 		d.Send(&packets.Connect{Version: packets.V4}) // [v3 MQTT-3.1.3-8]
@@ -187,7 +194,7 @@ func TestAssignedClientID(t *testing.T) {
 	})
 }
 
-// TestSessionExpiryIsCapped tells 5.0 the expiry it got, and lets nobody raise it from 0 in DISCONNECT.
+// TestSessionExpiryIsCapped tells 5.0 the expiry it got, and lets nobody raise it from 0 in DISCONNECT [MQTT-3.14.2.2.2-a].
 func TestSessionExpiryIsCapped(t *testing.T) {
 	in(t, func(t *testing.T) {
 		r := (&rig{limits: Limits{SessionExpiryMax: time.Hour}}).start(t)
@@ -206,7 +213,7 @@ func TestSessionExpiryIsCapped(t *testing.T) {
 	})
 }
 
-// TestMalformedConnect tells a 5.0 client what is wrong and a 3.1.1 client nothing [v3 MQTT-3.1.4-1], but for the version
+// TestMalformedConnect tells a 5.0 client what is wrong and a 3.1.1 client nothing [MQTT-3.1.4-1] [v3 MQTT-3.1.4-1], but for the version
 // [v3 MQTT-3.1.2-2].
 func TestMalformedConnect(t *testing.T) {
 	for name, c := range map[string]struct {

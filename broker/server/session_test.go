@@ -77,40 +77,44 @@ func TestTakeOverStorm(t *testing.T) {
 	})
 }
 
-// TestSessionBelongsToItsUser refuses another user the session, connected or not, and its queue.
+// TestSessionBelongsToItsUser refuses another user the session, connected or not, and its queue; the refusal does not tell that
+// there is one [MQTT-3.2.2-6] [v3 MQTT-3.2.2-4].
 func TestSessionBelongsToItsUser(t *testing.T) {
-	for name, connected := range map[string]bool{"connected": true, "away": false} {
-		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
-				as := func(user string, clean bool) (*brokertest.Client, *packets.Connack) {
-					c := brokertest.NewClient(t, r.dial(), packets.V5)
-					c.Send(&packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: clean, SessionExpiry: 100, HasUsername: true, Username: user})
-					return c, brokertest.Expect[*packets.Connack](c)
-				}
-				alice, _ := as("alice", false)
-				alice.Subscribe("secret", 1)
-				if !connected {
-					alice.Close()
-					synctest.Wait()
-				}
-				for _, clean := range []bool{true, false} {
-					if _, ack := as("mallory", clean); ack.Code != packets.NotAuthorized {
-						t.Errorf("clean %v: %v", clean, ack.Code)
-					}
-				}
-				if connected {
-					alice.ExpectNothing()
-				}
-				if _, ack := as("alice", false); !ack.SessionPresent {
-					t.Error("alice's session is gone")
-				}
-				if n := r.Server.Refusals()[RefuseOtherUser]; n != 2 {
-					t.Errorf("counted %d", n)
-				}
-			})
-		})
+	for name, v := range versions {
+		t.Run(name+" connected", func(t *testing.T) { sessionBelongsToItsUser(t, v, true) })
+		t.Run(name+" away", func(t *testing.T) { sessionBelongsToItsUser(t, v, false) })
 	}
+}
+
+func sessionBelongsToItsUser(t *testing.T, v packets.Version, connected bool) {
+	in(t, func(t *testing.T) {
+		r := (&rig{}).start(t)
+		as := func(user string, clean bool) (*brokertest.Client, *packets.Connack) {
+			c := brokertest.NewClient(t, r.dial(), v)
+			c.Send(&packets.Connect{Version: v, ClientID: "c", CleanStart: clean, SessionExpiry: 100, HasUsername: true, Username: user})
+			return c, brokertest.Expect[*packets.Connack](c)
+		}
+		alice, _ := as("alice", false)
+		alice.Subscribe("secret", 1)
+		if !connected {
+			alice.Close()
+			synctest.Wait()
+		}
+		for _, clean := range []bool{true, false} {
+			if _, ack := as("mallory", clean); ack.Code != packets.NotAuthorized || ack.SessionPresent {
+				t.Errorf("clean %v: %v, session present %v", clean, ack.Code, ack.SessionPresent)
+			}
+		}
+		if connected {
+			alice.ExpectNothing()
+		}
+		if _, ack := as("alice", false); !ack.SessionPresent {
+			t.Error("alice's session is gone")
+		}
+		if n := r.Server.Refusals()[RefuseOtherUser]; n != 2 {
+			t.Errorf("counted %d", n)
+		}
+	})
 }
 
 // TestRetainedStorm subscribes to more retained messages than queue, window and outbox hold: all come, once.

@@ -92,7 +92,7 @@ var matchTests = []struct {
 	{"$SYS/+", "$SYS/x", true},
 	{"$sparkplug/certificates/#", "$sparkplug/certificates/spBv1.0/G/NBIRTH/E", true},
 	{"a/+", "a/$b", true},        // $ counts in front only
-	{"e\u0301", "\u00E9", false}, // no normalisation [MQTT-4.7.3-4]
+	{"e\u0301", "\u00E9", false}, // no normalisation [MQTT-4.7.3-4] [v3 MQTT-4.7.3-4]
 	{"\uFEFFa", "a", false},      // [MQTT-1.5.4-3]
 	{"a/b/c", "a/b", false},
 	{"a/b", "a/b/c", false},

@@ -11,6 +11,9 @@ import (
 	"testing"
 )
 
+// caseMark stands between a test and the case of its table.
+const caseMark = "\x00"
+
 // testPackage is the parsed test files of one folder.
 type testPackage struct {
 	fset  *token.FileSet
@@ -44,11 +47,11 @@ func (p *testPackage) proofs(t *testing.T, path string, add func(tag, place stri
 				t.Errorf("%s: %s stands in no test", p.fset.Position(pos), m)
 				continue
 			}
-			place := dir + " `" + fn
+			place := dir + " `" + fn + "`"
 			if name != "" {
-				place += "/" + strings.ReplaceAll(name, "|", " ")
+				place += caseMark + strings.ReplaceAll(name, "|", " ")
 			}
-			add(m, place+"`")
+			add(m, place)
 		}
 	}
 	for _, group := range file.Comments {
@@ -73,7 +76,7 @@ func caseName(lit *ast.BasicLit) string {
 }
 
 // testAt returns the test function around a place, its comment included; for a table at package level the test that runs
-// its cases, and for a method, a step of a random test, the test that makes its receiver.
+// its cases; for a helper the first test that calls it, and for a method the first that makes its receiver.
 func (p *testPackage) testAt(file *ast.File, pos token.Pos) string {
 	for _, d := range file.Decls {
 		from := d.Pos()
@@ -85,12 +88,13 @@ func (p *testPackage) testAt(file *ast.File, pos token.Pos) string {
 			if pos < from || d.End() <= pos {
 				continue
 			}
-			if d.Recv != nil {
-				return p.testWith(d.Recv.List[0].Type)
-			}
-			if isTest(d) {
+			switch {
+			case d.Recv != nil:
+				return p.testWith(receiver(d), nil)
+			case isTest(d):
 				return d.Name.Name
 			}
+			return p.testWith(d.Name.Name, nil)
 		case *ast.GenDecl:
 			if d.Doc != nil {
 				from = d.Doc.Pos()
@@ -130,17 +134,40 @@ func (p *testPackage) testOver(table string) (first string) {
 	return first
 }
 
-// testWith returns the first test that names the type of a receiver.
-func (p *testPackage) testWith(receiver ast.Expr) string {
-	if star, ok := receiver.(*ast.StarExpr); ok {
-		receiver = star.X
+func receiver(d *ast.FuncDecl) string {
+	t := d.Recv.List[0].Type
+	if star, ok := t.(*ast.StarExpr); ok {
+		t = star.X
 	}
-	name, _ := receiver.(*ast.Ident)
+	if id, ok := t.(*ast.Ident); ok {
+		return id.Name
+	}
+	return ""
+}
+
+// testWith returns the first test that names a type or function, itself or by way of others.
+func (p *testPackage) testWith(name string, passed []string) string {
+	var ways []string
 	for _, path := range p.paths {
 		for _, d := range p.files[path].Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && isTest(fn) && uses(fn, name.Name) {
+			fn, ok := d.(*ast.FuncDecl)
+			switch {
+			case !ok || fn.Body == nil || !uses(fn.Body, name) || slices.Contains(passed, fn.Name.Name):
+			case isTest(fn):
 				return fn.Name.Name
+			case fn.Recv != nil:
+				ways = append(ways, receiver(fn))
+			default:
+				ways = append(ways, fn.Name.Name)
 			}
+		}
+	}
+	for _, way := range ways {
+		if slices.Contains(passed, way) {
+			continue
+		}
+		if test := p.testWith(way, append(passed, name)); test != "" {
+			return test
 		}
 	}
 	return ""

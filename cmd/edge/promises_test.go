@@ -13,35 +13,37 @@ import (
 	"testing"
 	"time"
 
-	"edge/broker/brokertest"
 	"edge/broker/packets"
 )
 
 // TestPromises kills the program at random moments under four clients that publish, subscribe, come and go, take over from
 // themselves and have wills. Each remembers what an MQTT client has to, and what it was promised; in the end all of it is kept:
-// QoS 1 at least once, QoS 2 once, each in order, one will for each connection that was lost, the last retained message.
+// QoS 1 at least once, QoS 2 once, each in order, one will for each connection that was lost, with a delay or without, the last
+// retained message, what was subscribed and unsubscribed, and messages that one of several has to get.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	config := configure(t, t.TempDir(), "")
-	all := &promises{t: t, acked: map[string]bool{}, wills: map[string]bool{}, noWills: map[string]bool{}}
+	all := &promises{t: t, acked: map[string]bool{}, wills: map[string]bool{}, noWills: map[string]bool{}, shared: map[string]bool{},
+		sharedGot: map[string]int{}}
 	var plants []*plantClient
 	for i, id := range []string{"a", "b", "c", "d"} {
 		plants = append(plants, &plantClient{promises: all, id: id, version: packets.V4 + packets.Version(i%2),
 			rng: rand.New(rand.NewPCG(seed, uint64(i+1))), got: map[string]int{}, last: map[string]int{}, receiving: map[uint16]bool{}})
 	}
-	for round := range kills() + 1 {
+	for round := range cycles() + 1 {
 		c := start(t, config)
 		all.checkRetained(c, plants)
-		last := round == kills()
+		last := round == cycles()
 		here := slices.DeleteFunc(slices.Clone(plants), func(*plantClient) bool { return round > 0 && !last && rng.IntN(3) == 0 })
 		for _, p := range here { // all listen before anyone speaks
 			if p.dial(c.mqtt); !p.subscribed {
 				p.subscribe()
 			}
 		}
+		ghost := all.ghost(c, round, rng)
 		var running sync.WaitGroup
 		for _, p := range here {
 			if last {
@@ -55,6 +57,7 @@ func TestPromises(t *testing.T) {
 			c.kill()
 		}
 		running.Wait()
+		ghost.Close()
 		if t.Failed() {
 			return
 		}
@@ -75,7 +78,10 @@ type promises struct {
 	mu      sync.Mutex
 	acked   map[string]bool // messages that everyone has to get
 	wills   map[string]bool // of connections that were in force and lost
-	noWills map[string]bool // of connections that ended in order
+	noWills map[string]bool // of connections that ended in order, or whose client came back before its will's delay had passed
+
+	shared    map[string]bool // messages that one of those who share a subscription has to get
+	sharedGot map[string]int
 }
 
 // plantClient is one client with all that it remembers between its connections.
@@ -89,6 +95,7 @@ type plantClient struct {
 	conn    net.Conn
 	buf     []byte
 	number  int    // of the connection
+	delayed bool   // its will has a delay that does not pass
 	settled bool   // something was acknowledged on it, so that its will is in force
 	ended   string // will of the connection that ended in order before this one
 
@@ -97,6 +104,9 @@ type plantClient struct {
 	n            int // messages begun
 	retained     int // the last n that was retained
 	retainedSure int // the last that was acknowledged
+
+	toggled  toggle         // of the subscription that comes and goes
+	toggling packets.Packet // SUBSCRIBE or UNSUBSCRIBE that is not answered
 
 	receiving map[uint16]bool // QoS 2 identifiers between PUBLISH and PUBREL
 	got       map[string]int
@@ -123,8 +133,11 @@ func (p *plantClient) dial(address string) bool {
 	}
 	p.conn, p.buf, p.settled = conn, nil, false
 	p.number++
-	p.send(&packets.Connect{Version: p.version, ClientID: p.id, SessionExpiry: 0xFFFFFFFF * uint32(p.version-packets.V4),
-		Will: &packets.Will{Topic: "w/" + p.id, QoS: 2, Payload: fmt.Append(nil, p.number)}})
+	will := &packets.Will{Topic: "w/" + p.id, QoS: 2, Payload: fmt.Append(nil, p.number)}
+	if p.delayed = p.version == packets.V5 && p.rng.IntN(3) == 0; p.delayed {
+		will.Delay = 3600
+	}
+	p.send(&packets.Connect{Version: p.version, ClientID: p.id, SessionExpiry: 0xFFFFFFFF * uint32(p.version-packets.V4), Will: will})
 	ack, ok := p.read(10 * time.Second).(*packets.Connack)
 	if old != nil {
 		old.Close()
@@ -147,7 +160,11 @@ func (p *plantClient) dial(address string) bool {
 }
 
 func (p *plantClient) subscribe() {
-	p.send(&packets.Subscribe{PacketID: 65535, Filters: []packets.Subscription{{Filter: "q/#", QoS: 2}, {Filter: "w/#", QoS: 2}}})
+	filters := []packets.Subscription{{Filter: "q/#", QoS: 2}, {Filter: "w/#", QoS: 2}}
+	if p.version == packets.V5 {
+		filters = append(filters, packets.Subscription{Filter: "$share/all/s/#", QoS: 2})
+	}
+	p.send(&packets.Subscribe{PacketID: subscribeID, Filters: filters})
 	for {
 		switch x := p.read(10 * time.Second).(type) {
 		case nil:
@@ -181,8 +198,10 @@ func (p *plantClient) run(address string) {
 			}
 			alive = p.dial(address)
 			continue
+		case k == 3 && p.version == packets.V5:
+			p.toggle()
 		case len(p.out) < 20:
-			p.publish(byte(1+k%2), k%10 == 0)
+			p.publish([...]string{"q", "q", "q", "s", "r"}[k%5], byte(1+k%2))
 		}
 		for alive {
 			x := p.read(time.Duration(p.rng.IntN(3)) * time.Millisecond)
@@ -212,7 +231,7 @@ func (p *plantClient) drain() {
 	defer p.mu.Unlock()
 	for key := range p.noWills {
 		if p.got[key] > 0 {
-			p.t.Errorf("%s: got the will %s of a connection that ended in order", p.id, key)
+			p.t.Errorf("%s: got the will %s of a connection that ended in order or whose client came back", p.id, key)
 		}
 	}
 }
@@ -227,15 +246,21 @@ func (p *plantClient) missing() (list []string) {
 			}
 		}
 	}
+	for key := range p.shared {
+		if p.sharedGot[key] == 0 {
+			list = append(list, key)
+		}
+	}
 	slices.Sort(list)
 	return list
 }
 
-func (p *plantClient) publish(qos byte, retain bool) {
+// publish sends a message that everyone has to get (q), one of several (s), or that is retained (r).
+func (p *plantClient) publish(kind string, qos byte) {
 	p.nextID = p.nextID%60000 + 1
 	p.n++
-	s := &sending{n: p.n, Publish: packets.Publish{Topic: fmt.Sprintf("q/%s/%d", p.id, qos), QoS: qos, PacketID: p.nextID, Payload: fmt.Append(nil, p.n)}}
-	if retain {
+	s := &sending{n: p.n, Publish: packets.Publish{Topic: fmt.Sprintf("%s/%s/%d", kind, p.id, qos), QoS: qos, PacketID: p.nextID, Payload: fmt.Append(nil, p.n)}}
+	if kind == "r" {
 		s.Topic, s.Retain, s.QoS = "r/"+p.id, true, 1
 		p.retained = p.n
 	}
@@ -263,8 +288,9 @@ func (p *plantClient) handle(x packets.Packet) {
 	case *packets.Pubcomp:
 		p.done(x.PacketID)
 	}
+	p.toggleAnswered(x)
 	switch x.(type) {
-	case *packets.Puback, *packets.Pubcomp, *packets.Suback:
+	case *packets.Puback, *packets.Pubcomp, *packets.Suback, *packets.Unsuback:
 		p.settled = true
 		if p.ended != "" {
 			p.mu.Lock()
@@ -288,6 +314,10 @@ func (p *plantClient) receive(x *packets.Publish) {
 		return
 	}
 	key, n := x.Topic+" "+string(x.Payload), 0
+	if strings.HasPrefix(x.Topic, "s/") {
+		p.receiveShared(key, x)
+		return
+	}
 	fmt.Sscan(string(x.Payload), &n)
 	p.got[key]++
 	switch first := p.got[key] == 1; {
@@ -315,17 +345,26 @@ func (p *plantClient) promise(s *sending) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.acked[s.Topic+" "+string(s.Payload)] = true
+	if key := s.Topic + " " + string(s.Payload); strings.HasPrefix(key, "s/") {
+		p.shared[key] = true
+	} else {
+		p.acked[key] = true
+	}
 }
 
-// lost notes that the connection is gone, and that its will is due.
+// lost notes that the connection is gone, and that its will is due, or never.
 func (p *plantClient) lost() {
 	if p.settled {
 		p.mu.Lock()
-		p.wills[p.will()] = true
+		if p.delayed {
+			p.noWills[p.will()] = true
+		} else {
+			p.wills[p.will()] = true
+		}
 		p.mu.Unlock()
 	}
 	p.conn, p.settled = nil, false
+	p.toggleLost()
 }
 
 func (p *plantClient) send(x packets.Packet) {
@@ -354,38 +393,6 @@ func (p *plantClient) read(wait time.Duration) packets.Packet {
 				p.lost()
 			}
 			return nil
-		}
-	}
-}
-
-// checkRetained asks for what is retained: nothing older than what was acknowledged.
-func (a *promises) checkRetained(c *child, plants []*plantClient) {
-	conn, err := net.Dial("tcp", c.mqtt)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	client := brokertest.NewClient(a.t, conn, packets.V5)
-	client.Connect("checker", true)
-	client.Subscribe("r/#", 0)
-	client.Send(&packets.Pingreq{})
-	found := map[string]int{}
-	for {
-		x, err := client.Next()
-		if err != nil {
-			a.t.Fatal(err)
-		}
-		m, ok := x.(*packets.Publish)
-		if !ok {
-			break
-		}
-		n := 0
-		fmt.Sscan(string(m.Payload), &n)
-		found[strings.TrimPrefix(m.Topic, "r/")] = n
-	}
-	client.Close()
-	for _, p := range plants {
-		if n := found[p.id]; n < p.retainedSure || n > p.retained {
-			a.t.Errorf("%s: %d is retained, want %d to %d", p.id, n, p.retainedSure, p.retained)
 		}
 	}
 }

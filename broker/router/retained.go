@@ -96,6 +96,17 @@ func (r *Router) RetainedNames(f topic.Filter) []topic.Name {
 	return names
 }
 
+// HasRetained tells whether a topic selected by f has a retained message.
+func (r *Router) HasRetained(f topic.Filter) (has bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	r.retainedBy(f).Match(f, func(topic.Name, *broker.Message) bool {
+		has = true
+		return false
+	})
+	return has
+}
+
 // RetainedAll returns all retained messages in order of topic, for a checkpoint.
 func (r *Router) RetainedAll() []*broker.Message {
 	r.mu.RLock()

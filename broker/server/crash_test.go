@@ -265,3 +265,60 @@ func TestMatchedForTheSessionBefore(t *testing.T) {
 		}
 	}
 }
+
+// crash returns a server that begins with what the store of r has, while r goes on and is forgotten.
+func (r *rig) crash(t *testing.T) *rig {
+	crashed := &rig{store: &brokertest.Store{}, limits: r.limits}
+	crashed.store.SaveSession(r.store.Changes())
+	for _, m := range r.store.Retained() {
+		crashed.store.SaveRetained(m)
+	}
+	return crashed.start(t)
+}
+
+// TestRetainedAcrossCrash ends the program between SUBACK and the last retained message, at each of them: a session that is kept gets
+// what is left once, and one that had got all, or unsubscribed, gets nothing.
+func TestRetainedAcrossCrash(t *testing.T) {
+	topics := []string{"a/1", "a/2", "a/3"}
+	for name, v := range versions {
+		for got := range len(topics) + 1 {
+			for _, unsubscribe := range []bool{false, true} {
+				t.Run(fmt.Sprint(name, " after ", got, " unsubscribed ", unsubscribe), func(t *testing.T) {
+					in(t, func(t *testing.T) {
+						r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 1}}).start(t)
+						pub := r.client(v, "pub", true)
+						for _, topic := range topics {
+							pub.Publish(&packets.Publish{Topic: topic, QoS: 2, Retain: true, Payload: []byte("x")})
+						}
+						c := r.client(v, "c", false)
+						c.Subscribe("a/#", 2)
+						for range got {
+							c.Acknowledge(brokertest.Expect[*packets.Publish](c))
+						}
+						if got < len(topics) {
+							brokertest.Expect[*packets.Publish](c) // begun: it is sent again
+						}
+						if unsubscribe {
+							c.Send(&packets.Unsubscribe{PacketID: 99, Filters: []string{"a/#"}})
+							brokertest.Expect[*packets.Unsuback](c)
+						}
+						synctest.Wait()
+						left := topics[got:]
+						if unsubscribe && len(left) > 1 {
+							left = left[:1] // [MQTT-3.10.4-3]
+						}
+						c = r.crash(t).client(v, "c", false)
+						for _, want := range left {
+							p := brokertest.Expect[*packets.Publish](c)
+							if p.Topic != want || !p.Retain || p.QoS != 2 {
+								t.Errorf("got %s, want %s", brokertest.Describe(p), want)
+							}
+							c.Acknowledge(p)
+						}
+						c.ExpectNothing()
+					})
+				})
+			}
+		}
+	}
+}

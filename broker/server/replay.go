@@ -6,28 +6,35 @@ import (
 
 	"edge/broker/auth"
 	"edge/broker/packets"
+	"edge/broker/router"
 	"edge/broker/session"
 	"edge/broker/topic"
 )
 
 // replay is the retained messages that one new subscription has to get [MQTT-3.3.1-9]. They are sent as the client
-// takes them, not through its queue, so there may be more than the queue holds.
+// takes them, not through its queue, so there may be more than the queue holds. The session remembers how far that has come, on disk if
+// it is: who got SUBACK for QoS 1 or 2 gets the rest after a crash.
 type replay struct {
-	filter topic.Filter // as subscribed
-	names  []topic.Name // still to be sent
-	begun  bool         // names is set
-	from   topic.Name   // where to go on when a connection ended in between
+	session.Replay
+	names []topic.Name // still to be sent
+	begun bool         // names is set
 }
 
-// addReplayLocked begins the replay for a filter, anew if one is under way [MQTT-3.8.4-4].
-func (c *client) addReplayLocked(f topic.Filter) {
-	for i := range c.replays {
-		if c.replays[i].filter == f {
-			c.replays[i] = replay{filter: f}
-			return
-		}
+// addReplayLocked begins the replay for a subscription, anew if one is under way [MQTT-3.8.4-4].
+func (c *client) addReplayLocked(sub *session.Subscription) {
+	c.endReplayLocked(sub.Filter)
+	if !c.server.router.HasRetained(sub.Filter) { // what comes from now on is delivered
+		return
 	}
-	c.replays = append(c.replays, replay{filter: f})
+	c.replays = append(c.replays, replay{Replay: session.Replay{Filter: sub.Filter}})
+	if sub.QoS > 0 {
+		c.session.BeginReplay(sub.Filter, &c.out)
+	}
+}
+
+func (c *client) endReplayLocked(f topic.Filter) {
+	c.replays = slices.DeleteFunc(c.replays, func(r replay) bool { return r.Filter == f })
+	c.session.EndReplay(f, &c.out)
 }
 
 // pauseReplaysLocked keeps what a session that outlives its connection still has to get, in few bytes.
@@ -37,9 +44,14 @@ func (c *client) pauseReplaysLocked() {
 		return
 	}
 	for i := range c.replays {
-		if r := &c.replays[i]; r.begun && len(r.names) > 0 {
-			r.from, r.names, r.begun = r.names[0], nil, false
-		}
+		c.replays[i].names, c.replays[i].begun = nil, false
+	}
+}
+
+// restoreReplays goes on where the session was when the program ended.
+func (c *client) restoreReplays() {
+	for _, r := range c.session.Replays() {
+		c.replays = append(c.replays, replay{Replay: r})
 	}
 }
 
@@ -51,12 +63,9 @@ func (c *client) replayLocked(now time.Time, t *turn) {
 	}
 	for len(c.replays) > 0 {
 		r := &c.replays[0]
-		sub, subscribed := c.session.Subscription(r.filter)
-		_, inner := splitShare(r.filter, c.session.Protocol())
+		sub, subscribed := c.session.Subscription(r.Filter)
 		if !r.begun {
-			r.names, r.begun = c.server.router.RetainedNames(inner), true
-			at, _ := slices.BinarySearch(r.names, r.from)
-			r.names = r.names[at:]
+			r.begin(c.server.router)
 		}
 		for subscribed && len(r.names) > 0 {
 			if !c.hasRoomLocked() {
@@ -65,11 +74,25 @@ func (c *client) replayLocked(now time.Time, t *turn) {
 			if !c.replayOneLocked(r.names[0], sub, now, t) {
 				return // the window is full: the next acknowledgement goes on
 			}
-			r.names = r.names[1:]
+			r.After, r.names = r.names[0], r.names[1:]
 		}
-		c.replays = c.replays[1:]
+		c.out.Reset()
+		c.endReplayLocked(r.Filter)
+		if _, err := c.carryLocked(now, t); err != nil {
+			return
+		}
 	}
 	c.replays = nil
+}
+
+// begin finds what is to be sent. Shared subscriptions have no replay, so the filter is one as it stands.
+func (r *replay) begin(from *router.Router) {
+	r.names, r.begun = from.RetainedNames(r.Filter), true
+	at, found := slices.BinarySearch(r.names, r.After)
+	if found {
+		at++
+	}
+	r.names = r.names[at:]
 }
 
 // replayOneLocked sends the message retained on a topic now, with RETAIN 1 [v3 MQTT-3.3.1-8]. False: not now.
@@ -94,7 +117,9 @@ func (c *client) replayOneLocked(name topic.Name, sub session.Subscription, now 
 		return false
 	}
 	c.out.Reset()
-	c.session.Deliver(d, true, &c.out)
+	if c.session.Deliver(d, true, &c.out) > 0 {
+		c.session.ReplayedTo(sub.Filter, name, &c.out)
+	}
 	_, err := c.carryLocked(now, t)
 	return err == nil
 }

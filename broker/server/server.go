@@ -124,6 +124,7 @@ func (s *Server) restore(snaps []session.Snapshot) {
 		c.setSessionLocked(session.Restore(&snaps[i], &s.sessionLimits, now))
 		c.keeps.Store(true) // or its messages would be acknowledged before they are on disk
 		c.identity = auth.Identity{User: c.session.User(), ClientID: c.id, Anonymous: c.session.User() == ""}
+		c.restoreReplays()
 		s.clients[c.id] = c
 		for _, sub := range c.session.Subscriptions() {
 			s.router.Subscribe(c.routerSubscription(sub, c.session.Protocol()))

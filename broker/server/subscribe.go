@@ -53,7 +53,7 @@ func (c *conn) subscribeLocked(cl *client, f *packets.Subscription, id uint32) p
 	isNew := cl.session.Subscribe(sub, &cl.out)
 	c.server.router.Subscribe(cl.routerSubscription(sub, byte(c.version)))
 	if share == "" && (sub.RetainHandling == 0 || sub.RetainHandling == 1 && isNew) { // [MQTT-3.3.1-9] and following
-		cl.addReplayLocked(sub.Filter)
+		cl.addReplayLocked(&sub)
 	}
 	return packets.ReasonCode(sub.QoS)
 }

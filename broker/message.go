@@ -52,7 +52,8 @@ type Gate interface {
 	Pass(m *Message) (*Message, error)
 }
 
-// Tap sees every routed message and every session event, a client's events in order with its messages.
+// Tap sees every routed message and every session event, a client's events in order with its messages. One that is also a
+// Chooser sees the messages it wants.
 //
 // Message accepts without blocking. Accepting means the tap holds what it wants of the message; the index
 // it returns is what must be durable before the publisher's QoS 1 or 2 message is acknowledged (0: nothing).
@@ -60,6 +61,11 @@ type Gate interface {
 type Tap interface {
 	Message(m *Message) (Index, error)
 	Session(e SessionEvent)
+}
+
+// Chooser is a Tap that wants the messages of some topics only. What nobody wants to keep costs no memory of its own.
+type Chooser interface {
+	Wants(name topic.Name) bool // always the same for a name; it takes no lock
 }
 
 // SessionEventKind says what happened to a client's network connection or session.

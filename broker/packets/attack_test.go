@@ -146,7 +146,7 @@ func TestDecodePublishAllocatesTopicOnly(t *testing.T) {
 	frame := (&Publish{QoS: 1, PacketID: 1, Topic: "plant/oven/temperature", Payload: []byte(strings.Repeat("x", 1000))}).Append(nil, V5)
 	var p Publish
 	if n := testing.AllocsPerRun(100, func() {
-		if err := DecodePublish(V5, frame, &p); err != nil {
+		if err := DecodePublish(V5, frame, &p, nil); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 1 {
@@ -163,11 +163,11 @@ func TestDecodePublishAllocatesTopicOnly(t *testing.T) {
 
 func TestDecodePublishRefusesOthers(t *testing.T) {
 	var p Publish
-	if err := DecodePublish(V5, wire(0xC0, 0), &p); err == nil {
+	if err := DecodePublish(V5, wire(0xC0, 0), &p, nil); err == nil {
 		t.Errorf("a PINGREQ decodes to %+v", p)
 	}
 	for _, c := range malformedCases {
-		if c.bytes[0]>>4 == byte(TypePublish) && DecodePublish(c.v, c.bytes, &p) == nil {
+		if c.bytes[0]>>4 == byte(TypePublish) && DecodePublish(c.v, c.bytes, &p, nil) == nil {
 			t.Errorf("%s: decodes to %+v", c.name, p)
 		}
 	}

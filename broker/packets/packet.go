@@ -80,7 +80,7 @@ func decodeBody(t Type, r *reader, flags byte) Packet {
 		return decodeConnack(r)
 	case TypePublish:
 		p := new(Publish)
-		p.decode(r, flags)
+		p.decode(r, flags, nil)
 		return p
 	case TypePuback:
 		p := Puback(decodeAck(r, TypePuback))

@@ -19,8 +19,8 @@ type Publish struct {
 func (*Publish) Type() Type { return TypePublish }
 
 // DecodePublish is Decode for a frame that is known to hold a PUBLISH. It writes over *p, so that a reader can use one
-// Publish for many packets; Properties and SubscriptionIDs are new each time.
-func DecodePublish(v Version, frame []byte, p *Publish) error {
+// Publish for many packets; Properties and SubscriptionIDs are new each time. topics may be nil.
+func DecodePublish(v Version, frame []byte, p *Publish, topics *Topics) error {
 	r, err := newReader(v, frame)
 	if err != nil {
 		return err
@@ -29,22 +29,21 @@ func DecodePublish(v Version, frame []byte, p *Publish) error {
 	if Type(frame[0]>>4) != TypePublish {
 		return &Error{ProtocolError, "2.1.2", "not a PUBLISH"}
 	}
-	p.decode(&r, frame[0]&15)
+	p.decode(&r, frame[0]&15, topics)
 	if r.err != nil {
 		return r.err
 	}
 	return nil
 }
 
-func (p *Publish) decode(r *reader, flags byte) {
+func (p *Publish) decode(r *reader, flags byte, topics *Topics) {
 	r.section = "3.3.1"
 	p.Dup, p.QoS, p.Retain = flags&8 != 0, flags>>1&3, flags&1 != 0
 	if p.Dup && p.QoS == 0 { // [MQTT-3.3.1-2] [v3 MQTT-3.3.1-2]
 		r.malformed("DUP with QoS 0")
 	}
 	r.section = "3.3.2.1"
-	p.Topic = r.string()
-	r.refuseWildcards(p.Topic) // [MQTT-3.3.2-2] [v3 MQTT-3.3.2-2]
+	p.decodeTopic(r, topics)
 	if p.QoS > 0 {
 		r.section = "3.3.2.2"
 		p.PacketID = r.packetID()
@@ -57,6 +56,20 @@ func (p *Publish) decode(r *reader, flags byte) {
 		r.fail(ProtocolError, "empty topic name without a topic alias")
 	}
 	p.Payload = r.take(len(r.b))
+}
+
+// decodeTopic reads a name without wildcards [MQTT-3.3.2-2] [v3 MQTT-3.3.2-2].
+func (p *Publish) decodeTopic(r *reader, topics *Topics) {
+	b := r.take(int(r.uint16()))
+	var known bool
+	if p.Topic, known = topics.find(b); known {
+		return
+	}
+	p.Topic = r.text(b)
+	r.refuseWildcards(p.Topic)
+	if r.err == nil && p.Topic != "" {
+		topics.remember(p.Topic)
+	}
 }
 
 func (p *Publish) decodeProperties(r *reader) {

@@ -107,8 +107,10 @@ func (r *reader) binary() []byte {
 
 // string returns a UTF-8 string. Ill-formed UTF-8, surrogates and NUL are refused; U+FEFF is a character like any
 // other [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3] [v3 MQTT-1.5.3-1] [v3 MQTT-1.5.3-2] [v3 MQTT-1.5.3-3].
-func (r *reader) string() string {
-	b := r.take(int(r.uint16()))
+func (r *reader) string() string { return r.text(r.take(int(r.uint16()))) }
+
+// text is string for bytes that were taken.
+func (r *reader) text(b []byte) string {
 	if !utf8.Valid(b) {
 		r.malformed("string is not UTF-8")
 		return ""

@@ -260,7 +260,7 @@ func BenchmarkDecodePublish(b *testing.B) {
 	var p Publish
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := DecodePublish(V5, frame, &p); err != nil {
+		if err := DecodePublish(V5, frame, &p, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

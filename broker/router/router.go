@@ -60,6 +60,7 @@ type Router struct {
 
 	mu            sync.RWMutex
 	tree          topic.Tree[*member, options]
+	changes       uint64 // of the tree
 	members       map[Subscriber]*member
 	groups        map[groupKey]*group
 	retained      topic.Names[*broker.Message]
@@ -88,6 +89,22 @@ func (r *Router) SetDeliverer(d Deliverer) { r.deliverer = d }
 // AddTap adds a tap behind the others. It is called before the first message.
 func (r *Router) AddTap(t broker.Tap) { r.opt.Taps = append(r.opt.Taps, t) }
 
+// Wanted tells whether a tap wants the messages of a topic. Of those that none wants, a QoS 0 message that is not retained
+// is not kept by anyone once Route has returned.
+func (r *Router) Wanted(name topic.Name) bool {
+	for _, t := range r.opt.Taps {
+		if wants(t, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func wants(t broker.Tap, name topic.Name) bool {
+	c, chooses := t.(broker.Chooser)
+	return !chooses || c.Wants(name)
+}
+
 // Publish routes a message of one of our own publishers.
 func (r *Router) Publish(m *broker.Message) (broker.Index, error) { return r.Route(m, r.deliverer) }
 
@@ -109,6 +126,9 @@ func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
 	}
 	var needs broker.Index
 	for _, t := range r.opt.Taps {
+		if !wants(t, m.Topic) {
+			continue
+		}
 		index, err := t.Message(m)
 		if err != nil {
 			return 0, fmt.Errorf("tap %s: %w", m.Topic, err)
@@ -139,7 +159,7 @@ func (r *Router) retainAndMatch(m *broker.Message, rt *routing) (needs broker.In
 		defer r.mu.RUnlock()
 	}
 	rt.m = m
-	r.tree.Match(m.Topic, rt.add)
+	rt.match(r)
 	return needs, nil
 }
 
@@ -172,12 +192,12 @@ type routing struct {
 	to      []Delivery
 	several []int           // places in to of members with several subscriptions
 	places  map[*member]int // the same by member, once there are many
-	add     func(*member, options)
+	found   matches
 }
 
 func newRouting() *routing {
 	rt := &routing{places: make(map[*member]int)}
-	rt.add = rt.selected // one method value for its life: Match does not allocate
+	rt.found.init()
 	return rt
 }
 
@@ -185,6 +205,14 @@ func (rt *routing) reset() {
 	clear(rt.to)
 	clear(rt.places)
 	rt.m, rt.to, rt.several = nil, rt.to[:0], rt.several[:0]
+}
+
+// match collects who subscribed. The router's lock is held.
+func (rt *routing) match(r *Router) {
+	list := rt.found.of(rt.m.Topic, &r.tree, r.changes)
+	for i := range list {
+		rt.selected(list[i].who, list[i].o)
+	}
 }
 
 // selected is called for each subscription that selects the message.

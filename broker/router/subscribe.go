@@ -42,6 +42,7 @@ func (r *Router) Subscribe(s Subscription) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.changes++
 	if s.Share != "" {
 		r.join(groupKey{s.Share, s.Filter}, s.Subscriber, o)
 		return
@@ -61,6 +62,7 @@ func (r *Router) Subscribe(s Subscription) {
 func (r *Router) Unsubscribe(s Subscriber, share string, f topic.Filter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.changes++
 	if share != "" {
 		r.leave(groupKey{share, f}, s)
 		return

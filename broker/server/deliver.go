@@ -19,7 +19,9 @@ type delivering struct {
 	cost   int64            // session.Cost of the message, 0: not counted yet
 	with   []session.Change // of the publisher, saved in the same record as the deliveries; for one Deliver
 
+	topics    packets.Topics
 	publish   packets.Publish // the message that is being taken over
+	message   broker.Message  // the same, if nobody keeps it
 	receiving session.Output  // what that changed in its publisher's session
 
 	stored  []stored // for sessions on disk

@@ -146,7 +146,7 @@ func TestInboxGivesUp(t *testing.T) {
 				}
 				in.r = in.w - len(rest)
 				var p packets.Publish
-				if err := packets.DecodePublish(packets.V4, frame, &p); err != nil {
+				if err := packets.DecodePublish(packets.V4, frame, &p, nil); err != nil {
 					t.Fatal(err)
 				}
 				got = append(got, in.own(frame, p.Payload))

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"edge/broker/packets"
 )
 
 // loop is an event loop: one goroutine that waits for many descriptors at once, reads what has come, handles it, and
@@ -87,7 +89,7 @@ func newLoop(s *Server) (*loop, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	l := &loop{
-		server: s, epoll: epoll, event: event, ended: make(chan struct{}), delivering: delivering{server: s},
+		server: s, epoll: epoll, event: event, ended: make(chan struct{}), delivering: delivering{server: s, topics: packets.Topics{Max: 8192}},
 		buf: make([]byte, readBuffer), events: make([]unix.EpollEvent, eventsPerTurn),
 		conns: make(map[*looped]struct{}), leaving: make(map[*looped]struct{}), now: s.now(), looked: s.now(),
 	}
@@ -110,6 +112,9 @@ func (l *loop) run() {
 			e := &l.events[i]
 			if s := &l.sources[e.Fd]; s.generation == e.Pad && s.ready != nil {
 				s.ready(e.Events)
+			}
+			if l.delivering.turn.large { // what lies in the processor's memory is written fastest
+				l.delivering.turn.flush()
 			}
 		}
 		l.takePosts()

@@ -62,28 +62,32 @@ const (
 // buffers are the memory of outboxes that have something to write; quiet connections have none. The zero value works.
 type buffers struct {
 	mu   sync.Mutex
-	free [][]byte // at most keepBuffers
+	free [][]byte
+	size int // of all that are free, at most keepBuffers
 }
 
-const keepBuffers = 64
+const keepBuffers = 2 << 20
 
 func (p *buffers) take() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		b := p.free[n-1]
-		p.free = p.free[:n-1]
-		return b
+	n := len(p.free)
+	if n == 0 {
+		return make([]byte, 0, smallBuffer)
 	}
-	return make([]byte, 0, smallBuffer)
+	b := p.free[n-1]
+	p.free = p.free[:n-1]
+	p.size -= cap(b)
+	return b
 }
 
-// give takes a written buffer back, unless it has grown too large to be kept.
+// give takes a written buffer back, unless there is enough.
 func (p *buffers) give(b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if cap(b) <= largeBuffer && len(p.free) < keepBuffers {
+	if p.size+cap(b) <= keepBuffers {
 		p.free = append(p.free, b[:0])
+		p.size += cap(b)
 	}
 }
 
@@ -164,6 +168,7 @@ func (o *outbox) hasRoomLocked(size, limit int) bool {
 func (c *conn) unlockAndMark(t *turn) {
 	first := !c.out.dirty
 	c.out.dirty = true
+	t.large = t.large || len(c.out.buf) >= largeBuffer
 	c.out.mu.Unlock()
 	if first {
 		t.conns = append(t.conns, c)
@@ -245,6 +250,7 @@ func (c *conn) stopWriting() (before bool) {
 // turn is what one goroutine has to do when it has handled what it had: with no client's lock held.
 type turn struct {
 	conns   []*conn // something was appended to their outbox and not flushed yet
+	large   bool    // one has gathered so much that a write is worth its while
 	release *Server // a commit may have released something while a lock was held
 }
 
@@ -258,5 +264,5 @@ func (t *turn) flush() {
 		t.conns[i] = nil
 		c.wire.flush()
 	}
-	t.conns = t.conns[:0]
+	t.conns, t.large = t.conns[:0], false
 }

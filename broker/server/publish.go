@@ -13,7 +13,7 @@ import (
 // handlePublish takes a message over, routes it, and answers it when it is as durable as promised [MQTT-3.3.4-1].
 func (c *conn) handlePublish(frame []byte) error {
 	p := &c.deliver.publish
-	if err := packets.DecodePublish(c.version, frame, p); err != nil {
+	if err := packets.DecodePublish(c.version, frame, p, &c.deliver.topics); err != nil {
 		return err
 	}
 	c.received.message(p.QoS, len(p.Payload))
@@ -113,15 +113,26 @@ func (c *conn) route(name topic.Name, p *packets.Publish, frame []byte) (broker.
 		s.counters.drop(DropNotAuthorized, 1)
 		return 0, errNotAllowed
 	}
-	m := &broker.Message{
-		Topic: name, Payload: c.in.own(frame, p.Payload), QoS: p.QoS, Retain: p.Retain, Properties: p.Properties,
+	m := c.message(name, p, frame)
+	p.Payload = nil // or it lives until the next PUBLISH
+	return s.route(m, c.deliver)
+}
+
+// message makes the message of a PUBLISH. One that nobody keeps, as Router.Wanted says, lies in memory that the next one uses;
+// a payload from copyBelow on is kept by the outboxes.
+func (c *conn) message(name topic.Name, p *packets.Publish, frame []byte) *broker.Message {
+	m, payload := &c.deliver.message, p.Payload
+	if p.QoS > 0 || p.Retain || len(payload) >= copyBelow || c.server.router.Wanted(name) {
+		m, payload = new(broker.Message), c.in.own(frame, payload)
+	}
+	*m = broker.Message{
+		Topic: name, Payload: payload, QoS: p.QoS, Retain: p.Retain, Properties: p.Properties,
 		From: c.client.id, User: c.identity.User, Received: c.deliver.now,
 	}
-	p.Payload = nil // or it lives until the next PUBLISH
 	if p.Expiry.Set {
 		m.Expires = m.Received.Add(time.Duration(p.Expiry.Value) * time.Second)
 	}
-	return s.route(m, c.deliver)
+	return m
 }
 
 // route hands m to the router; an error is one of errNotAllowed, errStore and *router.RefusedError.

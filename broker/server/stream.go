@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"edge/broker/packets"
 )
 
 // stream is a connection over a net.Conn: TLS, WebSocket, pipes, and TCP where there is no event loop. One goroutine
@@ -36,7 +38,7 @@ type stream struct {
 // newStream admits nc, or closes it and returns nil.
 func (s *Server) newStream(nc net.Conn, l *Listener) *stream {
 	w := &stream{
-		conn: new(conn), net: nc, wake: make(chan struct{}, 1), written: make(chan struct{}), delivering: delivering{server: s},
+		conn: new(conn), net: nc, wake: make(chan struct{}, 1), written: make(chan struct{}), delivering: delivering{server: s, topics: packets.Topics{Max: 64}},
 	}
 	w.room.L = &w.conn.out.mu
 	_, w.exact = nc.(*wsConn)

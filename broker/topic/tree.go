@@ -15,7 +15,9 @@ type Tree[K comparable, V any] struct {
 type node[K comparable, V any] struct {
 	parent   *node[K, V]
 	level    string                 // the key in parent.children
-	children map[string]*node[K, V] // by literal level; also "+" and "#"; nil when empty
+	children map[string]*node[K, V] // by literal level; nil when empty
+	plus     *node[K, V]            // the child for "+"
+	hash     *node[K, V]            // the child for "#"
 	entries  []entry[K, V]          // the filter that ends here
 	index    map[K]int              // position in entries, once there are more than indexFrom
 }
@@ -85,22 +87,22 @@ func (t *Tree[K, V]) Match(name Name, fn func(key K, value V)) {
 // match goes down the levels in rest; more is false when there is none left. In the root of a $ name, wildcards are
 // passed over [MQTT-4.7.2-1]. The depth of the recursion is that of the tree, not of the name.
 func (n *node[K, V]) match(rest string, more, reserved bool, fn func(K, V)) {
-	if hash := n.children["#"]; hash != nil && !reserved {
-		hash.each(fn)
+	if n.hash != nil && !reserved {
+		n.hash.each(fn)
 	}
 	if !more {
 		n.each(fn)
 		return
 	}
-	if n.children == nil {
+	if n.children == nil && n.plus == nil {
 		return
 	}
 	level, rest, more := strings.Cut(rest, "/")
 	if next := n.children[level]; next != nil {
 		next.match(rest, more, false, fn)
 	}
-	if plus := n.children["+"]; plus != nil && !reserved {
-		plus.match(rest, more, false, fn)
+	if n.plus != nil && !reserved {
+		n.plus.match(rest, more, false, fn)
 	}
 }
 
@@ -116,33 +118,64 @@ func (t *Tree[K, V]) walk(f Filter) *node[K, V] {
 	for rest, more := string(f), true; more && n != nil; {
 		var level string
 		level, rest, more = strings.Cut(rest, "/")
-		n = n.children[level]
+		n = *n.place(level)
 	}
 	return n
+}
+
+// place is where the child for level stands, or would.
+func (n *node[K, V]) place(level string) **node[K, V] {
+	switch level {
+	case "+":
+		return &n.plus
+	case "#":
+		return &n.hash
+	}
+	next := n.children[level]
+	return &next
 }
 
 // child returns the child for level, making it if there is none. Its key is a copy: a filter is often a part of a
 // larger string that must not be kept.
 func (n *node[K, V]) child(level string) *node[K, V] {
-	next := n.children[level]
-	if next == nil {
-		if n.children == nil {
-			n.children = make(map[string]*node[K, V], 1)
-		}
-		next = &node[K, V]{parent: n, level: strings.Clone(level)}
-		n.children[next.level] = next
+	place := n.place(level)
+	if *place == nil {
+		*place = &node[K, V]{parent: n, level: strings.Clone(level)}
+		n.keep(*place)
 	}
-	return next
+	return *place
+}
+
+// keep makes a child for a literal level stand in its place.
+func (n *node[K, V]) keep(next *node[K, V]) {
+	if next.level == "+" || next.level == "#" {
+		return
+	}
+	if n.children == nil {
+		n.children = make(map[string]*node[K, V], 1)
+	}
+	n.children[next.level] = next
 }
 
 // prune removes n and its parents as far as they hold nothing.
 func (n *node[K, V]) prune() {
-	for n.parent != nil && len(n.entries) == 0 && len(n.children) == 0 {
-		delete(n.parent.children, n.level)
-		if len(n.parent.children) == 0 {
-			n.parent.children = nil
-		}
+	for n.parent != nil && len(n.entries) == 0 && len(n.children) == 0 && n.plus == nil && n.hash == nil {
+		n.parent.drop(n)
 		n = n.parent
+	}
+}
+
+func (n *node[K, V]) drop(child *node[K, V]) {
+	switch child {
+	case n.plus:
+		n.plus = nil
+	case n.hash:
+		n.hash = nil
+	default:
+		delete(n.children, child.level)
+		if len(n.children) == 0 {
+			n.children = nil
+		}
 	}
 }
 

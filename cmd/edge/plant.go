@@ -64,9 +64,14 @@ type plant struct {
 // outboxSize bounds what the host may have to say at once; a restart of a large plant asks for many rebirths.
 const outboxSize = 4096
 
+// Wants implements broker.Chooser.
+func (p *plant) Wants(name topic.Name) bool {
+	return strings.HasPrefix(string(name), sparkplug.Namespace+"/")
+}
+
 // Message implements broker.Tap.
 func (p *plant) Message(m *broker.Message) (broker.Index, error) {
-	if !strings.HasPrefix(string(m.Topic), sparkplug.Namespace+"/") || m.From == hostName {
+	if m.From == hostName {
 		return 0, nil
 	}
 	due := p.sampleDue

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
@@ -70,17 +71,19 @@ func parseHash(s string) (*hash, error) {
 	return h, nil
 }
 
-// limiter lets two password checks run and thirty wait: a flood of logins costs at most two threads, and those
-// behind it are told that the server is busy instead of waiting without end.
+// limiter lets few password checks run and some thirty wait: a flood of logins leaves half of the processors to those who
+// are in, and who comes behind it is told that the server is busy instead of waiting without end.
 type limiter struct {
 	running chan struct{} // holds a token per running check
 	waiting chan struct{} // holds a token per check that runs or waits
 }
 
+// maxRunning is bounded by memory, maxWaiting counts those that run too.
 const maxRunning, maxWaiting = 2, 32
 
 func newLimiter() *limiter {
-	return &limiter{running: make(chan struct{}, maxRunning), waiting: make(chan struct{}, maxWaiting)}
+	running := max(1, min(maxRunning, runtime.NumCPU()/2))
+	return &limiter{running: make(chan struct{}, running), waiting: make(chan struct{}, maxWaiting)}
 }
 
 // verify reports whether password is the one of h. It waits for its turn until ctx ends.

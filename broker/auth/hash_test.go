@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,7 @@ func TestParseHash(t *testing.T) {
 	}
 }
 
-// TestLimiter: two checks at once; who waits goes with its context; beyond the bound it is busy.
+// TestLimiter: half of the processors check, two at most; who waits goes with its context; beyond the bound it is busy.
 func TestLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := parseHash(cheapHash("x"))
@@ -57,26 +58,30 @@ func TestLimiter(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := newLimiter()
-		for range maxRunning { // two that do not end
+		running := cap(l.running)
+		if running < 1 || running > maxRunning || running > 1 && running > runtime.NumCPU()/2 {
+			t.Errorf("%d checks at once on %d processors", running, runtime.NumCPU())
+		}
+		for range running { // that do not end
 			l.running <- struct{}{}
 			l.waiting <- struct{}{}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, maxWaiting)
-		for range maxWaiting - maxRunning {
+		for range maxWaiting - running {
 			go func() { _, err := l.verify(ctx, h, []byte("x")); done <- err }()
 		}
 		synctest.Wait()
 		if len(done) != 0 {
-			t.Fatal("a third check runs")
+			t.Fatal("one check too many runs")
 		}
 		var busy *Refused
 		if _, err := l.verify(ctx, h, nil); !errors.As(err, &busy) || busy.Code != packets.ServerBusy {
 			t.Errorf("beyond the bound: %v", err)
 		}
 		<-l.running
-		<-l.waiting // one of the two ends, and everyone gets through one after the other
-		for range maxWaiting - maxRunning {
+		<-l.waiting // one of them ends, and everyone gets through one after the other
+		for range maxWaiting - running {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
@@ -89,7 +94,7 @@ func TestLimiter(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("after its context: %v", err)
 		}
-		if len(l.waiting) != maxRunning {
+		if len(l.waiting) != running {
 			t.Errorf("%d tokens are out", len(l.waiting))
 		}
 	})

@@ -98,6 +98,18 @@ func CheckUserName(name string) error {
 	return nil
 }
 
+// CheckNewUserName returns nil if name can be used by every way of logging in, SCRAM included: there it is compared as
+// SASLprep makes it.
+func CheckNewUserName(name string) error {
+	if err := CheckUserName(name); err != nil {
+		return err
+	}
+	if prepared, err := saslprep(name); err != nil || prepared != name {
+		return fmt.Errorf("user name %q: use its plain form, %q", name, prepared)
+	}
+	return nil
+}
+
 // WriteUsers replaces file, readable by its owner only, so that a reader sees the old list or the new one and never a part.
 func WriteUsers(file string, users []User) error {
 	text := bytes.NewBufferString("# Written by \"edge user\". Names and rules are values, never keys.\n")

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,10 +18,16 @@ import (
 
 const plantPassword = "correct horse"
 
+// plantVerifier and plantHash take some time to make.
+var (
+	plantVerifier = sync.OnceValues(func() (string, error) { return auth.ScramVerifier([]byte(plantPassword), auth.MinIterations) })
+	plantHash     = sync.OnceValue(func() string { return auth.HashPassword([]byte(plantPassword)) })
+)
+
 // plantPolicy knows press and scada, who log in by SCRAM, old, who has no verifier, and line1 with its own client identifier.
 func plantPolicy(t *testing.T) *auth.Policy {
 	t.Helper()
-	verifier, err := auth.ScramVerifier([]byte(plantPassword), auth.MinIterations)
+	verifier, err := plantVerifier()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +35,7 @@ func plantPolicy(t *testing.T) *auth.Policy {
 	users, rules := filepath.Join(dir, "users.yaml"), filepath.Join(dir, "acl.yaml")
 	err = auth.WriteUsers(users, []auth.User{
 		{Name: "press", Scram: verifier}, {Name: "scada", Scram: verifier}, {Name: "line1", Client: "line1", Scram: verifier},
-		{Name: "old", Hash: auth.HashPassword([]byte(plantPassword))},
+		{Name: "old", Hash: plantHash()},
 	})
 	if err != nil {
 		t.Fatal(err)

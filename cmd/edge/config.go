@@ -80,6 +80,7 @@ type LimitsConfig struct {
 	TopicAlias            int      `mapstructure:"topic_alias"`
 	AcceptsPerSecond      int      `mapstructure:"accepts_per_second"`
 	ConnectionsPerAddress int      `mapstructure:"connections_per_address"`
+	LoginFailures         int      `mapstructure:"login_failures"` // in a minute, of one user at one address
 }
 
 // SparkplugConfig is the host application towards the plant.
@@ -182,7 +183,7 @@ func defaultConfig() Config {
 				Clients: 1000, PacketBytes: 1 << 20, ConnectPacketBytes: 64 << 10, ConnectTimeout: Duration(5 * time.Second),
 				KeepAliveMax: Duration(300 * time.Second), Inflight: 100, QueueMessages: 10000, QueueBytes: 16 << 20,
 				SessionExpiryMax: Duration(day), RetainedMessages: 10000, RetainedBytes: 64 << 20, Subscriptions: 200,
-				TopicLevels: 16, TopicAlias: 64, AcceptsPerSecond: 200, ConnectionsPerAddress: 100,
+				TopicLevels: 16, TopicAlias: 64, AcceptsPerSecond: 200, ConnectionsPerAddress: 100, LoginFailures: 10,
 			},
 			Durability: "safe", CommitInterval: Duration(10 * time.Millisecond), Users: "users.yaml", ACL: "acl.yaml",
 			SysInterval: Duration(10 * time.Second),

@@ -29,6 +29,7 @@ func brokerLimits(l LimitsConfig) server.Limits {
 		SessionExpiryMax: unlimited(time.Duration(l.SessionExpiryMax)), Subscriptions: unlimited(l.Subscriptions),
 		TopicLevels: unlimited(l.TopicLevels), TopicAlias: unlimited(l.TopicAlias),
 		AcceptsPerSecond: unlimited(l.AcceptsPerSecond), ConnectionsPerAddress: unlimited(l.ConnectionsPerAddress),
+		LoginFailures: unlimited(l.LoginFailures),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"golang.org/x/term"
@@ -26,10 +27,14 @@ func runUser(_ context.Context, args []string, std streams) int {
 	var file, client, cert string
 	fs := newFlags("user", "user add|passwd|list|remove [NAME] [--file users.yaml]",
 		"edge user add press --client press --file /etc/edge/users.yaml\n\n"+
-			"The password is asked for, or read from standard input (one line, at least 12 characters); it is never an argument.", std)
+			"The password is asked for, or read from standard input (one line, at least 12 characters); it is never an argument.\n"+
+			"The file gets an argon2id hash of it and, for clients that log in by SCRAM-SHA-256 (MQTT 5.0), a verifier.", std)
 	fs.StringVar(&file, "file", "users.yaml", "the file that broker.users in the configuration names")
 	fs.StringVar(&client, "client", "", "add: the client id that this user, and nobody else, connects with; a prefix if it ends in *")
 	fs.StringVar(&cert, "cert", "", "add: subject of the client certificate that logs this user in; no password is asked for")
+	entry := userEntry{}
+	fs.IntVar(&entry.iterations, "iterations", auth.DefaultIterations,
+		"add, passwd: what the SCRAM verifier costs who guesses, and the client at each login; 0 leaves it out")
 	plain, code, ok := parseFlags(fs, args, 1, 2, std)
 	if !ok {
 		return code
@@ -41,7 +46,7 @@ func runUser(_ context.Context, args []string, std streams) int {
 		fs.Usage()
 		return exitUsage
 	}
-	entry := auth.User{Client: client, Cert: cert}
+	entry.User = auth.User{Client: client, Cert: cert}
 	if wantsName {
 		entry.Name = plain[1]
 	}
@@ -52,12 +57,18 @@ func runUser(_ context.Context, args []string, std streams) int {
 	return exitOK
 }
 
-var userActs = map[string]func(file string, u auth.User, std streams) error{
+// userEntry is what the command line says of a user.
+type userEntry struct {
+	auth.User
+	iterations int // of the SCRAM verifier; 0: none
+}
+
+var userActs = map[string]func(file string, u userEntry, std streams) error{
 	"add": addUser, "passwd": changePassword, "list": listUsers, "remove": removeUser,
 }
 
-func addUser(file string, u auth.User, std streams) error {
-	if err := auth.CheckUserName(u.Name); err != nil {
+func addUser(file string, u userEntry, std streams) error {
+	if err := auth.CheckNewUserName(u.Name); err != nil {
 		return err
 	}
 	users, i, err := findUser(file, u.Name)
@@ -68,18 +79,18 @@ func addUser(file string, u auth.User, std streams) error {
 		return fmt.Errorf("user %q is there already; edge user passwd %s changes the password", u.Name, u.Name)
 	}
 	if u.Cert == "" {
-		if u.Hash, err = newPassword(std); err != nil {
+		if err = u.askPassword(std); err != nil {
 			return err
 		}
 	}
-	if err := auth.WriteUsers(file, append(users, u)); err != nil {
+	if err := auth.WriteUsers(file, append(users, u.User)); err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "added %s to %s; send the appliance SIGHUP to apply\n", u.Name, file)
 	return nil
 }
 
-func changePassword(file string, u auth.User, std streams) error {
+func changePassword(file string, u userEntry, std streams) error {
 	users, i, err := findUser(file, u.Name)
 	if err != nil {
 		return err
@@ -87,9 +98,11 @@ func changePassword(file string, u auth.User, std streams) error {
 	if i < 0 {
 		return fmt.Errorf("no user %q in %s", u.Name, file)
 	}
-	if users[i].Hash, err = newPassword(std); err != nil {
+	u.User = users[i]
+	if err = u.askPassword(std); err != nil {
 		return err
 	}
+	users[i] = u.User
 	if err := auth.WriteUsers(file, users); err != nil {
 		return err
 	}
@@ -97,7 +110,7 @@ func changePassword(file string, u auth.User, std streams) error {
 	return nil
 }
 
-func listUsers(file string, _ auth.User, std streams) error {
+func listUsers(file string, _ userEntry, std streams) error {
 	users, err := auth.ReadUsers(file)
 	if err != nil {
 		return err
@@ -105,16 +118,27 @@ func listUsers(file string, _ auth.User, std streams) error {
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tCLIENT\tLOGIN")
 	for _, u := range users {
-		login := "password"
-		if u.Cert != "" {
-			login = "certificate " + u.Cert
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", u.Name, cmp.Or(u.Client, "any"), login)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", u.Name, cmp.Or(u.Client, "any"), logins(u))
 	}
 	return w.Flush()
 }
 
-func removeUser(file string, u auth.User, std streams) error {
+// logins tells the ways in which a user can log in.
+func logins(u auth.User) string {
+	var ways []string
+	if u.Hash != "" {
+		ways = append(ways, "password")
+	}
+	if u.Scram != "" {
+		ways = append(ways, auth.ScramSHA256)
+	}
+	if u.Cert != "" {
+		ways = append(ways, "certificate "+u.Cert)
+	}
+	return strings.Join(ways, ", ")
+}
+
+func removeUser(file string, u userEntry, std streams) error {
 	users, i, err := findUser(file, u.Name)
 	if err != nil {
 		return err
@@ -135,8 +159,9 @@ func findUser(file, name string) (users []auth.User, i int, err error) {
 	return users, slices.IndexFunc(users, func(u auth.User) bool { return u.Name == name }), err
 }
 
-// newPassword asks for a password twice if standard input is a terminal, else reads it as one line, and returns its hash.
-func newPassword(std streams) (hash string, err error) {
+// askPassword asks for a password twice if standard input is a terminal, else reads it as one line, and puts what is
+// to be kept of it into u.
+func (u *userEntry) askPassword(std streams) (err error) {
 	var password []byte
 	if f, isFile := std.in.(*os.File); isFile && term.IsTerminal(int(f.Fd())) {
 		password, err = askTwice(f, std.err)
@@ -144,12 +169,19 @@ func newPassword(std streams) (hash string, err error) {
 		password, err = readLine(std.in)
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
 	if n := len([]rune(string(password))); n < minPassword || len(password) > maxPassword {
-		return "", fmt.Errorf("a password has at least %d characters and at most %d bytes", minPassword, maxPassword)
+		return fmt.Errorf("a password has at least %d characters and at most %d bytes", minPassword, maxPassword)
 	}
-	return auth.HashPassword(password), nil
+	u.Scram = ""
+	if u.iterations != 0 {
+		if u.Scram, err = auth.ScramVerifier(password, u.iterations); err != nil {
+			return err
+		}
+	}
+	u.Hash = auth.HashPassword(password)
+	return nil
 }
 
 // askTwice reads without echo.

@@ -47,10 +47,15 @@ func TestUserLife(t *testing.T) {
 		{[]string{"add", "short", "--file", file}, "elevenchars\n", exitFailed, "", "at least 12 characters"},
 		{[]string{"add", "short", "--file", file}, "", exitFailed, "", "at least 12 characters"},
 		{[]string{"add", "long", "--file", file}, strings.Repeat("x", maxPassword+1), exitFailed, "", "at most 1024 bytes"},
+		{[]string{"add", "\u2163", "--file", file}, "correct horse\n", exitFailed, "", `use its plain form, "IV"`},
+		{[]string{"add", "tab", "--file", file}, "a tab is\there\n", exitFailed, "", "cannot be used with SCRAM"},
+		{[]string{"add", "tab", "--file", file, "--iterations", "0"}, "a tab is\there\n", exitOK, "added tab", ""},
+		{[]string{"add", "weak", "--file", file, "--iterations", "1000"}, "correct horse\n", exitFailed, "", "SCRAM takes 4096 to"},
 		{[]string{"passwd", "nobody", "--file", file}, "correct horse\n", exitFailed, "", `no user "nobody"`},
 		{[]string{"remove", "nobody", "--file", file}, "", exitFailed, "", `no user "nobody"`},
-		{[]string{"list", "--file", file}, "", exitOK, "press  press   password", ""},
+		{[]string{"list", "--file", file}, "", exitOK, "press  press   password, SCRAM-SHA-256", ""},
 		{[]string{"list", "--file", file}, "", exitOK, "oven   any     certificate CN=oven", ""},
+		{[]string{"list", "--file", file}, "", exitOK, "tab    any     password\n", ""},
 	}
 	for _, s := range steps {
 		code, out, errs := edgeUser(s.input, s.args...)

@@ -4,6 +4,7 @@ package broker
 type Stats struct {
 	Clients       int // network connections with a session now
 	ClientsMax    int // the most there were at one time
+	Slow          int // clients that read more slowly than they are sent to
 	Connections   int // network connections now, those that have not logged in included
 	Sessions      int // sessions now, connected or not
 	Persistent    int // those of them that outlive their connection

@@ -1,11 +1,14 @@
 package ui
 
 import (
+	"fmt"
 	"net/http"
 	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"edge/historian/journal"
 )
 
 // healthz says that the program serves requests; readyz says that it does its work.
@@ -43,9 +46,11 @@ type statusJSON struct {
 	Clock      clockJSON     `json:"clock"`
 	Disk       *diskJSON     `json:"disk"`
 	Durability string        `json:"durability"`
+	Warnings   []string      `json:"warnings"` // what works and should be looked at
 	Demo       bool          `json:"demo"`
 	Commands   bool          `json:"commands"`
 	Broker     brokerJSON    `json:"broker"`
+	Journal    *journalJSON  `json:"journal"`
 	Historian  historianJSON `json:"historian"`
 	Uplinks    []uplinkJSON  `json:"uplinks"`
 	Streams    int           `json:"streams"`
@@ -71,6 +76,19 @@ type brokerJSON struct {
 	Dropped       map[string]uint64 `json:"dropped"`
 }
 
+type journalJSON struct {
+	Bytes         int64   `json:"bytes"`
+	Segments      int     `json:"segments"`
+	SpareSegments int     `json:"spare_segments"`
+	Commits       uint64  `json:"commits_total"`
+	Syncs         uint64  `json:"syncs_total"`
+	WrittenBytes  uint64  `json:"written_bytes_total"`
+	PendingBytes  int     `json:"pending_bytes"`
+	Lag           float64 `json:"lag"`         // seconds
+	CommitTook    float64 `json:"commit_took"` // seconds, the last one
+	Error         string  `json:"error"`       // why the disk takes no writes now
+}
+
 type historianJSON struct {
 	Series         int     `json:"series"`
 	SamplesTotal   uint64  `json:"samples_total"`
@@ -83,7 +101,7 @@ func (u *UI) status(w http.ResponseWriter, r *http.Request) {
 	s := statusJSON{
 		Version: u.opt.Version, Commit: u.opt.Commit, Go: runtime.Version(),
 		Started: stamp(u.opt.Started), Ready: readyJSON{len(reasons) == 0, reasons},
-		Clock: clockJSON{stamp(u.opt.Now())}, Disk: diskOf(u.opt.DataDir), Durability: u.opt.Durability,
+		Clock: clockJSON{stamp(u.opt.Now())}, Disk: diskOf(u.opt.DataDir), Durability: u.opt.Durability, Warnings: u.warnings(),
 		Demo: u.opt.Demo != nil, Commands: u.opt.Commands != nil,
 		Broker:  brokerJSON{Dropped: map[string]uint64{}},
 		Uplinks: u.uplinkList(), Streams: u.hub.len(),
@@ -92,11 +110,44 @@ func (u *UI) status(w http.ResponseWriter, r *http.Request) {
 		b := u.opt.Broker.Stats()
 		s.Broker = brokerJSON{b.Clients, b.Sessions, b.Subscriptions, b.Retained, b.ReceivedTotal, b.SentTotal, orEmpty(b.Dropped)}
 	}
+	if u.opt.Journal != nil {
+		s.Journal = journalToJSON(u.opt.Journal.Stats())
+	}
 	if u.opt.History != nil {
 		h := u.opt.History.Stats()
 		s.Historian = historianJSON{h.Series, h.SamplesTotal, h.Bytes, finite(h.BytesPerSample)}
 	}
 	answer(w, http.StatusOK, s)
+}
+
+func journalToJSON(j journal.Stats) *journalJSON {
+	out := &journalJSON{
+		Bytes: j.Bytes, Segments: j.Segments, SpareSegments: j.Spares, Commits: j.Commits, Syncs: j.Syncs, WrittenBytes: j.CommitBytes,
+		PendingBytes: j.PendingBytes, Lag: seconds(j.Lag), CommitTook: j.CommitTook.Seconds(),
+	}
+	if j.Err != nil {
+		out.Error = j.Err.Error()
+	}
+	return out
+}
+
+// warnings are what an operator should know of while all works.
+func (u *UI) warnings() []string {
+	out := []string{}
+	if u.opt.Durability == "fast" {
+		out = append(out, "durability is fast: acknowledged messages are not yet on disk, a power cut may lose them")
+	}
+	if u.opt.Journal != nil {
+		if s := u.opt.Journal.Stats(); s.Err == nil && s.Spares == 0 && s.Segments > 0 {
+			out = append(out, "the journal has no spare segment: a commit may have to make a file; is the disk full?")
+		}
+	}
+	if u.opt.Broker != nil {
+		if slow := u.opt.Broker.Stats().Slow; slow > 0 {
+			out = append(out, fmt.Sprintf("%d clients read more slowly than they are sent to: see slow at /api/v1/clients", slow))
+		}
+	}
+	return out
 }
 
 func diskOf(dir string) *diskJSON {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"edge/historian/journal"
 	"edge/sparkplug"
 )
 
@@ -19,15 +20,6 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descBuild = describe("build_info", "Constant 1; the labels tell the version.", "version", "commit")
 	descReady = describe("ready", "1 when the appliance does its work.")
-
-	descClients       = describe("broker_clients", "MQTT clients connected.")
-	descSessions      = describe("broker_sessions", "MQTT sessions, connected or not.")
-	descSubscriptions = describe("broker_subscriptions", "Subscriptions of all sessions.")
-	descRetained      = describe("broker_retained_messages", "Retained messages.")
-	descRetainedBytes = describe("broker_retained_bytes", "Bytes of retained messages.")
-	descReceived      = describe("broker_messages_received_total", "PUBLISH packets from clients.")
-	descSent          = describe("broker_messages_sent_total", "PUBLISH packets to clients.")
-	descDropped       = describe("broker_messages_dropped_total", "Messages not delivered.", "reason")
 
 	descNodes    = describe("sparkplug_nodes", "Edge nodes by state.", "state")
 	descSeqGaps  = describe("sparkplug_sequence_gaps_total", "Sequence gaps seen in the plant's messages.")
@@ -72,26 +64,10 @@ func (c statsCollector) Collect(ch chan<- prometheus.Metric) {
 	s.gauge(descReady, oneIf(len(c.u.notReady()) == 0))
 	s.gauge(descStreams, float64(c.u.hub.len()))
 	c.broker(s)
+	c.journal(s)
 	c.plant(s)
 	c.historian(s)
 	c.uplinks(s)
-}
-
-func (c statsCollector) broker(s sender) {
-	if c.u.opt.Broker == nil {
-		return
-	}
-	b := c.u.opt.Broker.Stats()
-	s.gauge(descClients, float64(b.Clients))
-	s.gauge(descSessions, float64(b.Sessions))
-	s.gauge(descSubscriptions, float64(b.Subscriptions))
-	s.gauge(descRetained, float64(b.Retained))
-	s.gauge(descRetainedBytes, float64(b.RetainedBytes))
-	s.counter(descReceived, b.ReceivedTotal)
-	s.counter(descSent, b.SentTotal)
-	for reason, n := range b.Dropped {
-		s.counter(descDropped, n, reason)
-	}
 }
 
 func (c statsCollector) plant(s sender) {
@@ -156,6 +132,15 @@ func (s sender) gauge(d *prometheus.Desc, v float64, labels ...string) {
 
 func (s sender) counter(d *prometheus.Desc, v uint64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (s sender) histogram(d *prometheus.Desc, h *journal.Histogram) {
+	below, n := make(map[float64]uint64), uint64(0)
+	for i, bound := range journal.HistogramBounds {
+		n += h.Counts[i]
+		below[bound.Seconds()] = n
+	}
+	s <- prometheus.MustNewConstHistogram(d, h.Count(), h.Sum.Seconds(), below)
 }
 
 func oneIf(b bool) float64 {

@@ -1,10 +1,16 @@
 package ui
 
 import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -14,14 +20,10 @@ import (
 func TestPrometheusText(t *testing.T) {
 	p := newParts(time.Now, func(o *Options) { o.Ready = func() []string { return []string{"the journal is starting"} } })
 	p.uplinks.set(func(s *uplink.Status) { s.Drops = map[string]uint64{"queue full": 9} })
-	w := request(p.ui, "GET", "/metrics", "")
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(w.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	families := noError(textParser().TextToMetricFamilies(request(p.ui, "GET", "/metrics", "").Body))
 	for name, want := range map[string]float64{
-		"edge_ready": 0, "edge_broker_clients": 4, "edge_broker_messages_received_total": 100, "edge_broker_messages_dropped_total": 2,
+		"edge_ready": 0, "edge_broker_clients": 4, "edge_broker_packets_received_total": 150, "edge_broker_messages_dropped_total": 2,
+		"edge_broker_authentication_failures_total": 3, "edge_broker_slow_clients": 1, "edge_journal_commits_total": 3, "edge_journal_writable": 1,
 		"edge_historian_series": 17, "edge_uplink_owed_samples": 3, "edge_uplink_dropped_samples_total": 9, "edge_uplink_up": 1,
 		"edge_sparkplug_sequence_gaps_total": 0, "edge_ui_streams": 0,
 	} {
@@ -50,6 +52,76 @@ func TestPrometheusText(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// textParser reads /metrics as Prometheus does.
+func textParser() *expfmt.TextParser {
+	p := expfmt.NewTextParser(model.LegacyValidation)
+	return &p
+}
+
+func noError[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestMetricsByQoSAndBucket(t *testing.T) {
+	families := noError(textParser().TextToMetricFamilies(request(newParts(time.Now, nil).ui, "GET", "/metrics", "").Body))
+	byQoS := map[string]float64{}
+	for _, m := range families["edge_broker_messages_received_total"].Metric {
+		byQoS[m.Label[0].GetValue()] = m.GetCounter().GetValue()
+	}
+	if diff := cmp.Diff(map[string]float64{"0": 70, "1": 20, "2": 10}, byQoS); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+	h := families["edge_journal_commit_seconds"].Metric[0].GetHistogram()
+	below := map[float64]uint64{}
+	for _, b := range h.Bucket {
+		below[b.GetUpperBound()] = b.GetCumulativeCount()
+	}
+	if h.GetSampleCount() != 3 || h.GetSampleSum() != 0.0015 || below[0.0001] != 0 || below[0.00025] != 2 || below[0.001] != 3 || below[10] != 3 {
+		t.Errorf("%d commits in %v s: %v", h.GetSampleCount(), h.GetSampleSum(), below)
+	}
+}
+
+var rewrite = flag.Bool("rewrite", false, "renew testdata/metrics.txt")
+
+// TestMetricNames holds names, types and labels against a list, so that a rename is seen: dashboards and alarms are built on them.
+// -rewrite renews it.
+func TestMetricNames(t *testing.T) {
+	p := newParts(time.Now, nil)
+	p.uplinks.set(func(s *uplink.Status) { s.Drops = map[string]uint64{"queue full": 9} })
+	var list strings.Builder
+	families := noError(textParser().TextToMetricFamilies(request(p.ui, "GET", "/metrics", "").Body))
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		f := families[name]
+		if !strings.HasPrefix(name, "edge_") {
+			continue
+		}
+		fmt.Fprintf(&list, "%s %s", name, strings.ToLower(f.GetType().String()))
+		for _, l := range f.Metric[0].Label {
+			fmt.Fprintf(&list, " %s", l.GetName())
+		}
+		list.WriteByte('\n')
+		if f.GetHelp() == "" {
+			t.Errorf("%s says nothing of itself", name)
+		}
+	}
+	const file = "testdata/metrics.txt"
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(list.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), list.String()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }
 

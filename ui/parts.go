@@ -21,6 +21,7 @@ type Options struct {
 	History  History
 	Uplinks  Uplinks
 	Broker   Broker
+	Journal  Journal
 	Commands Commands // nil: no rebirth, no write
 	Demo     Demo     // nil: no demo routes, no demo panel
 
@@ -73,7 +74,16 @@ type Uplinks interface {
 type Broker interface {
 	Stats() broker.Stats
 	Clients() []server.ClientInfo
+	Client(id string) (server.ClientInfo, bool)
+	// Disconnect ends a client's connection; false: it has none.
+	Disconnect(id string, reason broker.Reason) bool
+	StartTrace(id string, o server.TraceOptions) error
+	StopTrace(id string) bool
+	Trace(id string, after uint64, limit int) (server.TraceView, bool)
 }
+
+// Journal is what the page reads of journal.Journal.
+type Journal interface{ Stats() journal.Stats }
 
 // Commands takes what a person asks of the plant. An implementation records every call of Rebirth and Write,
 // refused ones too, as a journal event before anything is sent; their outcome follows as an event.

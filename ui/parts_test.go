@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"edge/broker"
+	"edge/broker/packets"
 	"edge/broker/server"
 	"edge/historian"
 	"edge/historian/journal"
@@ -189,14 +190,75 @@ func (u *testUplinks) set(f func(*uplink.Status)) {
 type testBroker struct{}
 
 func (testBroker) Stats() broker.Stats {
-	return broker.Stats{Clients: 4, Sessions: 5, Retained: 9, ReceivedTotal: 100, SentTotal: 50, Dropped: map[string]uint64{"queue full": 2}}
+	return broker.Stats{
+		Clients: 4, Sessions: 5, Retained: 9, ReceivedTotal: 100, SentTotal: 50, Slow: 1,
+		Received: broker.Traffic{Messages: [3]uint64{70, 20, 10}, Packets: 150, Bytes: 9000},
+		Dropped:  map[string]uint64{"queue full": 2}, Refused: map[string]uint64{"not authorized": 3}, AuthFailures: 3,
+	}
 }
 
 func (testBroker) Clients() []server.ClientInfo {
 	return []server.ClientInfo{
-		{ClientID: "client-press", Addr: "127.0.0.1:50123", Listener: "plant", Protocol: 5, Connected: true, Since: time.UnixMilli(1000), KeepAlive: 30 * time.Second, SessionExpiry: math.MaxInt64},
-		{ClientID: "gone", Protocol: 4, Since: time.UnixMilli(2000), Queued: 3},
+		{ClientID: "client-press", Addr: "127.0.0.1:50123", Listener: "plant", Protocol: 5, Connected: true, Since: time.UnixMilli(1000), KeepAlive: 30 * time.Second, SessionExpiry: math.MaxInt64,
+			Slow: true, Last: &server.Departure{Reason: broker.ReasonKeepAlive, At: time.UnixMilli(900), Addr: "127.0.0.1:50100"}},
+		{ClientID: "line/1", Protocol: 4, Since: time.UnixMilli(2000), Queued: 3},
 	}
+}
+
+func (b testBroker) Client(id string) (server.ClientInfo, bool) {
+	for _, c := range b.Clients() {
+		if c.ClientID == id {
+			return c, true
+		}
+	}
+	return server.ClientInfo{}, false
+}
+
+func (b testBroker) Disconnect(id string, _ broker.Reason) bool {
+	c, _ := b.Client(id)
+	return c.Connected
+}
+
+func (testBroker) StartTrace(id string, _ server.TraceOptions) error {
+	switch id {
+	case "one-too-many":
+		return server.ErrTraces
+	case "no-name":
+		return server.ErrTraceClient
+	}
+	return nil
+}
+
+func (b testBroker) StopTrace(id string) bool {
+	_, ok := b.Client(id)
+	return ok
+}
+
+func (b testBroker) Trace(id string, after uint64, limit int) (v server.TraceView, ok bool) {
+	if _, ok := b.Client(id); !ok {
+		return v, false
+	}
+	v = server.TraceView{TraceOptions: server.TraceOptions{Duration: time.Minute, Packets: 2}, Started: time.UnixMilli(1000), Count: 2}
+	for _, l := range []server.TraceLine{
+		{Seq: 1, At: time.UnixMilli(1100), Direction: server.TraceOut, Type: 4, PacketID: 7, Size: 4, Codes: []packets.ReasonCode{packets.NotAuthorized}},
+		{Seq: 2, At: time.UnixMilli(1200), Note: "connection ended: connection lost"},
+	} {
+		if l.Seq > after && len(v.Lines) < limit {
+			v.Lines = append(v.Lines, l)
+		}
+	}
+	return v, true
+}
+
+// testJournal is a journal.Stats.
+type testJournal journal.Stats
+
+func (j testJournal) Stats() journal.Stats { return journal.Stats(j) }
+
+func newTestJournal() testJournal {
+	j := testJournal{Bytes: 1 << 20, Segments: 1, Spares: 2, Commits: 3, Syncs: 4}
+	j.CommitTimes.Counts[1], j.CommitTimes.Counts[3], j.CommitTimes.Sum = 2, 1, 1500*time.Microsecond
+	return j
 }
 
 // testCommands lets writes to metrics named Setpoint through, and keeps what was asked.
@@ -344,7 +406,7 @@ func newParts(now func() time.Time, change func(*Options)) *testParts {
 			}
 		}
 	}
-	opt := Options{Plant: p.plant, History: p.plant.past, Uplinks: p.uplinks, Broker: testBroker{}, Commands: p.commands, Version: "1.0.0-test", Now: now, Started: start}
+	opt := Options{Plant: p.plant, History: p.plant.past, Uplinks: p.uplinks, Broker: testBroker{}, Journal: newTestJournal(), Commands: p.commands, Version: "1.0.0-test", Now: now, Started: start}
 	p.demo = &testDemo{plant: p.plant, up: p.uplinks, now: now}
 	opt.Demo = p.demo
 	if change != nil {

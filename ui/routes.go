@@ -27,6 +27,11 @@ func (u *UI) routes() []route {
 		{"GET", "/api/v1/history", u.history},
 		{"GET", "/api/v1/events", u.events},
 		{"GET", "/api/v1/clients", u.clients},
+		{"GET", "/api/v1/clients/{id}/trace", u.trace},
+		{"POST", "/api/v1/clients/{id}/trace", u.startTrace},
+		{"DELETE", "/api/v1/clients/{id}/trace", u.stopTrace},
+		{"POST", "/api/v1/clients/{id}/disconnect", u.disconnect},
+		{"GET", "/api/v1/clients/{id}", u.client}, // behind those: an identifier may hold slashes
 		{"GET", "/api/v1/uplinks", u.uplinks},
 		{"GET", "/api/v1/uplinks/{name}/outages", u.outages},
 		{"POST", "/api/v1/write", u.prepareWrite},
@@ -49,7 +54,7 @@ func (u *UI) router() http.Handler {
 		if r.method == "GET" && r.path != "/api/v1/stream" { // whose answer has no end
 			methods = append(methods, "HEAD")
 		}
-		m.HandleFunc(r.path, r.serve).Methods(methods...)
+		m.HandleFunc(strings.ReplaceAll(r.path, "{id}", "{id:.+}"), r.serve).Methods(methods...)
 	}
 	// Asked before the path: a later matcher that matches would make mux forget that only the method was wrong.
 	notAPI := func(r *http.Request, _ *mux.RouteMatch) bool { return !strings.HasPrefix(r.URL.Path, "/api/") }

@@ -57,6 +57,17 @@ func (s *Server) Clients() []ClientInfo {
 	return list
 }
 
+// Client returns one of them.
+func (s *Server) Client(id string) (ClientInfo, bool) {
+	s.mu.Lock()
+	c := s.clients[id]
+	s.mu.Unlock()
+	if c == nil {
+		return ClientInfo{}, false
+	}
+	return c.info(s.now())
+}
+
 func (c *client) info(now time.Time) (ClientInfo, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,6 +92,12 @@ func (c *client) info(now time.Time) (ClientInfo, bool) {
 		i.Slow = c.slowLocked(i.OutboxBytes, now)
 	}
 	return i, true
+}
+
+func (o *outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.size
 }
 
 func (o *outbox) unanswered() int {

@@ -120,7 +120,7 @@ func TestSlowFlag(t *testing.T) {
 					t.Errorf("while it does not read: %+v", i)
 				}
 				pass(slowAfter)
-				if !isSlow() {
+				if !isSlow() || r.Server.Stats().Slow != 1 {
 					t.Error("not called slow")
 				}
 				done := make(chan struct{})

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"edge/broker"
 	"edge/broker/auth"
@@ -92,8 +93,9 @@ func (s *Server) Stats() broker.Stats {
 	s.mu.Unlock()
 	st.Received, st.Sent, st.OutboxBytes = all.received, all.sent, all.waiting
 	st.ReceivedTotal, st.SentTotal = st.Received.Publishes(), st.Sent.Publishes()
+	now := s.now()
 	for _, c := range s.allClients() {
-		c.addTo(&st)
+		c.addTo(&st, now)
 	}
 	k := &s.counters
 	st.Logins, st.AuthFailures, st.SessionsExpired, st.StoreErrors =
@@ -106,7 +108,7 @@ func (s *Server) Stats() broker.Stats {
 }
 
 // addTo adds the client's queues.
-func (c *client) addTo(st *broker.Stats) {
+func (c *client) addTo(st *broker.Stats, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.session == nil {
@@ -114,6 +116,9 @@ func (c *client) addTo(st *broker.Stats) {
 	}
 	if c.keeps.Load() {
 		st.Persistent++
+	}
+	if c.conn != nil && c.slowLocked(c.conn.out.waiting(), now) {
+		st.Slow++
 	}
 	st.Inflight += c.session.Inflight()
 	st.Queued += c.session.Queued()

@@ -78,7 +78,6 @@ func (s *Server) StartTrace(clientID string, o TraceOptions) error {
 	if !s.traces.add(clientID, t) {
 		return ErrTraces
 	}
-	s.log.Info("trace started", "part", "broker", "client", clientID, "took", t.view.Duration, "payloads", o.Payloads)
 	s.mu.Lock()
 	cl := s.clients[clientID]
 	s.mu.Unlock()

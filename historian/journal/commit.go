@@ -312,6 +312,8 @@ func (j *Journal) committed(b *batch, ref frameRef, took time.Duration) {
 	j.stats.CommitBytes += uint64(pages(ref.len()))
 	j.stats.PayloadBytes += uint64(ref.payloadLen)
 	j.stats.CommitTook = took
+	j.stats.CommitTimes.add(took)
+	j.stats.DurableTimes.add(time.Since(b.since))
 	j.moveLocked()
 	notify := j.notify
 	j.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -364,6 +365,11 @@ func TestCommitsAreTimedByTheEarliestDue(t *testing.T) {
 		}
 		if s := j.Stats(); s.Commits != 1 {
 			t.Errorf("%d commits, want one for both", s.Commits)
+		}
+		bucket := slices.Index(HistogramBounds[:], 250*time.Millisecond)
+		if s := j.Stats(); s.DurableTimes.Counts[bucket] != 1 || s.DurableTimes.Count() != 1 || s.DurableTimes.Sum != 110*time.Millisecond ||
+			s.CommitTimes.Count() != 1 || s.CommitTimes.Sum != s.CommitTook {
+			t.Errorf("times %+v, %+v", s.DurableTimes, s.CommitTimes)
 		}
 		// What waits may have 32 KiB here: at half of it nothing more is waited for.
 		i, _ = j.Append(time.Hour, Record{Kind: KindSession, Data: make([]byte, 20_000)})

@@ -142,6 +142,8 @@ type Stats struct {
 	PendingBytes int           // waiting for a commit
 	Lag          time.Duration // age of the oldest record that is not yet durable
 	CommitTook   time.Duration // the last commit: write and flush
+	CommitTimes  Histogram     // of all commits: write and flush
+	DurableTimes Histogram     // of each commit's oldest record: from Append to durable
 	Err          error         // the disk's error while it does not take writes, else nil
 	LastErr      error         // the last disk error since Open
 	LastErrAt    time.Time

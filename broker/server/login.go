@@ -299,21 +299,24 @@ const smallWill = 4 << 10
 // attach takes the session over from an earlier connection and begins or resumes it. The earlier connection's will
 // is out, and its Disconnected told, before anything of this one [MQTT-3.1.4-3] [v3 MQTT-3.1.4-2].
 func (c *conn) attach(ctx context.Context, cl *client, p *packets.Connect, will *session.Will, connack *packets.Connack) error {
+	expiry := c.server.expiryOf(p)
+	if c.version == packets.V5 {
+		c.announce(p, expiry, connack)
+	}
+	if !c.fits(connack) { // before anything ends for it: nothing may be sent before CONNACK [MQTT-3.2.0-1]
+		return &refusedError{packets.PacketTooLarge, RefuseMalformed, "the client's Maximum Packet Size is too small for CONNACK"}
+	}
 	if err := cl.takeOver(c.identity.User); err != nil {
 		return err
 	}
 	if !c.server.countIn(c, cl) {
 		return &refusedError{packets.QuotaExceeded, RefuseClients, "as many clients as allowed are connected"}
 	}
-	expiry := c.server.expiryOf(p)
 	c.clean = p.Version == packets.V5 && p.SessionExpiry == 0
 	err := cl.begin(ctx, c, p.CleanStart, session.Connect{
 		User: c.identity.User, Protocol: byte(c.version), Expiry: expiry, ReceiveMaximum: int(p.ReceiveMaximum), Will: will,
 	}, func(present bool) {
 		connack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-		if c.version == packets.V5 {
-			c.announce(p, expiry, connack)
-		}
 		c.sendPacket(connack)
 	})
 	if err != nil {

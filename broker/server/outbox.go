@@ -183,6 +183,15 @@ func (c *conn) sendPacket(p packets.Packet) {
 	c.unlockAndMark(&c.deliver.turn)
 }
 
+// fits tells whether the client takes a packet of that size, without its reason string and user properties if need be [MQTT-3.1.2-24].
+func (c *conn) fits(p packets.Packet) bool {
+	if c.maxPacket == 0 {
+		return true
+	}
+	_, ok := packets.AppendWithin(nil, c.version, p, c.maxPacket)
+	return ok
+}
+
 func (c *conn) appendPacketLocked(p packets.Packet) {
 	o := &c.out
 	if o.closing {

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -229,6 +231,54 @@ func TestDollarTopics(t *testing.T) {
 	}
 }
 
+// TestAnswerTooLarge: a SUBACK or UNSUBACK above the client's Maximum Packet Size is not sent [MQTT-3.1.2-24]; the client is told why and does not
+// wait for it.
+func TestAnswerTooLarge(t *testing.T) {
+	for name, ask := range map[string]func(n int) packets.Packet{
+		"SUBSCRIBE": func(n int) packets.Packet {
+			return &packets.Subscribe{PacketID: 1, Filters: slices.Repeat([]packets.Subscription{{Filter: "a"}}, n)}
+		},
+		"UNSUBSCRIBE": func(n int) packets.Packet {
+			return &packets.Unsubscribe{PacketID: 1, Filters: slices.Repeat([]string{"a"}, n)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				r := (&rig{}).start(t)
+				c := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, MaximumPacketSize: 30})
+				c.Send(ask(25)) // 2 + 2 + 1 + 25
+				if _, err := c.Next(); err != nil {
+					t.Fatal(err)
+				}
+				c.Send(ask(26))
+				if code := c.ExpectClosed(); code != packets.PacketTooLarge {
+					t.Errorf("told %v", code)
+				}
+			})
+		})
+	}
+}
+
+// TestLongestTopic carries a topic name of 65,535 bytes to a filter of as many [MQTT-4.7.3-3] [v3 MQTT-4.7.3-3].
+func TestLongestTopic(t *testing.T) {
+	longest := strings.Repeat("a", 65535)
+	for name, v := range versions {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				r := (&rig{}).start(t)
+				c := r.client(v, "c", true)
+				if code := c.Subscribe(longest, 1); code != packets.GrantedQoS1 {
+					t.Fatal(code)
+				}
+				c.Publish(&packets.Publish{Topic: longest, QoS: 1, Payload: []byte("x")})
+				if p := brokertest.Expect[*packets.Publish](c); p.Topic != longest {
+					t.Errorf("a topic of %d bytes came", len(p.Topic))
+				}
+			})
+		})
+	}
+}
+
 // TestTCP: a byte stream that is ordered and loses nothing is there [MQTT-4.2-1] [v3 MQTT-7.1.1-1].
 func TestTCP(t *testing.T) {
 	for name, v := range versions {
@@ -255,6 +305,8 @@ func TestTCP(t *testing.T) {
 			if p := brokertest.Expect[*packets.Publish](c); string(p.Payload) != string(want) {
 				t.Errorf("%d bytes came, or others", len(p.Payload))
 			}
+			c.Send(&packets.Disconnect{})
+			c.ExpectClosed()
 			r.stop()
 			<-served
 		})

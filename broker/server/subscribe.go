@@ -9,6 +9,10 @@ import (
 // handleSubscribe takes each filter as if it came alone [MQTT-3.8.4-5] and answers with one code for each [MQTT-3.8.4-6].
 func (c *conn) handleSubscribe(p *packets.Subscribe) error {
 	codes := make([]packets.ReasonCode, len(p.Filters))
+	suback := &packets.Suback{PacketID: p.PacketID, Codes: codes}
+	if !c.fits(suback) {
+		return errAnswerTooLarge
+	}
 	index, err := c.step(func(cl *client) {
 		for i := range p.Filters {
 			codes[i] = c.subscribeLocked(cl, &p.Filters[i], p.SubscriptionID)
@@ -19,10 +23,13 @@ func (c *conn) handleSubscribe(p *packets.Subscribe) error {
 		return err
 	}
 	c.refusedFilters(p, codes)
-	c.ack(ack{kind: packets.TypeSuback, index: index, packet: &packets.Suback{PacketID: p.PacketID, Codes: codes}})
+	c.ack(ack{kind: packets.TypeSuback, index: index, packet: suback})
 	_, err = c.step(func(cl *client) { cl.replayAt = index })
 	return err
 }
+
+// errAnswerTooLarge ends the connection of a client that asks for more answers at once than it takes: it would wait for them.
+var errAnswerTooLarge = &packets.Error{Code: packets.PacketTooLarge, Section: "3.1.2.11.4", Detail: "the client's Maximum Packet Size is too small for the answer"}
 
 // subscribeLocked adds one subscription, or says why not.
 func (c *conn) subscribeLocked(cl *client, f *packets.Subscription, id uint32) packets.ReasonCode {
@@ -61,6 +68,10 @@ func (c *conn) subscribeLocked(cl *client, f *packets.Subscription, id uint32) p
 // handleUnsubscribe removes what is named byte by byte and answers in any case [MQTT-3.10.4-5].
 func (c *conn) handleUnsubscribe(p *packets.Unsubscribe) error {
 	codes := make([]packets.ReasonCode, len(p.Filters))
+	unsuback := &packets.Unsuback{PacketID: p.PacketID, Codes: codes}
+	if !c.fits(unsuback) {
+		return errAnswerTooLarge
+	}
 	index, err := c.step(func(cl *client) {
 		for i, f := range p.Filters {
 			if !cl.unsubscribeLocked(topic.Filter(f)) {
@@ -71,7 +82,7 @@ func (c *conn) handleUnsubscribe(p *packets.Unsubscribe) error {
 	if err != nil {
 		return err
 	}
-	c.ack(ack{kind: packets.TypeUnsuback, index: index, packet: &packets.Unsuback{PacketID: p.PacketID, Codes: codes}})
+	c.ack(ack{kind: packets.TypeUnsuback, index: index, packet: unsuback})
 	return nil
 }
 

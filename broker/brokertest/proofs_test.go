@@ -44,7 +44,7 @@ func (p *testPackage) proofs(t *testing.T, path string, add func(tag, place stri
 		for _, m := range tag.FindAllString(text, -1) {
 			fn := p.testAt(file, pos)
 			if fn == "" {
-				t.Errorf("%s: %s stands in no test", p.fset.Position(pos), m)
+				t.Errorf("%s: %s stands in no test, or in what several tests use", p.fset.Position(pos), m)
 				continue
 			}
 			place := dir + " `" + fn + "`"
@@ -76,7 +76,7 @@ func caseName(lit *ast.BasicLit) string {
 }
 
 // testAt returns the test function around a place, its comment included; for a table at package level the test that runs
-// its cases; for a helper the first test that calls it, and for a method the first that makes its receiver.
+// its cases; for a helper, or the methods of a type, the one test that uses it. What several tests use proves nothing by itself.
 func (p *testPackage) testAt(file *ast.File, pos token.Pos) string {
 	for _, d := range file.Decls {
 		from := d.Pos()
@@ -88,13 +88,16 @@ func (p *testPackage) testAt(file *ast.File, pos token.Pos) string {
 			if pos < from || d.End() <= pos {
 				continue
 			}
-			switch {
-			case d.Recv != nil:
-				return p.testWith(receiver(d), nil)
-			case isTest(d):
+			if isTest(d) {
 				return d.Name.Name
 			}
-			return p.testWith(d.Name.Name, nil)
+			name := d.Name.Name
+			if d.Recv != nil {
+				name = receiver(d)
+			}
+			if tests := p.testsWith(name, nil); len(tests) == 1 {
+				return tests[0]
+			}
 		case *ast.GenDecl:
 			if d.Doc != nil {
 				from = d.Doc.Pos()
@@ -145,32 +148,29 @@ func receiver(d *ast.FuncDecl) string {
 	return ""
 }
 
-// testWith returns the first test that names a type or function, itself or by way of others.
-func (p *testPackage) testWith(name string, passed []string) string {
-	var ways []string
+// testsWith returns the tests that name a type or function, themselves or by way of others.
+func (p *testPackage) testsWith(name string, passed []string) (tests []string) {
+	passed = append(passed, name)
 	for _, path := range p.paths {
 		for _, d := range p.files[path].Decls {
 			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Body == nil || !uses(fn.Body, name) {
+				continue
+			}
+			way := fn.Name.Name
+			if fn.Recv != nil {
+				way = receiver(fn)
+			}
 			switch {
-			case !ok || fn.Body == nil || !uses(fn.Body, name) || slices.Contains(passed, fn.Name.Name):
 			case isTest(fn):
-				return fn.Name.Name
-			case fn.Recv != nil:
-				ways = append(ways, receiver(fn))
-			default:
-				ways = append(ways, fn.Name.Name)
+				tests = append(tests, way)
+			case !slices.Contains(passed, way):
+				tests = append(tests, p.testsWith(way, passed)...)
 			}
 		}
 	}
-	for _, way := range ways {
-		if slices.Contains(passed, way) {
-			continue
-		}
-		if test := p.testWith(way, append(passed, name)); test != "" {
-			return test
-		}
-	}
-	return ""
+	slices.Sort(tests)
+	return slices.Compact(tests)
 }
 
 func (p *testPackage) function(name string) *ast.FuncDecl {
@@ -204,11 +204,16 @@ func runsCases(fn *ast.FuncDecl) bool {
 	return found
 }
 
-// caseAt returns the name of the table's case that a line belongs to: the key of a map's entry, or a struct's name field.
+// caseAt returns the name of the table's case that a line belongs to: the key of a map's entry, a struct's name field, or its
+// first string in a table within a function.
 func (p *testPackage) caseAt(file *ast.File, line int) (name string) {
+	inFunction := false
 	ast.Inspect(file, func(n ast.Node) bool {
 		if n == nil || p.fset.Position(n.Pos()).Line > line || p.fset.Position(n.End()).Line < line {
 			return false
+		}
+		if _, ok := n.(*ast.FuncDecl); ok {
+			inFunction = true
 		}
 		if kv, ok := n.(*ast.KeyValueExpr); ok {
 			if lit, ok := kv.Key.(*ast.BasicLit); ok && lit.Kind == token.STRING {
@@ -216,6 +221,11 @@ func (p *testPackage) caseAt(file *ast.File, line int) (name string) {
 			}
 		}
 		if list, ok := n.(*ast.CompositeLit); ok {
+			if len(list.Elts) > 1 && inFunction {
+				if lit, ok := list.Elts[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					name = caseName(lit)
+				}
+			}
 			for _, e := range list.Elts {
 				if kv, ok := e.(*ast.KeyValueExpr); ok {
 					key, isName := kv.Key.(*ast.Ident)

@@ -80,7 +80,7 @@ func more(data []byte) *packets.Auth {
 	return &packets.Auth{Code: packets.ContinueAuthentication, Method: auth.ScramSHA256, Data: data}
 }
 
-// expectMore is the server's AUTH 0x18 [MQTT-4.12.0-2] with the method of CONNECT [MQTT-4.12.0-5].
+// expectMore is the server's AUTH 0x18 with the method of CONNECT.
 func expectMore(t *testing.T, k *brokertest.Client) []byte {
 	t.Helper()
 	a := brokertest.Expect[*packets.Auth](k)
@@ -97,7 +97,7 @@ func logIn(t *testing.T, r *rig, id, user string) *brokertest.Client {
 	k.Send(scramConnect(id, say(t, c, nil)))
 	k.Send(more(say(t, c, expectMore(t, k))))
 	ack := brokertest.Expect[*packets.Connack](k)
-	if ack.Code != packets.Success || ack.AuthMethod != auth.ScramSHA256 { // [MQTT-4.12.0-5]
+	if ack.Code != packets.Success || ack.AuthMethod != auth.ScramSHA256 {
 		t.Fatalf("CONNACK %v with method %q", ack.Code, ack.AuthMethod)
 	}
 	if say(t, c, ack.AuthData); !c.Valid() {
@@ -197,14 +197,14 @@ func TestScramRefused(t *testing.T) {
 			k.Send(more(nil))
 		}, packets.NotAuthorized, auth.ReasonExchange},
 		{"proof that is none", after(more([]byte("c=biws,r=x,p=y"))), packets.NotAuthorized, auth.ReasonExchange},
-		{"AUTH of another method", after(&packets.Auth{Code: packets.ContinueAuthentication, Method: "PLAIN"}), packets.ProtocolError, RefuseMalformed}, // [MQTT-4.12.0-5]
+		{"AUTH of another method", after(&packets.Auth{Code: packets.ContinueAuthentication, Method: "PLAIN"}), packets.ProtocolError, RefuseMalformed}, // [MQTT-4.12.0-5] [MQTT-3.15-a]
 		{"AUTH that begins again", after(&packets.Auth{Code: packets.ReAuthenticate, Method: auth.ScramSHA256}), packets.ProtocolError, RefuseMalformed},
 		{"AUTH that says success", after(&packets.Auth{Code: packets.Success, Method: auth.ScramSHA256}), packets.ProtocolError, RefuseMalformed},
-		{"AUTH without a method", raw(0xF0, 0), packets.ProtocolError, RefuseMalformed},
+		{"AUTH without a method", raw(0xF0, 0), packets.ProtocolError, RefuseMalformed},                                                                                    // [MQTT-3.15-a]
 		{"AUTH with a flag", raw(0xF1, 0), packets.MalformedPacket, RefuseMalformed},                                                                                       // [MQTT-3.15.1-1]
 		{"AUTH with an unlisted code", raw(0xF0, 2, 0x87, 0), packets.ProtocolError, RefuseMalformed},                                                                      // [MQTT-3.15.2-1]
 		{"AUTH larger than taken", raw(0xF0, 0x80, 0x80, 0x04), packets.PacketTooLarge, RefuseMalformed},                                                                   // before its body
-		{"SUBSCRIBE before CONNACK", after(&packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "plant/x"}}}), packets.ProtocolError, RefuseMalformed}, // [MQTT-3.1.2-30]
+		{"SUBSCRIBE before CONNACK", after(&packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "plant/x"}}}), packets.ProtocolError, RefuseMalformed}, // [MQTT-3.1.2-30] [MQTT-4.12-a]
 		{"PUBLISH before CONNACK, not all of it", raw(0x30, 0x10), packets.ProtocolError, RefuseMalformed},
 		{"PINGREQ before CONNACK", after(&packets.Pingreq{}), packets.ProtocolError, RefuseMalformed},
 		{"CONNECT again", after(scramConnect("c", nil)), packets.ProtocolError, RefuseMalformed},

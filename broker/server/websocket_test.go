@@ -79,7 +79,7 @@ func (r *rig) dialWS() *wsPeer {
 	in := bufio.NewReader(nc)
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" ||
-		resp.Header.Get("Sec-WebSocket-Protocol") != "mqtt" || resp.Header.Get("Sec-WebSocket-Extensions") != "" { // [MQTT-6.0.0-4]
+		resp.Header.Get("Sec-WebSocket-Protocol") != "mqtt" || resp.Header.Get("Sec-WebSocket-Extensions") != "" {
 		r.t.Fatalf("upgrade: %v %+v", err, resp)
 	}
 	return &wsPeer{Conn: nc, in: in}
@@ -133,7 +133,7 @@ func (p *wsPeer) frame() error {
 		return err
 	}
 	switch head[0] {
-	case final | opBinary: // [MQTT-6.0.0-1]
+	case final | opBinary:
 		p.left = payload
 	case final | opPong:
 		p.pongs++
@@ -160,7 +160,8 @@ func (p *wsPeer) client(t *testing.T, v packets.Version, id string, keepAlive ui
 }
 
 // TestScriptsOverWebSocket runs the conversations of testdata with a message for each write, and with packets cut
-// into messages of three bytes [MQTT-6.0.0-2].
+// into messages of three bytes [MQTT-6.0.0-2] [v3 MQTT-6.0.0-2]. Each connection is told its subprotocol [MQTT-6.0.0-4] [v3 MQTT-6.0.0-4] and gets
+// binary messages only [MQTT-6.0.0-1] [v3 MQTT-6.0.0-1] [MQTT-6.0.0-a].
 func TestScriptsOverWebSocket(t *testing.T) {
 	bubble := func(t *testing.T, run func(*testing.T)) { synctest.Test(t, run) }
 	for name, piece := range map[string]int{"whole": 0, "pieces": 3} {

@@ -61,3 +61,18 @@ func appendReason(dst []byte, reason string, user []UserProperty) []byte {
 
 // terse is the packet without what the receiver's Maximum Packet Size may crowd out.
 func (a *Ack) terse() Ack { return Ack{PacketID: a.PacketID, Code: a.Code} }
+
+// PlainAck returns the packet identifier of a PUBACK, PUBREC, PUBREL or PUBCOMP that says success and nothing more, as nearly all
+// do; for any other packet ok is false. frame is as FrameLength delimited it.
+func PlainAck(frame []byte) (id uint16, ok bool) {
+	if t := Type(frame[0] >> 4); len(frame) != 4 || t < TypePuback || t > TypePubcomp {
+		return 0, false
+	}
+	id = uint16(frame[2])<<8 | uint16(frame[3])
+	return id, id != 0
+}
+
+// AppendPlainAck appends such a packet.
+func AppendPlainAck(dst []byte, t Type, id uint16) []byte {
+	return append(dst, byte(t)<<4|flag(t == TypePubrel, 2), 2, byte(id>>8), byte(id))
+}

@@ -47,8 +47,16 @@ func (c *conn) appendAckLocked(a *ack) {
 	switch a.kind {
 	case packets.TypePuback:
 		c.acknowledgedLocked()
+		if a.code == packets.Success {
+			c.appendPlainLocked(a.kind, a.id)
+			return
+		}
 		c.appendPacketLocked(&packets.Puback{PacketID: a.id, Code: a.code})
 	case packets.TypePubrec:
+		if a.code == packets.Success {
+			c.appendPlainLocked(a.kind, a.id)
+			return
+		}
 		if a.code.Failed() {
 			c.acknowledgedLocked()
 		}
@@ -56,6 +64,8 @@ func (c *conn) appendAckLocked(a *ack) {
 	case packets.TypePubcomp:
 		if a.code == packets.Success {
 			c.acknowledgedLocked()
+			c.appendPlainLocked(a.kind, a.id)
+			return
 		}
 		c.appendPacketLocked(&packets.Pubcomp{PacketID: a.id, Code: a.code})
 	default:

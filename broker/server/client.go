@@ -163,7 +163,7 @@ func (c *client) writeSendLocked(send *session.Send, now time.Time, t *turn) {
 	conn := c.conn
 	if send.Kind == session.Pubrel {
 		conn.out.mu.Lock()
-		conn.appendPacketLocked(&packets.Pubrel{PacketID: send.PacketID})
+		conn.appendPlainLocked(packets.TypePubrel, send.PacketID)
 		conn.unlockAndMark(t)
 		return
 	}

@@ -16,19 +16,22 @@ func (c *conn) handle(frame []byte) error {
 		return c.handlePublish(frame)
 	}
 	c.received.others.Add(1)
+	if id, ok := packets.PlainAck(frame); ok {
+		return c.handleAck(t, id, packets.Success)
+	}
 	p, err := packets.Decode(c.level, frame)
 	if err != nil {
 		return err
 	}
 	switch p := p.(type) {
 	case *packets.Puback:
-		return c.handlePuback(p)
+		return c.handleAck(t, p.PacketID, p.Code)
 	case *packets.Pubrec:
-		return c.handlePubrec(p)
+		return c.handleAck(t, p.PacketID, p.Code)
 	case *packets.Pubrel:
-		return c.handlePubrel(p)
+		return c.handleAck(t, p.PacketID, p.Code)
 	case *packets.Pubcomp:
-		return c.handlePubcomp(p)
+		return c.handleAck(t, p.PacketID, p.Code)
 	case *packets.Subscribe:
 		return c.handleSubscribe(p)
 	case *packets.Unsubscribe:

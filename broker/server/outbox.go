@@ -209,6 +209,23 @@ func (c *conn) appendPacketLocked(p packets.Packet) {
 	}
 }
 
+// appendPlainLocked appends one of PUBACK, PUBREC, PUBREL and PUBCOMP that says success.
+func (c *conn) appendPlainLocked(t packets.Type, id uint16) {
+	o := &c.out
+	switch {
+	case o.closing || c.maxPacket > 0 && c.maxPacket < plainAck:
+		return
+	case o.buf == nil:
+		o.buf = c.server.buffers.take()
+	}
+	o.buf = packets.AppendPlainAck(o.buf, t, id)
+	o.size += plainAck
+	o.sent.packet(plainAck)
+	c.traceAck(t, id)
+}
+
+const plainAck = 4 // bytes
+
 // freeRoom returns how many bytes of messages the connection takes now.
 func (c *conn) freeRoom() int64 {
 	c.out.mu.Lock()

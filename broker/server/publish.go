@@ -246,41 +246,41 @@ func (c *conn) step(f func(*client)) (broker.Index, error) {
 	return index, err
 }
 
-func (c *conn) handlePuback(p *packets.Puback) error {
-	_, err := c.step(func(cl *client) { cl.session.Puback(p.PacketID, &cl.out) })
-	return err
-}
-
-// handlePubrec answers PUBREL; for an identifier it does not know with 0x92, which is no error of the connection
-// (MQTT 5.0, section 4.3.3). 3.1.1 has no codes: PUBREL lets the client forget the message.
-func (c *conn) handlePubrec(p *packets.Pubrec) error {
+// handleAck takes PUBACK, PUBREC, PUBREL and PUBCOMP.
+func (c *conn) handleAck(t packets.Type, id uint16, code packets.ReasonCode) error {
 	known := false
-	_, err := c.step(func(cl *client) { known = cl.session.Pubrec(p.PacketID, p.Code.Failed(), &cl.out) })
-	if err == nil && !known && !p.Code.Failed() {
-		c.sendPacket(&packets.Pubrel{PacketID: p.PacketID, Code: packets.PacketIdentifierNotFound})
-	}
-	return err
-}
-
-func (c *conn) handlePubcomp(p *packets.Pubcomp) error {
-	_, err := c.step(func(cl *client) { cl.session.Pubcomp(p.PacketID, &cl.out) })
-	return err
-}
-
-// handlePubrel ends a QoS 2 message of the client [MQTT-4.3.3-11]. PUBCOMP waits until the end is durable: an
-// identifier that came back after a crash would swallow the next message that uses it.
-func (c *conn) handlePubrel(p *packets.Pubrel) error {
-	known := false
-	index, err := c.step(func(cl *client) { known = cl.session.Complete(p.PacketID, &cl.out) })
-	if err != nil {
+	index, err := c.step(func(cl *client) {
+		switch t {
+		case packets.TypePuback:
+			known = cl.session.Puback(id, &cl.out)
+		case packets.TypePubrec:
+			known = cl.session.Pubrec(id, code.Failed(), &cl.out)
+		case packets.TypePubrel:
+			known = cl.session.Complete(id, &cl.out)
+		case packets.TypePubcomp:
+			known = cl.session.Pubcomp(id, &cl.out)
+		}
+	})
+	switch {
+	case err != nil:
 		return err
+	case t == packets.TypePubrel:
+		c.complete(id, known, index)
+	case t == packets.TypePubrec && !known && !code.Failed():
+		// 0x92 is no error of the connection (MQTT 5.0, section 4.3.3). 3.1.1 has no codes: PUBREL lets the client forget the message.
+		c.sendPacket(&packets.Pubrel{PacketID: id, Code: packets.PacketIdentifierNotFound})
 	}
-	a := ack{kind: packets.TypePubcomp, id: p.PacketID, index: index}
+	return nil
+}
+
+// complete answers the end of a QoS 2 message of the client [MQTT-4.3.3-11]. PUBCOMP waits until the end is durable: an
+// identifier that came back after a crash would swallow the next message that uses it.
+func (c *conn) complete(id uint16, known bool, index broker.Index) {
+	a := ack{kind: packets.TypePubcomp, id: id, index: index}
 	if !known {
 		a.code = packets.PacketIdentifierNotFound
 	}
 	c.ack(a)
-	return nil
 }
 
 // handleDisconnect ends the connection in order [MQTT-3.14.4-3].

@@ -67,6 +67,13 @@ func (c *conn) tracePacket(p packets.Packet, size int) {
 	}
 }
 
+// traceAck is tracePacket for one that says success.
+func (c *conn) traceAck(t packets.Type, id uint16) {
+	if x := c.traced.Load(); x != nil {
+		c.trace(x, TraceLine{Direction: TraceOut, Type: t, PacketID: id, Size: plainAck})
+	}
+}
+
 // traceEnd is called when the connection has ended, traceRefused when it has not begun.
 func (c *conn) traceEnd(reason broker.Reason, err error) {
 	t := c.traced.Load()

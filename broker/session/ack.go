@@ -1,7 +1,5 @@
 package session
 
-import "slices"
-
 // Puback takes the client's answer to a QoS 1 message; with an error code the message counts as
 // delivered too [MQTT-4.4.0-2]. An identifier that is not in use changes nothing.
 func (s *Session) Puback(id uint16, o *Output) (known bool) {
@@ -68,7 +66,7 @@ func (s *Session) find(id uint16) int {
 func (s *Session) done(i int, o *Output) {
 	id := s.inflight[i].PacketID
 	s.forget(&s.inflight[i])
-	s.inflight = slices.Delete(s.inflight, i, i+1)
+	s.removeSent(i)
 	s.saveState(o, Change{Kind: EntryDone, PacketID: id})
 }
 

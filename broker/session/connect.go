@@ -131,7 +131,7 @@ func (s *Session) End(o *Output) {
 	s.setWill(nil)
 	s.countFilters(-s.filterBytes)
 	s.save(o, Change{Kind: Ended})
-	s.saved, s.bytes, s.shared, s.inflight, s.queue, s.resend, s.replays = false, 0, 0, nil, deque{}, 0, nil
+	s.saved, s.bytes, s.shared, s.inflight, s.window, s.queue, s.resend, s.replays = false, 0, 0, nil, nil, deque{}, 0, nil
 	o.Ended = true
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"edge/broker"
@@ -109,8 +110,32 @@ func (s *Session) windowOpen() bool {
 // send gives e an identifier and puts it into the window.
 func (s *Session) send(e *entry, o *Output) {
 	e.State, e.PacketID = Sent, s.ids.next(s.inflight)
-	s.inflight = append(s.inflight, *e)
+	s.pushSent(e)
 	o.Send = append(o.Send, e.packet(false))
+}
+
+// pushSent appends to the window. Acknowledgements mostly come in order, so the window moves along its memory; at the end of that it
+// moves back to the beginning if half of it is free.
+func (s *Session) pushSent(e *entry) {
+	if n := len(s.inflight); n == cap(s.inflight) {
+		if 2*n >= len(s.window) {
+			s.window = make([]entry, max(8, 4*n))
+		}
+		copied := copy(s.window, s.inflight)
+		clear(s.window[copied:])
+		s.inflight = s.window[:copied]
+	}
+	s.inflight = append(s.inflight, *e)
+}
+
+// removeSent takes the entry at place i out of the window.
+func (s *Session) removeSent(i int) {
+	if i > 0 {
+		s.inflight = slices.Delete(s.inflight, i, i+1)
+		return
+	}
+	s.inflight[0] = entry{}
+	s.inflight = s.inflight[1:]
 }
 
 func (e *entry) packet(dup bool) Send {

@@ -56,8 +56,9 @@ type Session struct {
 	filterBytes   int64 // FilterCost of subscriptions
 
 	quota    int     // QoS 1 and 2 messages that may be unacknowledged on this connection
-	inflight []entry // Sent and Released, in the order sent
-	resend   int     // the first so many of inflight were not sent again on this connection yet
+	inflight []entry // Sent and Released, in the order sent; a part of window
+	window   []entry
+	resend   int // the first so many of inflight were not sent again on this connection yet
 	queue    deque
 	bytes    int64 // cost of inflight and queue
 	shared   int   // entries that came by a shared subscription
@@ -122,7 +123,7 @@ func (s *Session) restoreEntry(e Entry) {
 		s.queue.push(x)
 		return
 	}
-	s.inflight = append(s.inflight, x)
+	s.pushSent(&x)
 }
 
 // Snapshot returns the durable state; ok is false if the session needs none: it ends with

@@ -49,7 +49,7 @@ func (s *Session) Give(seq uint64) {
 		if i >= len(s.inflight)-s.resend { // it was still to be sent again
 			s.resend--
 		}
-		s.inflight = slices.Delete(s.inflight, i, i+1)
+		s.removeSent(i)
 	default:
 		s.forget(s.queue.at(i))
 		s.queue.remove(i)

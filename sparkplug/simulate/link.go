@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
 // message is a PUBLISH in either direction.
@@ -56,35 +58,51 @@ func deliver(in chan<- message, m message) {
 
 // endpoint is a broker's address as parsed from Options.Broker.
 type endpoint struct {
-	address        string
-	secure         bool
+	url            *url.URL
 	user, password string
 }
 
-// parseBroker reads tcp://, mqtt://, mqtts:// or host:port; the port defaults to 1883, or 8883 with TLS.
-func parseBroker(broker string) (endpoint, error) {
+// defaultPorts by scheme; the schemes that an address may have.
+var defaultPorts = map[string]string{
+	"tcp": "1883", "mqtt": "1883", "mqtts": "8883", "ssl": "8883", "tls": "8883", "ws": "80", "wss": "443", "unix": "",
+}
+
+// ParseBroker reads tcp://, mqtt://, mqtts://, ws://, wss://, unix:///path or host:port. A missing port is the
+// scheme's own, a missing path of a WebSocket /mqtt.
+func ParseBroker(broker string) (*url.URL, error) {
 	if !strings.Contains(broker, "://") {
 		broker = "tcp://" + broker
 	}
 	u, err := url.Parse(broker)
 	if err != nil {
-		return endpoint{}, fmt.Errorf("broker address: %w", err)
+		return nil, fmt.Errorf("broker address: %w", err)
 	}
-	var e endpoint
-	port := "1883"
-	switch u.Scheme {
-	case "tcp", "mqtt":
-	case "mqtts", "ssl", "tls":
-		e.secure, port = true, "8883"
-	default:
-		return endpoint{}, fmt.Errorf("broker address: scheme %q: want tcp, mqtt or mqtts", u.Scheme)
+	port, known := defaultPorts[u.Scheme]
+	switch {
+	case !known:
+		return nil, fmt.Errorf("broker address: scheme %q: want tcp, mqtt, mqtts, ws, wss or unix", u.Scheme)
+	case u.Scheme == "unix" && (u.Host != "" || u.Path == ""):
+		return nil, fmt.Errorf("broker address %q: want unix:///path", u.Redacted())
+	case u.Scheme == "unix":
+		return u, nil
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("broker address %q has no host", u.Redacted())
 	}
-	if u.Hostname() == "" {
-		return endpoint{}, fmt.Errorf("broker address %q has no host", u.Redacted())
+	u.Host = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
+	if u.Path == "" && (u.Scheme == "ws" || u.Scheme == "wss") {
+		u.Path = "/mqtt"
 	}
-	e.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
-	e.user = u.User.Username()
+	return u, nil
+}
+
+func parseBroker(broker string) (endpoint, error) {
+	u, err := ParseBroker(broker)
+	if err != nil {
+		return endpoint{}, err
+	}
+	e := endpoint{url: u, user: u.User.Username()}
 	e.password, _ = u.User.Password()
+	u.User = nil
 	return e, nil
 }
 
@@ -92,17 +110,23 @@ func parseBroker(broker string) (endpoint, error) {
 func (e endpoint) dial(ctx context.Context, conf *tls.Config, slow bool) (*wire, error) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
-	var conn net.Conn
-	var err error
-	if e.secure {
-		conn, err = (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", e.address)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", e.address)
-	}
+	conn, err := e.open(ctx, conf)
 	if err != nil {
 		return nil, err
 	}
 	return &wire{Conn: conn, slow: slow, closed: make(chan struct{})}, nil
+}
+
+func (e endpoint) open(ctx context.Context, conf *tls.Config) (net.Conn, error) {
+	switch e.url.Scheme {
+	case "unix":
+		return (&net.Dialer{}).DialContext(ctx, "unix", e.url.Path)
+	case "ws", "wss":
+		return mqtt.NewWebsocket(e.url.String(), conf, ackTimeout, nil, nil)
+	case "mqtts", "ssl", "tls":
+		return (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", e.url.Host)
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp", e.url.Host)
 }
 
 // wire is a socket whose writes end in time, and which can be as slow as a bad radio link.

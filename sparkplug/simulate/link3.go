@@ -22,7 +22,7 @@ type link3 struct {
 // connect3 sends CONNECT on w and waits for the CONNACK; w is closed if there is none.
 func connect3(ctx context.Context, w *wire, o connectOptions) (*link3, error) {
 	l := &link3{gone: make(chan struct{})}
-	opts := mqtt.NewClientOptions().AddBroker("tcp://" + w.RemoteAddr().String()).SetProtocolVersion(4).
+	opts := mqtt.NewClientOptions().AddBroker("tcp://dialled").SetProtocolVersion(4).
 		SetClientID(o.clientID).SetCleanSession(true).SetKeepAlive(keepAlive).SetConnectTimeout(ackTimeout).
 		SetAutoReconnect(false).SetConnectRetry(false).SetUsername(o.user).SetPassword(o.password).
 		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return w, nil }).

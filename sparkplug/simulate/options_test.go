@@ -12,22 +12,28 @@ import (
 
 func TestParseBroker(t *testing.T) {
 	for _, c := range []struct {
-		in   string
-		want endpoint
-		bad  bool
+		in, url, user, password string // no url: refused
 	}{
-		{in: "127.0.0.1:1884", want: endpoint{address: "127.0.0.1:1884"}},
-		{in: "broker", want: endpoint{address: "broker:1883"}},
-		{in: "tcp://broker", want: endpoint{address: "broker:1883"}},
-		{in: "mqtt://u:p@broker:1", want: endpoint{address: "broker:1", user: "u", password: "p"}},
-		{in: "mqtts://broker", want: endpoint{address: "broker:8883", secure: true}},
-		{in: "tcp://[::1]:1883", want: endpoint{address: "[::1]:1883"}},
-		{in: "http://broker", bad: true},
-		{in: "tcp://", bad: true},
-		{in: "", bad: true},
+		{in: "127.0.0.1:1884", url: "tcp://127.0.0.1:1884"},
+		{in: "broker", url: "tcp://broker:1883"},
+		{in: "tcp://broker", url: "tcp://broker:1883"},
+		{in: "mqtt://u:p@broker:1", url: "mqtt://broker:1", user: "u", password: "p"},
+		{in: "mqtts://broker", url: "mqtts://broker:8883"},
+		{in: "tcp://[::1]:1883", url: "tcp://[::1]:1883"},
+		{in: "mqtt://[::1]", url: "mqtt://[::1]:1883"},
+		{in: "ws://broker:8083", url: "ws://broker:8083/mqtt"},
+		{in: "wss://u@broker/other", url: "wss://broker:443/other", user: "u"},
+		{in: "unix:///run/edge/mqtt.sock", url: "unix:///run/edge/mqtt.sock"},
+		{in: "unix://run/edge/mqtt.sock"},
+		{in: "unix://"},
+		{in: "http://broker"},
+		{in: "tcp://"},
+		{in: ""},
 	} {
 		got, err := parseBroker(c.in)
-		if (err != nil) != c.bad || got != c.want {
+		switch {
+		case err != nil && c.url == "":
+		case err != nil || got.url.String() != c.url || got.user != c.user || got.password != c.password:
 			t.Errorf("%q: %+v, %v", c.in, got, err)
 		}
 	}

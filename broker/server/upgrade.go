@@ -92,7 +92,7 @@ func (o *WebSocketOptions) check(r *http.Request, local net.Addr) (status int, d
 	case r.URL.Path != o.Path:
 		return http.StatusNotFound, fmt.Sprintf("path %.100q is not served", r.URL.Path)
 	case len(origins) > 1, len(origins) == 1 && !o.allows(origins[0], r.Host, local):
-		return http.StatusForbidden, fmt.Sprintf("origin %.100q is not among origins", origins)
+		return http.StatusForbidden, fmt.Sprintf("origin %.100q is not among origins", strings.Join(origins, ", "))
 	case r.Header.Get("Upgrade") != "" && !offersMQTT(r.Header):
 		return http.StatusBadRequest, "subprotocol mqtt is not offered"
 	}

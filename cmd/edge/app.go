@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,7 +63,7 @@ func (a *App) open(o appOptions) (err error) {
 		return err
 	}
 	for i, c := range a.cfg.Broker.Listeners {
-		l, err := a.listen(fmt.Sprintf("broker.listeners[%d].address", i), c.Address, c.TLS)
+		l, err := a.listenMQTT(fmt.Sprintf("broker.listeners[%d].address", i), &c)
 		if err != nil {
 			return err
 		}
@@ -73,27 +72,7 @@ func (a *App) open(o appOptions) (err error) {
 	return nil
 }
 
-// listen takes an address, with TLS if the configuration has it.
-func (a *App) listen(key, address string, files TLSConfig) (net.Listener, error) {
-	secure, err := newServerTLS(a.cfg, files)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	l, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s: %s is in use; stop the other program or set another address", key, address)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	if secure != nil {
-		a.certs = append(a.certs, secure)
-		l = tls.NewListener(l, secure.config())
-	}
-	return l, nil
-}
-
-// MQTTAddr is the address of the first MQTT listener, with the port that the system chose for 0.
+// MQTTAddr is the address of the first MQTT listener, with the port that the system chose for 0; of a unix socket its path.
 func (a *App) MQTTAddr() string { return a.mqtt[0].Addr().String() }
 
 // HTTPAddr is the address of the page.

@@ -44,10 +44,12 @@ type BrokerConfig struct {
 // ListenerConfig is one address the broker listens on.
 type ListenerConfig struct {
 	Name      string    `mapstructure:"name"`
-	Address   string    `mapstructure:"address"`
-	Transport string    `mapstructure:"transport"` // tcp, ws
+	Address   string    `mapstructure:"address"`   // host:port; unix: the path of the socket, relative to data
+	Transport string    `mapstructure:"transport"` // tcp, ws, unix
 	Path      string    `mapstructure:"path"`      // ws only
-	Anonymous bool      `mapstructure:"anonymous"` // only on loopback
+	Origins   []string  `mapstructure:"origins"`   // ws only: pages that may connect, beside those of the same host and port
+	Mode      string    `mapstructure:"mode"`      // unix only, octal
+	Anonymous bool      `mapstructure:"anonymous"` // only on loopback and unix sockets
 	TLS       TLSConfig `mapstructure:"tls"`
 }
 
@@ -199,7 +201,15 @@ func defaultConfig() Config {
 }
 
 // defaultListener and defaultUplink are what an entry of a list starts from.
-func defaultListener() ListenerConfig { return ListenerConfig{Transport: "tcp"} }
+func defaultListener(transport string) ListenerConfig {
+	switch transport {
+	case "ws":
+		return ListenerConfig{Transport: "ws", Path: "/mqtt"}
+	case "unix":
+		return ListenerConfig{Transport: "unix", Mode: "0660"}
+	}
+	return ListenerConfig{Transport: "tcp"}
+}
 
 // A tahu host takes history for live values, so it is given a rebirth when the history is through.
 func defaultUplink(profile string) UplinkConfig {

@@ -107,7 +107,8 @@ func fillListDefaults(_, to reflect.Type, data any) (any, error) {
 	var defaults reflect.Value
 	switch to {
 	case reflect.TypeFor[ListenerConfig]():
-		defaults = reflect.ValueOf(defaultListener())
+		transport, _ := m["transport"].(string)
+		defaults = reflect.ValueOf(defaultListener(transport))
 	case reflect.TypeFor[UplinkConfig]():
 		profile, _ := m["profile"].(string)
 		defaults = reflect.ValueOf(defaultUplink(profile))

@@ -39,6 +39,22 @@ func TestConfigProblems(t *testing.T) {
 		{"scalar for a block", "log: info", "log", "block of keys"},
 		{"empty", "data:", "data", "has no value"},
 		{"anonymous on the network", "broker:\n  listeners: [{name: a, address: \":1883\", anonymous: true}]", "broker.listeners[0].anonymous", "loopback only"},
+		{"anonymous WebSocket on the network", "broker:\n  listeners: [{name: a, address: \":8083\", transport: ws, anonymous: true}]", "broker.listeners[0].anonymous", "loopback only"},
+		{"unknown transport", "broker:\n  listeners: [{name: a, address: \":1\", transport: quic}]", "broker.listeners[0].transport", "tcp, ws, unix"},
+		{"path of TCP", "broker:\n  listeners: [{name: a, address: \":1\", path: /mqtt}]", "broker.listeners[0].path", "transport: ws"},
+		{"path without a slash", "broker:\n  listeners: [{name: a, address: \":1\", transport: ws, path: mqtt}]", "broker.listeners[0].path", "write /mqtt"},
+		{"origin with a path", "broker:\n  listeners: [{name: a, address: \":1\", transport: ws, origins: [\"https://a/b\"]}]", "broker.listeners[0].origins[0]", "not an origin"},
+		{"origin without a scheme", "broker:\n  listeners: [{name: a, address: \":1\", transport: ws, origins: [a.example]}]", "broker.listeners[0].origins[0]", "not an origin"},
+		{"origins of TCP", "broker:\n  listeners: [{name: a, address: \":1\", origins: [\"https://a\"]}]", "broker.listeners[0].origins", "transport: ws"},
+		{"mode of TCP", "broker:\n  listeners: [{name: a, address: \":1\", mode: \"0660\"}]", "broker.listeners[0].mode", "transport: unix"},
+		{"bad mode", "broker:\n  listeners: [{name: a, address: s, transport: unix, mode: \"0999\"}]", "broker.listeners[0].mode", "file mode"},
+		{"mode as a number", "broker:\n  listeners: [{name: a, address: s, transport: unix, mode: 0660}]", "broker.listeners[0].mode", "quotes"},
+		{"no socket", "broker:\n  listeners: [{name: a, transport: unix}]", "broker.listeners[0].address", "path of a socket"},
+		{"long socket", "broker:\n  listeners: [{name: a, transport: unix, address: /" + strings.Repeat("x", 107) + "}]", "broker.listeners[0].address", "107 bytes"},
+		{"TLS on a socket", "broker:\n  listeners: [{name: a, transport: unix, address: s, tls: {cert: c, key: k}}]", "broker.listeners[0].tls", "tcp or ws"},
+		{"TLS without a certificate", "broker:\n  listeners: [{name: a, address: \":1\", tls: {client_auth: none}}]", "broker.listeners[0].tls", "wants cert and key"},
+		{"authority nobody asks", "http: {tls: {client_ca: x}}", "http.tls.client_auth", "is missing"},
+		{"clients of any authority", "http: {tls: {client_auth: request}}", "http.tls.client_ca", "public authority"},
 		{"two listeners, one name", "broker:\n  listeners:\n    - {name: a, address: \"127.0.0.1:1\"}\n    - {name: a, address: \"127.0.0.1:2\"}", "broker.listeners[1].name", "of its own"},
 		{"missing certificate", "http: {tls: {cert: nowhere.pem, key: nowhere.key}}", "http.tls.cert", "no such file"},
 		{"cert without key", "http: {tls: {cert: x}}", "http.tls", "both"},
@@ -139,6 +155,47 @@ uplinks:
 	}
 	if diff := cmp.Diff(first.Config, second.Config, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("printed:\n%s\nloads to another (-first +second):\n%s", printed.String(), diff)
+	}
+}
+
+// TestConfigTransports: what a listener says only if it wants something else.
+func TestConfigTransports(t *testing.T) {
+	l, err := loadConfig(writeFile(t, "edge.yaml", `
+data: /var/lib/edge
+broker:
+  listeners:
+    - {name: six, address: "[::1]:1883", anonymous: true}
+    - {name: zone, address: "[fe80::1%eth0]:1883"}
+    - {name: web, address: "127.0.0.1:8083", transport: ws, anonymous: true, origins: ["https://scada.example:8443"]}
+    - {name: local, address: mqtt.sock, transport: unix, anonymous: true}
+    - {name: other, address: /run/edge/mqtt.sock, transport: unix, mode: "0600"}`), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []ListenerConfig{
+		{Name: "six", Address: "[::1]:1883", Transport: "tcp", Anonymous: true},
+		{Name: "zone", Address: "[fe80::1%eth0]:1883", Transport: "tcp"},
+		{Name: "web", Address: "127.0.0.1:8083", Transport: "ws", Path: "/mqtt", Origins: []string{"https://scada.example:8443"}, Anonymous: true},
+		{Name: "local", Address: "mqtt.sock", Transport: "unix", Mode: "0660", Anonymous: true},
+		{Name: "other", Address: "/run/edge/mqtt.sock", Transport: "unix", Mode: "0600"},
+	}
+	if diff := cmp.Diff(want, l.Config.Broker.Listeners, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("listeners (-want +got):\n%s", diff)
+	}
+	if got := l.Config.socket("mqtt.sock"); got != "/var/lib/edge/mqtt.sock" {
+		t.Errorf("the socket is at %s", got)
+	}
+	if len(l.Warnings) != 1 || l.Warnings[0].Key != "broker.listeners[1].tls" {
+		t.Errorf("warnings %v, want one, of the listener that others can reach", l.Warnings)
+	}
+	var printed strings.Builder
+	printConfig(&printed, l)
+	again, err := loadConfig(writeFile(t, "edge.yaml", printed.String()), nil, nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, printed.String())
+	}
+	if diff := cmp.Diff(want, again.Config.Broker.Listeners, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("printed and loaded (-want +got):\n%s", diff)
 	}
 }
 

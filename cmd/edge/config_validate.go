@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -76,10 +77,18 @@ func (v *validator) tls(key string, t TLSConfig) {
 	if t.ClientAuth != "" {
 		v.oneOf(key+".client_auth", t.ClientAuth, "none", "request", "require")
 	}
-	v.must(t.ClientAuth != "require" || t.ClientCA != "", key+".client_ca", "is needed by client_auth: require")
+	asks := t.ClientAuth == "request" || t.ClientAuth == "require"
+	v.must(!asks || t.ClientCA != "", key+".client_ca", "is needed by client_auth: %s; without it any public authority could name our clients", t.ClientAuth)
+	v.must(t.ClientCA == "" || t.ClientAuth != "", key+".client_auth", "is missing beside client_ca; write require, request or none")
+	v.must(t.enabled() || t == TLSConfig{}, key, "wants cert and key")
+	before := len(v.problems)
 	v.file(key+".cert", t.Cert)
 	v.file(key+".key", t.Key)
 	v.file(key+".client_ca", t.ClientCA)
+	if t.Cert != "" && t.Key != "" && len(v.problems) == before {
+		_, err := newServerTLS(v.cfg, t)
+		v.must(err == nil, key, "%v", err)
+	}
 }
 
 func (v *validator) broker(b *BrokerConfig) {
@@ -89,15 +98,7 @@ func (v *validator) broker(b *BrokerConfig) {
 		key := fmt.Sprintf("broker.listeners[%d]", i)
 		v.must(l.Name != "" && !seen[l.Name], key+".name", "%q: each listener needs a name of its own", l.Name)
 		seen[l.Name] = true
-		v.address(key+".address", l.Address)
-		v.oneOf(key+".transport", l.Transport, "tcp", "ws")
-		v.must(l.Transport != "ws", key+".transport", "ws is not in this release; use tcp")
-		v.tls(key+".tls", l.TLS)
-		v.must(!l.Anonymous || isLoopback(l.Address), key+".anonymous",
-			"true on %s, which others can reach; anonymous clients are for loopback only: set anonymous: false and add clients with `edge user add`", l.Address)
-		if !l.TLS.enabled() && !isLoopback(l.Address) {
-			v.warn(key+".tls", "passwords cross the network in clear; set cert and key")
-		}
+		v.listener(key, &l)
 	}
 	if _, err := os.Stat(v.cfg.path(b.Users)); err != nil && !slices.ContainsFunc(b.Listeners, func(l ListenerConfig) bool { return l.Anonymous }) {
 		v.warn("broker.users", "%s does not exist and no listener is anonymous: nobody can log in; add clients with `edge user add NAME --file %s`", b.Users, b.Users)
@@ -115,6 +116,47 @@ func (v *validator) broker(b *BrokerConfig) {
 	v.must(l.Inflight >= 0 && l.Inflight <= 65535, "broker.limits.inflight", "is above MQTT's Receive Maximum, 65535")
 	v.must(l.TopicAlias <= 65535, "broker.limits.topic_alias", "is above MQTT's Topic Alias Maximum, 65535")
 	v.must(time.Duration(l.KeepAliveMax) <= 65535*time.Second, "broker.limits.keep_alive_max", "is above MQTT's 65535s")
+}
+
+func (v *validator) listener(key string, l *ListenerConfig) {
+	v.oneOf(key+".transport", l.Transport, "tcp", "ws", "unix")
+	v.must(l.Transport == "ws" || l.Path == "", key+".path", "belongs to transport: ws")
+	v.must(l.Transport == "ws" || len(l.Origins) == 0, key+".origins", "belongs to transport: ws")
+	v.must(l.Transport == "unix" || l.Mode == "", key+".mode", "belongs to transport: unix")
+	if l.Transport == "unix" {
+		v.socket(key, l)
+	} else {
+		v.address(key+".address", l.Address)
+	}
+	if l.Transport == "ws" {
+		v.webSocket(key, l)
+	}
+	v.tls(key+".tls", l.TLS)
+	v.must(!l.Anonymous || l.local(), key+".anonymous",
+		"true on %s, which others can reach; anonymous clients are for loopback only: set anonymous: false and add clients with `edge user add`", l.Address)
+	if !l.TLS.enabled() && !l.local() {
+		v.warn(key+".tls", "passwords cross the network in clear; set cert and key")
+	}
+}
+
+// maxSocketPath is what the kernel takes, in bytes.
+const maxSocketPath = 107
+
+func (v *validator) socket(key string, l *ListenerConfig) {
+	path := v.cfg.socket(l.Address)
+	v.must(l.Address != "" && len(path) <= maxSocketPath, key+".address", "%q is not the path of a socket, of at most %d bytes", path, maxSocketPath)
+	mode, err := strconv.ParseUint(l.Mode, 8, 32)
+	v.must(err == nil && mode&^0o777 == 0, key+".mode", "%q is not a file mode; write \"0660\", for the owner and its group", l.Mode)
+	v.must(!l.TLS.enabled(), key+".tls", "belongs to transport: tcp or ws; nobody listens in on a socket of this machine")
+}
+
+func (v *validator) webSocket(key string, l *ListenerConfig) {
+	v.must(strings.HasPrefix(l.Path, "/") && !strings.ContainsAny(l.Path, "?# %"), key+".path", "%q is not a path; write /mqtt", l.Path)
+	for i, origin := range l.Origins {
+		u, err := url.Parse(origin)
+		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host
+		v.must(ok, fmt.Sprintf("%s.origins[%d]", key, i), "%q is not an origin; write https://scada.example, with a port if the page has one", origin)
+	}
 }
 
 func (v *validator) within(key string, d Duration, low, high time.Duration) {

@@ -42,7 +42,7 @@ func runSimulate(ctx context.Context, args []string, std streams) int {
 func simulateOptions(fs *flag.FlagSet, args []string, std streams) (opt simulate.Options, ok bool, code int) {
 	var broker, passwordFile, protocol, faults, group string
 	var nodes, devices, metrics int
-	fs.StringVar(&broker, "broker", "", "tcp://, mqtt:// or mqtts://[user@]host:port of the `URL` to connect to")
+	fs.StringVar(&broker, "broker", "", "`URL` to connect to: mqtt://, mqtts://, ws:// or wss://[user@]host:port, or unix:///path")
 	fs.StringVar(&passwordFile, "password-file", "", "`file` with the password of the user in the URL")
 	fs.StringVar(&group, "group", "plant", "Sparkplug group id")
 	fs.IntVar(&nodes, "nodes", 0, "so many nodes of --devices and --metrics; 0: a small plant of press, oven, conveyor, utilities")
@@ -106,12 +106,9 @@ func withPassword(broker, file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !strings.Contains(broker, "://") {
-		broker = "tcp://" + broker
-	}
-	u, err := url.Parse(broker)
+	u, err := simulate.ParseBroker(broker)
 	if err != nil {
-		return "", fmt.Errorf("broker address: %w", err)
+		return "", err
 	}
 	u.User = url.UserPassword(u.User.Username(), strings.TrimRight(string(password), "\r\n"))
 	return u.String(), nil

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,12 +27,9 @@ const firstConnect = 10 * time.Second
 // welcome, not needed); that a later
 // connection is lost is told to notes.
 func subscribeTail(ctx context.Context, level simulate.Protocol, broker string, filters []string, take taker, notes *lines) error {
-	if !strings.Contains(broker, "://") {
-		broker = "tcp://" + broker
-	}
-	u, err := url.Parse(broker)
+	u, err := simulate.ParseBroker(broker)
 	if err != nil {
-		return fmt.Errorf("broker address: %w", err)
+		return err
 	}
 	if level == simulate.V311 {
 		return tail3(ctx, u, filters, take, notes)
@@ -48,8 +45,10 @@ func tail5(ctx context.Context, u *url.URL, filters []string, take taker, notes 
 	defer cancel(nil)
 	var wasUp atomic.Bool
 	up := make(chan struct{}, 1) // a connection stands and is subscribed
+	server := *u
+	server.User = nil // WebSocket clients do not take it
 	conf := autopaho.ClientConfig{
-		ServerUrls: []*url.URL{u}, KeepAlive: 30, CleanStartOnInitialConnection: true, ConnectTimeout: firstConnect,
+		ServerUrls: []*url.URL{&server}, KeepAlive: 30, CleanStartOnInitialConnection: true, ConnectTimeout: firstConnect,
 		ReconnectBackoff: func(attempt int) time.Duration { return time.Duration(min(attempt, 1)) * time.Second },
 		OnConnectError: func(err error) {
 			if !wasUp.Load() {
@@ -68,6 +67,11 @@ func tail5(ctx context.Context, u *url.URL, filters []string, take taker, notes 
 		conf.ConnectUsername = u.User.Username()
 		password, _ := u.User.Password()
 		conf.ConnectPassword = []byte(password)
+	}
+	if u.Scheme == "unix" {
+		conf.AttemptConnection = func(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", u.Path)
+		}
 	}
 	receiveMaximum := uint16(256)
 	conf.ConnectPacketBuilder = func(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {

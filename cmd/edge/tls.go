@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// serverTLS is the TLS of one listener; a reload swaps current without dropping anyone.
+// serverTLS is the TLS of one listener; a reload swaps current, for the connections to come.
 type serverTLS struct {
 	files   TLSConfig
 	current atomic.Pointer[tls.Config]
@@ -25,14 +25,6 @@ func newServerTLS(c *Config, files TLSConfig) (*serverTLS, error) {
 	loaded, err := s.load()
 	s.current.Store(loaded)
 	return s, err
-}
-
-// config is what the listener uses: each handshake takes the files that were loaded last.
-func (s *serverTLS) config() *tls.Config {
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load(), nil },
-	}
 }
 
 // load reads the files.

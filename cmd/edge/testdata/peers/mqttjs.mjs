@@ -2,13 +2,14 @@
 //
 //   node mqttjs.mjs
 //   {"do":"connect","url":"mqtt://127.0.0.1:1883","version":5,"client_id":"c1","clean":true,"session_expiry":60,"keepalive":30,
-//    "will":{"topic":"t","payload":"gone","qos":1,"retain":true},"user":"u","password":"p"}
+//    "will":{"topic":"t","payload":"gone","qos":1,"retain":true},"user":"u","password":"p","ca":"file"}
 //   {"do":"sub","topic":"a/#","qos":2}  {"do":"unsub","topic":"a/#"}
 //   {"do":"pub","topic":"a/b","payload":"hi","qos":1,"retain":false,"properties":{…}}
 //   {"do":"kill"}  {"do":"end"}
 //
 // version is 4 (3.1.1) or 5. Events: connect {session_present, reason}, message {topic, payload, qos, retain, dup, properties},
 // subscribed {granted}, unsubscribed, published {reason}, disconnect {reason}, close, error, ended.
+import fs from "node:fs";
 import mqtt from "mqtt";
 import { obey, say } from "./lines.mjs";
 
@@ -24,6 +25,7 @@ function connect(c) {
     keepalive: c.keepalive ?? 30,
     reconnectPeriod: 0,
     connectTimeout: 5000,
+    ca: c.ca && fs.readFileSync(c.ca),
     username: c.user,
     password: c.password,
     will: c.will && { topic: c.will.topic, payload: Buffer.from(c.will.payload ?? ""), qos: c.will.qos ?? 0, retain: c.will.retain ?? false },

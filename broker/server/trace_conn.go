@@ -70,7 +70,7 @@ func (c *conn) tracePacket(p packets.Packet, size int) {
 // traceAck is tracePacket for one that says success.
 func (c *conn) traceAck(t packets.Type, id uint16) {
 	if x := c.traced.Load(); x != nil {
-		c.trace(x, TraceLine{Direction: TraceOut, Type: t, PacketID: id, Size: plainAck})
+		c.trace(x, TraceLine{Direction: TraceOut, Type: t, PacketID: id, Codes: []packets.ReasonCode{packets.Success}, Size: plainAck})
 	}
 }
 

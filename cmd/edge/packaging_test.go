@@ -37,7 +37,7 @@ func TestPackagedConfig(t *testing.T) {
 	all = regexp.MustCompile(`(?m)^( +)# (- \{.*)$`).ReplaceAllString(all, "$1$2")
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "server")
-	for name, is := range map[string]string{"tls/cert.pem": cert, "tls/key.pem": key, "tls/enterprise-ca.pem": cert, "enterprise.password": key} {
+	for name, is := range map[string]string{"tls/cert.pem": cert, "tls/key.pem": key, "tls/ca.pem": cert, "tls/enterprise-ca.pem": cert, "enterprise.password": key} {
 		all = strings.ReplaceAll(all, "/etc/edge/"+name, is)
 	}
 	file := filepath.Join(dir, "edge.yaml")
@@ -48,8 +48,8 @@ func TestPackagedConfig(t *testing.T) {
 	if err != nil {
 		t.Fatalf("uncommented: %v\n%s", err, all)
 	}
-	if c := loaded.Config; len(c.Broker.Listeners) != 2 || len(c.Uplinks) != 1 {
-		t.Errorf("uncommented there are %d listeners and %d uplinks, want 2 and 1:\n%s", len(c.Broker.Listeners), len(c.Uplinks), all)
+	if c := loaded.Config; len(c.Broker.Listeners) != 5 || len(c.Uplinks) != 1 {
+		t.Errorf("uncommented there are %d listeners and %d uplinks, want 5 and 1:\n%s", len(c.Broker.Listeners), len(c.Uplinks), all)
 	}
 }
 

@@ -50,6 +50,7 @@ var rooms = map[string][]string{
 	"github.com/google/go-cmp":            {},
 	"pgregory.net/rapid":                  {},
 	"go.uber.org/goleak":                  {},
+	"github.com/xdg-go/scram":             {},
 	"github.com/chromedp/chromedp":        {},
 	"github.com/rogpeppe/go-internal":     {},
 	"golang.org/x/crypto":                 {"broker/auth", "cmd/edge"},

@@ -427,6 +427,7 @@ func (w *looped) takePost() {
 		w.client.roomAgain(&w.conn)
 	}
 	if w.stage == leaving {
+		w.flush() // a last DISCONNECT
 		w.leave()
 	}
 }

@@ -36,7 +36,12 @@ func impatient() {
 			o.Jitter, o.BackoffMin, o.BackoffMax = -1, 100*time.Millisecond, time.Second
 			o.ConnectRate, o.PostmortemAfter = 100, time.Second
 		},
-		tuneJournal: func(o *journal.Options) { o.SegmentBytes, o.MaxBytes = 256<<10, 512<<10 },
+		tuneJournal: func(o *journal.Options) {
+			o.SegmentBytes, o.MaxBytes = 256<<10, 512<<10
+			if os.Getenv(unsyncedEnv) != "" {
+				o.Files = unsynced{}
+			}
+		},
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

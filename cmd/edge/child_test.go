@@ -33,11 +33,14 @@ type child struct {
 	lines []string
 }
 
-// configure writes a configuration with free ports and its data in dir/data; more is put behind it.
+// configure writes a configuration with free ports and its data in dir/data, unless more says otherwise, which is put behind it.
 func configure(t *testing.T, dir, more string) (file string) {
 	t.Helper()
 	file = filepath.Join(dir, "edge.yaml")
-	text := fmt.Sprintf("data: %s\nhttp: {address: \"127.0.0.1:0\"}\n", filepath.Join(dir, "data"))
+	text := "http: {address: \"127.0.0.1:0\"}\n"
+	if !strings.Contains(more, "data:") {
+		text += fmt.Sprintf("data: %s\n", filepath.Join(dir, "data"))
+	}
 	if !strings.Contains(more, "broker:") {
 		text += "broker: {listeners: [{name: plant, address: \"127.0.0.1:0\", anonymous: true}]}\n"
 	}

@@ -38,6 +38,19 @@ const (
 	unsure // the connection ended before the answer
 )
 
+// publish sends a message that everyone has to get (q), one of several (s), or that is retained (r).
+func (p *plantClient) publish(kind string, qos byte) {
+	p.nextID = p.nextID%60000 + 1
+	p.n++
+	s := &sending{n: p.n, Publish: packets.Publish{Topic: fmt.Sprintf("%s/%s/%d", kind, p.id, qos), QoS: qos, PacketID: p.nextID, Payload: fmt.Append(nil, p.n)}}
+	if kind == "r" {
+		s.Topic, s.Retain, s.QoS = "r/"+p.id, true, 1
+		p.retained = p.n
+	}
+	p.out = append(p.out, s)
+	p.send(&s.Publish)
+}
+
 // toggle subscribes or unsubscribes.
 func (p *plantClient) toggle() {
 	if p.toggling != nil {

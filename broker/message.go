@@ -92,7 +92,8 @@ const (
 	ReasonAdmin     Reason = "disconnected by administrator" // from the page or a command
 	ReasonShutdown  Reason = "broker shutting down"
 	ReasonAuth      Reason = "re-authentication failed"
-	ReasonStore     Reason = "store failed" // what the client needs saved could not be
+	ReasonQuota     Reason = "took more than it may" // memory that all share
+	ReasonStore     Reason = "store failed"          // what the client needs saved could not be
 )
 
 // SessionEvent tells taps of a client's coming and going.

@@ -25,7 +25,8 @@ const maxUnread = 4096
 // Client is one end of an MQTT connection. Its methods fail the test at the first surprise; they are called from
 // the test's goroutine only.
 type Client struct {
-	Version packets.Version
+	Version  packets.Version
+	Patience time.Duration // instead of Timeout; to be set before the first use
 
 	t       testing.TB
 	conn    net.Conn
@@ -100,7 +101,7 @@ func (c *Client) SendRaw(b []byte) {
 
 // TrySendRaw writes bytes to a broker that may have closed the connection.
 func (c *Client) TrySendRaw(b []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(Timeout))
+	c.conn.SetWriteDeadline(time.Now().Add(c.patience()))
 	_, err := c.conn.Write(b)
 	return err
 }
@@ -122,7 +123,7 @@ func (c *Client) Next() (packets.Packet, error) {
 }
 
 func (c *Client) receive() (packets.Packet, error) {
-	timer := time.NewTimer(Timeout)
+	timer := time.NewTimer(c.patience())
 	defer timer.Stop()
 	select {
 	case p, open := <-c.packets:
@@ -131,8 +132,15 @@ func (c *Client) receive() (packets.Packet, error) {
 		}
 		return p, nil
 	case <-timer.C:
-		return nil, fmt.Errorf("no packet within %v", Timeout)
+		return nil, fmt.Errorf("no packet within %v", c.patience())
 	}
+}
+
+func (c *Client) patience() time.Duration {
+	if c.Patience > 0 {
+		return c.Patience
+	}
+	return Timeout
 }
 
 // Await returns the next packet that accept takes. Those before it stay for later calls, in their order.

@@ -18,6 +18,7 @@ type Store struct {
 	last      broker.Index
 	durable   broker.Index
 	awaited   broker.Index
+	crowded   bool
 	hurried   broker.Index
 	held      bool
 	failure   error
@@ -103,6 +104,20 @@ func (s *Store) OnDurable(f func(broker.Index)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, f)
+}
+
+// Crowded tells what SetCrowded set.
+func (s *Store) Crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.crowded
+}
+
+// SetCrowded has the store say that much waits for the disk.
+func (s *Store) SetCrowded(crowded bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crowded = crowded
 }
 
 // Await notes what is awaited; a record is committed soon, or when the test says so.

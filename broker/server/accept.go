@@ -69,6 +69,7 @@ func (s *Server) admit(c *conn, w wire, d *delivering, remote string, l *Listene
 			server: s, wire: w, deliver: d, listener: l, remote: remote, addr: addr, since: s.now(), expiry: -1,
 			released: make(chan struct{}),
 		}
+		c.in.conn = c
 		s.countLocked(c)
 		s.mu.Unlock()
 		return true
@@ -106,6 +107,7 @@ func (s *Server) countLocked(c *conn) {
 
 // dismiss counts a connection out.
 func (s *Server) dismiss(c *conn) {
+	c.forgetOut()
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.ended.add(c)

@@ -28,6 +28,18 @@ func (c *conn) ack(a ack) {
 	c.await(a.index, last, &c.deliver.turn)
 }
 
+// waitForDisk has no more read from a client whose message needs index to be durable, when the disk has much to do: what
+// is not acknowledged, as a retained message of QoS 0, would else fill the journal, and the messages of all others would fail.
+func (c *conn) waitForDisk(index broker.Index) {
+	if index == 0 || c.server.isDurable(index) || !c.server.opt.Durable.Crowded() {
+		return
+	}
+	c.out.mu.Lock()
+	c.out.disk = index
+	c.out.mu.Unlock()
+	c.await(index, false, &c.deliver.turn)
+}
+
 // hold sends a QoS 2 packet once index is durable: a message that is begun under an identifier which a crash
 // makes us forget would be delivered twice.
 func (c *conn) hold(index broker.Index, send session.Send, t *turn) {
@@ -169,7 +181,7 @@ func (c *conn) release(t *turn) {
 	o := &c.out
 	o.mu.Lock()
 	if o.closing { // the client sends again what was not acknowledged, and gets again what was held
-		o.acks, o.held, o.listed = nil, nil, false
+		o.acks, o.held, o.disk, o.listed = nil, nil, 0, false
 		o.mu.Unlock()
 		return
 	}
@@ -182,8 +194,11 @@ func (c *conn) release(t *turn) {
 		c.server.hurry.answered(&o.clock, len(o.acks), c.server.now())
 		o.acks = slices.Delete(o.acks, 0, done)
 	}
+	if o.disk > 0 && c.server.isDurable(o.disk) {
+		o.disk = 0
+	}
 	ready := len(o.held) > 0 && c.server.isDurable(o.held[0].index)
-	if o.listed = len(o.acks) > 0; o.listed {
+	if o.listed = len(o.acks) > 0 || o.disk > 0; o.listed {
 		c.server.waitMu.Lock()
 		c.server.waiting = append(c.server.waiting, c)
 		c.server.waitMu.Unlock()

@@ -11,8 +11,10 @@ import (
 // inbox is the bytes read and not yet handled. It grows with the bytes that have come, never with a length
 // that a client claims, and holds no memory while nothing is there.
 type inbox struct {
+	conn     *conn  // whose it is
 	buf      []byte // buf[r:w] is not handled yet
 	r, w     int
+	counted  int       // bytes of buf, in Server.half
 	need     int       // length of the packet that is not whole yet; 0 while that is not known
 	given    bool      // buf[:r] belongs to a message
 	heard    time.Time // when bytes came last
@@ -37,6 +39,7 @@ func (in *inbox) free() {
 		in.fallback, in.buf = nil, nil
 	}
 	in.r, in.w, in.need, in.given = 0, 0, 0, false
+	in.count()
 }
 
 // space returns where to read to, making room first.
@@ -63,6 +66,7 @@ func (in *inbox) space() []byte {
 		copy(longer, in.buf)
 		in.buf = longer
 	}
+	in.count()
 	return in.buf[in.w:]
 }
 

@@ -382,7 +382,7 @@ func (w *looped) lookAtDeadlines() {
 func (w *looped) slow() {
 	if !w.stopWriting() {
 		w.kickFirst(broker.ReasonSlow)
-		w.server.counters.refused(RefuseSlow)
+		w.refused(RefuseSlow, os.ErrDeadlineExceeded)
 	}
 	w.endNow(os.ErrDeadlineExceeded)
 }
@@ -425,6 +425,9 @@ func (w *looped) takePost() {
 	}
 	if p&postPump != 0 && w.stage == live {
 		w.client.roomAgain(&w.conn)
+	}
+	if p&postClosing != 0 {
+		w.flush() // what the client is told last belongs to no turn
 	}
 	if w.stage == leaving {
 		w.flush() // a last DISCONNECT

@@ -42,6 +42,7 @@ func (w *looped) write() {
 		w.wroteLocked(n, err)
 	}
 	w.writing = false
+	w.countOutLocked()
 	w.roomLocked()
 	w.watchLocked(w.watched&^unix.EPOLLOUT | w.waitsLocked())
 	over := w.done && (o.aborted || w.stuck.IsZero())

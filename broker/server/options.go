@@ -42,11 +42,12 @@ type Store interface {
 
 // Durable tells how far the journal is durable. OnDurable's function is called after each commit, by one goroutine
 // at a time; it does not wait. Await says that someone waits for an index; last, that nothing more is to be expected before
-// it is durable.
+// it is durable. Crowded says that much waits: who caused it is not read from until it is durable.
 type Durable interface {
 	Durable() broker.Index
 	OnDurable(func(broker.Index))
 	Await(index broker.Index, last bool)
+	Crowded() bool
 }
 
 // Limits bound what clients may take. 0 means the default, a negative value no limit.
@@ -67,6 +68,8 @@ type Limits struct {
 	TotalWillBytes        int64         // wills of all sessions, a small one always has room; default 64 MiB
 	TotalFilterBytes      int64         // memory of the subscriptions of all sessions, few always have room; default 128 MiB
 	AliasBytes            int           // topics that one connection's aliases stand for; default 64 KiB
+	TotalPacketBytes      int64         // large packets that have begun, of all connections; the oldest gives way; default 128 MiB
+	TotalOutBytes         int64         // of all connections, waiting to be written; above it each may have 64 KiB; default 128 MiB
 	OutBytes              int           // per connection, waiting to be written; default 1 MiB
 	SessionExpiryMax      time.Duration // default 24 h
 	Sessions              int           // connected or not; default 10 times Clients
@@ -96,6 +99,8 @@ func (l Limits) withDefaults() Limits {
 	def(&l.TotalWillBytes, 64<<20)
 	def(&l.TotalFilterBytes, 128<<20)
 	def(&l.AliasBytes, 64<<10)
+	def(&l.TotalPacketBytes, 128<<20)
+	def(&l.TotalOutBytes, 128<<20)
 	def(&l.OutBytes, 1<<20)
 	def(&l.SessionExpiryMax, 24*time.Hour)
 	def(&l.Sessions, 10*l.Clients)

@@ -16,6 +16,7 @@ type outbox struct {
 	buf     []byte    // encoded packets; nil while there are none
 	large   []payload // payloads that are not copied into buf
 	size    int       // bytes in buf and large, and those being written
+	counted int       // of size, in Server.outBytes
 	sent    sent
 	dirty   bool // some turn will flush it
 	closing bool // nothing is taken any more; the rest is written and the connection closed
@@ -24,7 +25,8 @@ type outbox struct {
 	// Acknowledgements and QoS 2 packets that wait until the journal is durable, each in their order [MQTT-4.6.0-2].
 	acks      []ack
 	held      []heldSend
-	listed    bool // in Server.waiting
+	disk      broker.Index // no more is read until this is durable
+	listed    bool         // in Server.waiting
 	clock     clock
 	receiving int // QoS 1 and 2 messages of the client that are not acknowledged, see Receive Maximum
 }
@@ -147,7 +149,7 @@ func (c *conn) sendShared(shared *packets.Shared, d *packets.Delivery, size int,
 	case o.closing:
 		o.mu.Unlock()
 		return gone
-	case !must && !o.hasRoomLocked(size, c.server.limits.OutBytes):
+	case !must && !o.hasRoomLocked(size, c.outLimit()):
 		o.mu.Unlock()
 		c.traceMessage(shared, d, size, noRoom)
 		return noRoom
@@ -166,6 +168,7 @@ func (o *outbox) hasRoomLocked(size, limit int) bool {
 
 // unlockAndMark ends a change of the outbox; the turn flushes it.
 func (c *conn) unlockAndMark(t *turn) {
+	c.countOutLocked()
 	first := !c.out.dirty
 	c.out.dirty = true
 	t.large = t.large || len(c.out.buf) >= largeBuffer
@@ -233,14 +236,14 @@ func (c *conn) freeRoom() int64 {
 	if c.out.closing {
 		return 0
 	}
-	return int64(c.server.limits.OutBytes - c.out.size)
+	return int64(c.outLimit() - c.out.size)
 }
 
 // fullLocked tells whether no more is to be read from a client that does not read what it caused: answers, or, in
-// 3.1.1, which has no Receive Maximum, acknowledgements that wait for the disk.
+// 3.1.1, which has no Receive Maximum, acknowledgements that wait for the disk; or while the disk has much to do.
 func (c *conn) fullLocked() bool {
 	o := &c.out
-	return !o.closing && (o.size > c.server.limits.OutBytes || len(o.acks) > c.server.limits.ReceiveMaximum)
+	return !o.closing && (o.size > c.server.limits.OutBytes || len(o.acks) > c.server.limits.ReceiveMaximum || o.disk > 0)
 }
 
 // closeOut appends a last packet (nil: none; 3.1.1 has none [MQTT-3.14.0-1]) and has the rest written and the connection closed.

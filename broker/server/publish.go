@@ -115,7 +115,9 @@ func (c *conn) route(name topic.Name, p *packets.Publish, frame []byte) (broker.
 	}
 	m := c.message(name, p, frame)
 	p.Payload = nil // or it lives until the next PUBLISH
-	return s.route(m, c.deliver)
+	index, err := s.route(m, c.deliver)
+	c.waitForDisk(index)
+	return index, err
 }
 
 // message makes the message of a PUBLISH. One that nobody keeps, as Router.Wanted says, lies in memory that the next one uses;

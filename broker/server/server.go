@@ -42,6 +42,9 @@ type Server struct {
 	saved    atomic.Uint64 // the highest journal index any session's Save needed
 	counters counters
 	refusals refusals
+	outBytes atomic.Int64 // of all outboxes, about
+
+	half     halfPackets
 	attempts *attempts
 	comings  comings
 	traces   traces
@@ -85,6 +88,7 @@ func New(opt Options) *Server {
 		s.now = time.Now
 	}
 	s.attempts = newAttempts(s.limits.LoginFailures)
+	s.half.limit = s.limits.TotalPacketBytes
 	s.sessionLimits = session.Limits{
 		Inflight: s.limits.Inflight, QueueMessages: s.limits.QueueMessages, QueueBytes: s.limits.QueueBytes,
 		Total:   &session.Budget{MaxBytes: s.limits.TotalQueueBytes},

@@ -39,6 +39,7 @@ const (
 	RefuseWills        = "no room for the will"
 	RefuseProtocol     = "protocol error" // after login
 	RefuseSubscription = "subscription refused"
+	RefuseHalf         = "no room for large packets that are not finished"
 	RefuseUnfinished   = "ended before it was authenticated"
 	RefuseFailures     = "too many failed logins"
 )
@@ -48,7 +49,7 @@ var (
 		session.DropExpired, session.DropTooLarge, session.DropEnded}
 	refuseReasons = [...]string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseTLS, RefuseUpgrade, RefuseMalformed, RefuseNotAllowed, RefuseClients,
 		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable,
-		RefuseWills, RefuseProtocol, RefuseSubscription, RefuseUnfinished, RefuseFailures,
+		RefuseWills, RefuseProtocol, RefuseHalf, RefuseSubscription, RefuseUnfinished, RefuseFailures,
 		auth.ReasonNoUser, auth.ReasonBadLogin, auth.ReasonNoVerifier, auth.ReasonMethod, auth.ReasonExchange, auth.ReasonBusy,
 		auth.ReasonClientID, auth.ReasonWill}
 )

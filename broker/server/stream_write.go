@@ -62,6 +62,7 @@ func (w *stream) wrote(buf []byte, n int) {
 	o := &w.conn.out
 	o.mu.Lock()
 	o.size -= n
+	w.conn.countOutLocked()
 	w.roomLocked()
 	o.mu.Unlock()
 	w.conn.server.buffers.give(buf)

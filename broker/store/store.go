@@ -158,6 +158,9 @@ func (s *Store) Await(index broker.Index, last bool) {
 	s.j.Await(journal.Index(index), due)
 }
 
+// Crowded tells whether so much waits for the disk that more should be held back until the next commit.
+func (s *Store) Crowded() bool { return s.j.Crowded() }
+
 // Run writes checkpoints until ctx ends, and one then. End it after the broker and before the journal.
 func (s *Store) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.o.Every)

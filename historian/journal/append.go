@@ -41,6 +41,7 @@ func (j *Journal) Append(due time.Duration, recs ...Record) (Index, error) {
 		return 0, ErrFull
 	}
 	j.last, b.last = last, last
+	j.crowded.Store(len(b.buf) > j.opt.MaxBuffered/4)
 	wake := j.dueLocked(b, now.Add(due), before)
 	j.mu.Unlock()
 	if wake {
@@ -48,6 +49,10 @@ func (j *Journal) Append(due time.Duration, recs ...Record) (Index, error) {
 	}
 	return last, nil
 }
+
+// Crowded tells whether a quarter of what may wait for a commit does: who can hold more back until the next commit should, before
+// an Append returns ErrFull.
+func (j *Journal) Crowded() bool { return j.crowded.Load() }
 
 func (j *Journal) refuseLocked() error {
 	if j.closed {

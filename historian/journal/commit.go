@@ -130,6 +130,7 @@ func (j *Journal) takeBatch() *batch {
 	if j.inflight.empty() {
 		j.inflight, j.active = j.active, j.inflight
 		j.active.buf = j.active.buf[:0]
+		j.crowded.Store(false)
 	}
 	if j.inflight.empty() {
 		return nil

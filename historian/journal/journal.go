@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type Journal struct {
 	// Owned by the commit loop (by Close when Run was never called).
 	w       File // the active segment's writer; nil: the next commit starts a segment
 	nextSeq uint32
+
+	crowded atomic.Bool // much waits in active
 
 	mu       sync.Mutex
 	active   batch // Append writes here

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"edge/broker/brokertest"
+	"edge/broker/packets"
+)
+
+// TestHalfPacketsGiveWay: clients that begin large packets and do not finish them are closed, the first to have begun first, when
+// they hold more than all together may; who finishes is let.
+func TestHalfPacketsGiveWay(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{limits: Limits{TotalPacketBytes: 6 << 20}}).start(t)
+		watcher := r.client(packets.V5, "watcher", true)
+		watcher.Subscribe("whole", 0)
+		const n = 10
+		half := append([]byte{0x30, 0xF0, 0xFF, 0x3F, 0, 1, 'a', 0}, make([]byte, 400<<10)...)
+		var all []*brokertest.Client
+		for i := range n {
+			c := r.client(packets.V5, fmt.Sprint("half", i), true)
+			c.SendRaw(half)
+			all = append(all, c)
+			whole := r.client(packets.V5, "whole", true)
+			whole.Publish(&packets.Publish{Topic: "whole", Payload: make([]byte, 900<<10)})
+			brokertest.Expect[*packets.Publish](watcher)
+			whole.Close()
+			synctest.Wait()
+			if r.Server.half.bytes > 6<<20 {
+				t.Fatalf("%d bytes held", r.Server.half.bytes)
+			}
+		}
+		closed := int(r.Server.Refusals()[RefuseHalf])
+		if closed < 4 || closed > 6 {
+			t.Errorf("%d of %d closed", closed, n)
+		}
+		for i, c := range all {
+			if i < closed {
+				if code := c.ExpectClosed(); code != packets.QuotaExceeded {
+					t.Errorf("%d: told %v", i, code)
+				}
+			}
+			c.Close()
+		}
+		synctest.Wait()
+		if h := &r.Server.half; h.bytes != 0 || len(h.of) != 0 || h.begun.Len() != 0 {
+			t.Errorf("left behind: %d bytes, %d packets", h.bytes, len(h.of))
+		}
+	})
+}
+
+// TestOutboxesGiveWay: when all that waits to be written is too much, those who do not read get no more than a little each, and
+// who reads gets all.
+func TestOutboxesGiveWay(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{limits: Limits{TotalOutBytes: 1 << 20}}).start(t)
+		const n = 20
+		for i := range n {
+			conn := r.dial()
+			defer conn.Close()
+			conn.Write((&packets.Connect{Version: packets.V4, ClientID: fmt.Sprint("deaf", i), CleanStart: true}).Append(nil, packets.V4))
+			conn.Read(make([]byte, 4))
+			conn.Write((&packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "a", QoS: byte(i % 2)}}}).Append(nil, packets.V4))
+			conn.Read(make([]byte, 5))
+		}
+		good := r.client(packets.V5, "good", true)
+		good.Subscribe("a", 1)
+		pub := r.client(packets.V5, "pub", true)
+		for range 1000 {
+			pub.Publish(&packets.Publish{Topic: "a", QoS: 1, Payload: make([]byte, 1000)})
+			good.Acknowledge(brokertest.Expect[*packets.Publish](good))
+		}
+		synctest.Wait()
+		if held := r.Server.Stats().OutboxBytes; held > 1<<20+n*(crowdedOut+outStep) {
+			t.Errorf("%d bytes wait to be written", held)
+		}
+		r.stop()
+		if left := r.Server.outBytes.Load(); left != 0 {
+			t.Errorf("%d bytes counted when all have gone", left)
+		}
+	})
+}
+
+// TestDiskHasMuchToDo: who publishes retained messages of QoS 0, which nobody acknowledges, is not read from while the disk is
+// behind; others are served.
+func TestDiskHasMuchToDo(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}}).start(t)
+		floods, other := r.client(packets.V5, "floods", true), r.client(packets.V5, "other", true)
+		r.store.Hold()
+		r.store.SetCrowded(true)
+		floods.Send(&packets.Publish{Topic: "a", Retain: true, Payload: []byte("x")})
+		synctest.Wait()
+		write := make(chan error)
+		go func() { write <- floods.TrySendRaw([]byte{0xC0, 0}) }()
+		synctest.Wait()
+		select {
+		case <-write:
+			t.Error("the client is read from while the disk is behind")
+		default:
+		}
+		other.Publish(&packets.Publish{Topic: "b", QoS: 1})
+		r.store.Commit()
+		if err := <-write; err != nil {
+			t.Fatal(err)
+		}
+		floods.Expect(&packets.Pingresp{})
+	})
+}

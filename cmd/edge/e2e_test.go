@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 		main()
 	case "impatient":
 		impatient()
+	case "target":
+		runTarget()
+	case "attacker":
+		attackerMain()
 	}
 	testscript.Main(m, map[string]func(){"edge": main})
 }

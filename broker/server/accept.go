@@ -100,7 +100,7 @@ func (s *Server) countLocked(c *conn) {
 		s.addresses[c.addr]++
 	}
 	s.conns[c] = struct{}{}
-	s.accepted++
+	s.acceptedLocked()
 	s.serving.Add(1)
 	s.reading.Add(1)
 }

@@ -63,6 +63,7 @@ func (c *conn) askMore(data []byte) ([]byte, error) {
 	c.out.mu.Lock()
 	c.out.sent.packet(len(b))
 	c.out.mu.Unlock()
+	c.tracePacket(p, len(b))
 	frame, err := w.ask(b, maxAuthPacket, mayBeAuth)
 	if err != nil {
 		if errors.As(err, new(*packets.Error)) {
@@ -71,6 +72,7 @@ func (c *conn) askMore(data []byte) ([]byte, error) {
 		return nil, errUnfinished
 	}
 	c.received.others.Add(1)
+	c.traceRead(frame)
 	return c.authData(frame)
 }
 

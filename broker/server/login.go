@@ -20,7 +20,6 @@ func (c *conn) decodeConnect(frame []byte) (*packets.Connect, error) {
 	if err := mayBeConnect(frame); err != nil {
 		return nil, err
 	}
-	c.received.others.Add(1)
 	c.level = packets.ConnectVersion(frame)
 	if c.version = c.level; c.level == packets.V31 {
 		c.version = packets.V4
@@ -31,7 +30,6 @@ func (c *conn) decodeConnect(frame []byte) (*packets.Connect, error) {
 	}
 	connect := p.(*packets.Connect)
 	connect.Version = c.version
-	c.traceConnect(connect, len(frame))
 	return connect, nil
 }
 

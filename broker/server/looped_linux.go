@@ -214,6 +214,7 @@ func (w *looped) enterNow(frame, rest []byte) error {
 		w.moveToStream(frame, rest)
 		return nil
 	}
+	w.connectCame(p, len(frame))
 	again := *p // enter may change it
 	switch err := w.enter(context.Background(), &again, mustGoOn); {
 	case err == nil:
@@ -267,6 +268,7 @@ func (w *looped) moveToStream(frame, rest []byte) {
 		w.server.log.Error("connection not taken", "part", "broker", "remote", w.remote, "err", err)
 		return
 	}
+	w.server.moves()
 	s := w.server.newStream(nc, w.listener)
 	if s == nil {
 		return

@@ -77,6 +77,7 @@ func (w *stream) login(ctx context.Context) bool {
 		c.refuseMalformed(err)
 		return false
 	}
+	c.connectCame(p, len(frame))
 	if err := c.enter(ctx, p, mayWait); err != nil {
 		c.refuse(err)
 		return false

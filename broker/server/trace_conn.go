@@ -11,8 +11,9 @@ import (
 
 // The functions below stand where packets come and go. While nobody traces the client each costs one look at a pointer.
 
-// traceConnect finds the trace of a client that connects.
-func (c *conn) traceConnect(p *packets.Connect, size int) {
+// connectCame counts a CONNECT and finds the trace of its client.
+func (c *conn) connectCame(p *packets.Connect, size int) {
+	c.received.others.Add(1)
 	if !c.server.traces.some.Load() {
 		return
 	}

@@ -105,6 +105,11 @@ func TestMetricsAreTrue(t *testing.T) {
 	if code := brokertest.Expect[*packets.Connack](stranger).Code; !code.Failed() {
 		t.Fatalf("CONNACK %v", code)
 	}
+	unknown := wire.dial(t, app.MQTTAddr(), packets.V5)
+	unknown.Send(&packets.Connect{Version: packets.V5, ClientID: "unknown", CleanStart: true, AuthMethod: "OTHER"})
+	if code := brokertest.Expect[*packets.Connack](unknown).Code; code != packets.BadAuthenticationMethod {
+		t.Fatalf("CONNACK %v", code)
+	}
 	sub.Send(&packets.Pingreq{})
 	brokertest.Expect[*packets.Pingresp](sub) // what came before it has been counted
 	eventually(t, 5*time.Second, "what was written is counted, too", func() bool { return app.scrape(t)["edge_broker_outbox_bytes"] == 0 })
@@ -114,14 +119,14 @@ func TestMetricsAreTrue(t *testing.T) {
 		"edge_broker_messages_received_total,0": 5, "edge_broker_messages_received_total,1": 4, "edge_broker_messages_received_total,2": 2,
 		"edge_broker_messages_sent_total,0": 5, "edge_broker_messages_sent_total,1": 3, "edge_broker_messages_sent_total,2": 2,
 		"edge_broker_received_payload_bytes_total": float64(payload), "edge_broker_sent_payload_bytes_total": float64(payload - 4),
-		// 3 CONNECT, SUBSCRIBE, PINGREQ, 11 PUBLISH and their 2 PUBREL; 3 PUBACK, 2 PUBREC and 2 PUBCOMP of sub. The other way:
-		// 3 CONNACK, SUBACK, PINGRESP, 10 PUBLISH and their 2 PUBREL; 4 PUBACK, 2 PUBREC and 2 PUBCOMP to pub
-		"edge_broker_packets_received_total": 25, "edge_broker_packets_sent_total": 25,
+		// 4 CONNECT, SUBSCRIBE, PINGREQ, 11 PUBLISH and their 2 PUBREL; 3 PUBACK, 2 PUBREC and 2 PUBCOMP of sub. The other way:
+		// 4 CONNACK, SUBACK, PINGRESP, 10 PUBLISH and their 2 PUBREL; 4 PUBACK, 2 PUBREC and 2 PUBCOMP to pub
+		"edge_broker_packets_received_total": 26, "edge_broker_packets_sent_total": 26,
 		"edge_broker_received_bytes_total": float64(wire.out.Load()), "edge_broker_sent_bytes_total": float64(wire.in.Load()),
 		"edge_broker_retained_messages": 1, "edge_broker_retained_bytes": 8,
-		"edge_broker_logins_total": 2, "edge_broker_connections_accepted_total": 3, "edge_broker_authentication_failures_total": 1,
-		"edge_broker_connections_refused_total,no user name": 1,
-		"edge_broker_inflight_messages":                      0, "edge_broker_queued_messages": 0, "edge_broker_outbox_bytes": 0, "edge_broker_slow_clients": 0,
+		"edge_broker_logins_total": 2, "edge_broker_connections_accepted_total": 4, "edge_broker_authentication_failures_total": 2,
+		"edge_broker_connections_refused_total,no user name": 1, "edge_broker_connections_refused_total,authentication method not offered": 1,
+		"edge_broker_inflight_messages": 0, "edge_broker_queued_messages": 0, "edge_broker_outbox_bytes": 0, "edge_broker_slow_clients": 0,
 	}
 	now, got := app.scrape(t), map[string]float64{}
 	for name := range want {

@@ -26,6 +26,7 @@ type acceptor struct {
 	pace       pacer
 	resume     time.Time // accepting goes on then; zero while it goes on
 	next       int       // the loop that gets the next connection
+	caughtUp   bool      // no connection waits that is older than the listener's options
 }
 
 // acceptsPerTurn bounds what new connections cost those that are there.
@@ -81,13 +82,18 @@ func duplicate(l syscall.Conn) (fd int, err error) {
 	if e := raw.Control(func(their uintptr) { fd, err = unix.FcntlInt(their, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
 		return -1, e
 	}
-	if _, tcp := l.(*net.TCPListener); err == nil && tcp {
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, tcpKeepAlive)
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, tcpKeepAlive)
+	if err == nil {
+		setOptions(fd)
 	}
 	return fd, err
+}
+
+// setOptions changes nothing on a unix socket.
+func setOptions(fd int) {
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, tcpKeepAlive)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, tcpKeepAlive)
 }
 
 // tcpKeepAlive is after how many quiet seconds the kernel asks whether the other side is there, and how often then.
@@ -126,9 +132,14 @@ func (a *acceptor) ready(uint32) {
 		fd, peer, err := unix.Accept4(a.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch {
 		case err == nil:
+			if !a.caughtUp {
+				setOptions(fd)
+			}
 			a.hand(fd, remoteOf(fd, peer))
 			continue
-		case err == unix.EAGAIN || err == unix.EINTR:
+		case err == unix.EAGAIN:
+			a.caughtUp = true
+		case err == unix.EINTR:
 		case isResource(err):
 			a.server.log.Warn("accept", "part", "broker", "listener", a.listener.Name, "err", err)
 			a.pause(100 * time.Millisecond) // descriptors may come back

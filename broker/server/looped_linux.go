@@ -432,7 +432,6 @@ func (w *looped) takePost() {
 		w.flush() // what the client is told last belongs to no turn
 	}
 	if w.stage == leaving {
-		w.flush() // a last DISCONNECT
 		w.leave()
 	}
 }

@@ -31,6 +31,8 @@ type rig struct {
 	taps    []broker.Tap
 	gates   []broker.Gate
 	started bool
+	clock   *fakeClock // of event loops, nil: connections are pipes
+	address string     // that they listen at
 }
 
 // start makes the server and has it shut down at the end of the test.
@@ -45,7 +47,13 @@ func (r *rig) start(t testing.TB) *rig {
 	}
 	r.router = router.New(o)
 	so.Router = r.router
+	if r.clock != nil {
+		so.Now = r.clock.Now
+	}
 	r.Server = New(so)
+	if r.clock != nil {
+		r.startListening()
+	}
 	if !r.started {
 		r.started = true
 		t.Cleanup(r.stop)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -222,5 +225,43 @@ func TestClientsAPI(t *testing.T) {
 	if diff := cmp.Diff(want, seen); diff != "" {
 		lines, _ := json.MarshalIndent(trace, "", " ")
 		t.Errorf("(-want +got):\n%s\n%s", diff, lines)
+	}
+}
+
+// TestTraceCommand: `edge trace` shows a client from its CONNECT on, as it happens, and ends when it has what it was asked for.
+func TestTraceCommand(t *testing.T) {
+	app := startApp(t, t.TempDir(), appOptions{})
+	const id = "press\x1b[31m/7"
+	read, write := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		defer write.Close()
+		args := []string{"trace", id, "--url", strings.TrimSuffix(app.URL(), "/"), "--packets", "6", "--payloads"}
+		code <- run(t.Context(), args, streams{strings.NewReader(""), write, testWriter{t}})
+	}()
+	eventually(t, 5*time.Second, "the trace has started", func() bool {
+		_, ok := app.pipeline.server.Trace(id, 0, 0)
+		return ok
+	})
+	var wire meter
+	c := wire.dial(t, app.MQTTAddr(), packets.V4)
+	c.Connect(id, true)
+	lines := bufio.NewScanner(read)
+	expect := func(want string) {
+		t.Helper()
+		if !lines.Scan() || !regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{3} `+want+`$`).Match(lines.Bytes()) {
+			t.Fatalf("%q, want %s", lines.Text(), want)
+		}
+	}
+	expect(`-> CONNECT, \d+ bytes from 127.0.0.1:\d+, listener plant, version 4, keep alive 0 s, clean start`)
+	expect(`<- CONNACK, success \(0x00\), 4 bytes`) // it is shown before anything else happens
+	c.Subscribe("a", 0)
+	c.Publish(&packets.Publish{Topic: "a", QoS: 1, Retain: true, Payload: []byte("1\n2")})
+	expect(`-> SUBSCRIBE id=1 a, \d+ bytes 1 filters, qos 0`)
+	expect(`<- SUBACK id=1, success \(0x00\), 5 bytes`)
+	expect(`-> PUBLISH qos=1 id=2 retain a, 10 bytes "1\\n2"`)
+	expect(`<- PUBLISH qos=0 a, 8 bytes "1\\n2"`)
+	if !lines.Scan() || lines.Text() != "trace ended: as many packets as asked for" || <-code != exitOK {
+		t.Errorf("it ended with %q", lines.Text())
 	}
 }

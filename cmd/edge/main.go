@@ -40,6 +40,7 @@ func subcommands() []command {
 		{"config", "print the effective configuration and where each value comes from", runConfig},
 		{"simulate", "Sparkplug edge nodes on any broker", runSimulate},
 		{"tail", "print live Sparkplug messages, decoded", runTail},
+		{"trace", "print what passes between the broker and one client", runTrace},
 		{"user", "add, change, list and remove users", runUser},
 		{"healthy", "exit 0 when the appliance on this machine is ready", runHealthy},
 		{"version", "print version, commit and Go version", runVersion},

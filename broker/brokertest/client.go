@@ -22,7 +22,8 @@ const Timeout = 10 * time.Second
 // client that does not.
 const maxUnread = 4096
 
-// Client is one end of an MQTT connection. Its methods fail the test at the first surprise; they are called from
+// Client is one end of an MQTT connection. It decodes strictly, so a broker that sends what a packet may not hold, or a reason code that is not
+// listed, fails the test. Its methods fail the test at the first surprise; they are called from
 // the test's goroutine only.
 type Client struct {
 	Version  packets.Version

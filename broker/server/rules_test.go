@@ -81,7 +81,7 @@ func TestIdentifiersAreRepeated(t *testing.T) {
 }
 
 // TestIdentifiersOfMessages gives each message an identifier that none in the window has [MQTT-2.2.1-4] [v3 MQTT-2.3.1-4] [MQTT-4.3.2-1]
-// [v3 MQTT-4.3.2-1] [MQTT-4.3.3-1] [v3 MQTT-4.3.3-1], QoS 0 none, and repeats it in PUBREL.
+// [v3 MQTT-4.3.2-1] [MQTT-4.3.3-1] [v3 MQTT-4.3.3-1], QoS 0 none [MQTT-2.2.1-2] [v3 MQTT-2.3.1-5], and repeats it in PUBREL.
 func TestIdentifiersOfMessages(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,7 @@ type rig struct {
 	limits  Limits
 	auth    Auth
 	log     *slog.Logger
+	now     func() time.Time // nil: time.Now
 	taps    []broker.Tap
 	gates   []broker.Gate
 	started bool
@@ -39,7 +40,7 @@ type rig struct {
 func (r *rig) start(t testing.TB) *rig {
 	r.t = t
 	o := router.Options{Taps: r.taps, Gates: r.gates}
-	so := Options{Limits: r.limits, Auth: r.auth, Log: r.log}
+	so := Options{Limits: r.limits, Auth: r.auth, Log: r.log, Now: r.now}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store
 		o.Retained = r.retained()

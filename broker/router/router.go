@@ -36,9 +36,12 @@ type Delivery struct {
 	QoS    byte     // the lower of published and granted [MQTT-3.8.4-8] [v3 MQTT-3.8.4-6]
 	Retain bool     // the flag as it is to be sent [MQTT-3.3.1-12] [MQTT-3.3.1-13]
 	IDs    []uint32 // subscription identifiers; not to be written to
+	Share  *Share   // the shared subscription that the Deliverer may choose another member of; nil for others
+	At     int      // the place of To in Share
 }
 
-// Deliverer carries a message to the sessions that it matched, which may be none. It must not wait, and must not keep to.
+// Deliverer carries a message to the sessions that it matched, which may be none. It must not wait, and must not keep to; it may
+// write to it.
 type Deliverer interface {
 	Deliver(m *broker.Message, to []Delivery) (broker.Index, error)
 }
@@ -218,10 +221,7 @@ func (rt *routing) match(r *Router) {
 // selected is called for each subscription that selects the message.
 func (rt *routing) selected(who *member, o options) {
 	if who.group != nil {
-		if who, o = who.group.pick(); who == nil {
-			return
-		}
-		rt.append(who, o)
+		rt.to = append(rt.to, who.group.share.pick(rt.m))
 		return
 	}
 	if o.noLocal && who.to.ClientID() == rt.m.From { // [MQTT-3.8.3-3]
@@ -237,7 +237,7 @@ func (rt *routing) selected(who *member, o options) {
 			rt.places[who] = len(rt.to)
 		}
 	}
-	rt.append(who, o)
+	rt.to = append(rt.to, delivery(rt.m, who.to, o))
 }
 
 // linearSearch is how many members with several subscriptions are looked through one by one.
@@ -255,10 +255,8 @@ func (rt *routing) find(who *member) int {
 	return -1
 }
 
-func (rt *routing) append(who *member, o options) {
-	rt.to = append(rt.to, Delivery{
-		To: who.to, QoS: min(rt.m.QoS, o.qos), Retain: rt.m.Retain && o.retainAsPublished, IDs: o.ids,
-	})
+func delivery(m *broker.Message, to Subscriber, o options) Delivery {
+	return Delivery{To: to, QoS: min(m.QoS, o.qos), Retain: m.Retain && o.retainAsPublished, IDs: o.ids}
 }
 
 func (rt *routing) merge(d *Delivery, o options) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"edge/broker"
 	"edge/broker/topic"
 )
 
@@ -13,31 +14,71 @@ type groupKey struct {
 	filter topic.Filter
 }
 
-// group is the sessions of one shared subscription; it stands in the tree as one member.
+// group is a shared subscription; it stands in the tree as one member.
 type group struct {
-	node    *member // itself, in the tree
-	members []groupMember
-	turn    atomic.Uint32
+	node  *member // itself, in the tree
+	share *Share  // replaced when someone joins or leaves
 }
 
-type groupMember struct {
-	who *member
-	o   options
+// Share is the members of a shared subscription at one moment. It does not change and may be used without a lock.
+type Share struct {
+	filter  topic.Filter // with $share/NAME/ in front
+	members []shareMember
+	turn    *atomic.Uint32 // of the group: each message begins with the next member
+}
+
+type shareMember struct {
+	to Subscriber
+	o  options
+}
+
+// Filter returns the filter as it was subscribed, with $share/NAME/ in front.
+func (s *Share) Filter() topic.Filter { return s.filter }
+
+// Len returns how many members there are, at least one.
+func (s *Share) Len() int { return len(s.members) }
+
+// Next returns the place of the member whose turn it is, and gives the turn on.
+func (s *Share) Next() int { return int(s.turn.Add(1) % uint32(len(s.members))) }
+
+// Member returns m as the member in place i gets it; places go round.
+func (s *Share) Member(m *broker.Message, i int) Delivery {
+	i %= len(s.members)
+	who := &s.members[i]
+	d := delivery(m, who.to, who.o)
+	d.Share, d.At = s, i
+	return d
+}
+
+// Share returns the members of a shared subscription, nil if f is none or nobody has it.
+func (r *Router) Share(f topic.Filter) *Share {
+	name, inner, err := topic.ParseShare(f)
+	if err != nil || name == "" {
+		return nil
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if g := r.groups[groupKey{name, inner}]; g != nil {
+		return g.share
+	}
+	return nil
 }
 
 func (r *Router) join(key groupKey, s Subscriber, o options) {
 	g := r.groups[key]
 	if g == nil {
-		g = &group{}
+		g = &group{share: &Share{filter: topic.JoinShare(key.share, key.filter), turn: new(atomic.Uint32)}}
 		g.node = &member{group: g}
 		r.groups[key] = g
 		r.tree.Add(key.filter, g.node, options{})
 	}
-	if i := g.find(s); i >= 0 {
-		g.members[i].o = o
-		return
+	members := slices.Clone(g.share.members)
+	if i := g.share.find(s); i >= 0 {
+		members[i].o = o
+	} else {
+		members = append(members, shareMember{s, o})
 	}
-	g.members = append(g.members, groupMember{who: &member{to: s}, o: o})
+	g.share = &Share{g.share.filter, members, g.share.turn}
 }
 
 func (r *Router) leave(key groupKey, s Subscriber) {
@@ -45,32 +86,30 @@ func (r *Router) leave(key groupKey, s Subscriber) {
 	if g == nil {
 		return
 	}
-	if i := g.find(s); i >= 0 {
-		g.members = slices.Delete(g.members, i, i+1)
+	i := g.share.find(s)
+	if i < 0 {
+		return
 	}
-	if len(g.members) == 0 {
+	if g.share.Len() == 1 {
 		r.tree.Remove(key.filter, g.node)
 		delete(r.groups, key)
+		return
 	}
+	members := slices.Delete(slices.Clone(g.share.members), i, i+1)
+	g.share = &Share{g.share.filter, members, g.share.turn}
 }
 
-func (g *group) find(s Subscriber) int {
-	return slices.IndexFunc(g.members, func(m groupMember) bool { return m.who.to == s })
+func (s *Share) find(who Subscriber) int {
+	return slices.IndexFunc(s.members, func(m shareMember) bool { return m.to == who })
 }
 
-// pick returns whose turn it is, passing over those that are away unless all are. A message stays with the one it was
-// given to [MQTT-4.8.2-4] [MQTT-4.8.2-5]; not done: giving a QoS 1 message to another when that session ends, which
-// section 4.8.2 allows and does not ask for.
-func (g *group) pick() (*member, options) {
-	n := len(g.members)
-	if n == 0 {
-		return nil, options{}
-	}
-	turn := int(g.turn.Add(1) % uint32(n))
-	for i := range n {
-		if m := &g.members[(turn+i)%n]; m.who.to.Online() {
-			return m.who, m.o
+// pick returns m for the member whose turn it is, passing over those that are away unless all are. The Deliverer may know better.
+func (s *Share) pick(m *broker.Message) Delivery {
+	turn := s.Next()
+	for i := range s.members {
+		if at := (turn + i) % len(s.members); s.members[at].to.Online() {
+			return s.Member(m, at)
 		}
 	}
-	return g.members[turn].who, g.members[turn].o
+	return s.Member(m, turn)
 }

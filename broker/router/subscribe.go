@@ -83,7 +83,7 @@ func (r *Router) subscriptions() int { return r.tree.Len() - len(r.groups) + r.s
 
 func (r *Router) sharedSubscriptions() (n int) {
 	for _, g := range r.groups {
-		n += len(g.members)
+		n += g.share.Len()
 	}
 	return n
 }

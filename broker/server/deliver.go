@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -31,6 +32,11 @@ type delivering struct {
 	has     [2]bool
 	noRoom  uint64
 	large   uint64
+
+	// Of the last Deliver, for the answer to the publisher.
+	matched int // sessions
+	took    int // have it, QoS 0 included
+	full    int // of QoS 1 or 2, had no room in their queue
 }
 
 // stored is a delivery whose session is kept on disk.
@@ -38,22 +44,32 @@ type stored struct {
 	to  *subscriber
 	d   session.Delivery
 	seq uint64 // as the session took it, 0: it did not
+
+	shared  *router.Delivery // one among several members; nil for others
+	present bool             // it was there when it was chosen
+	again   bool             // another is to be chosen
 }
 
-// Deliver sends m to all of to. Sessions on disk come first: if they cannot be saved nobody gets it.
+// Deliver sends m to all of to. Sessions on disk come before others: if they cannot be saved nobody gets it, but for a session in memory
+// that was chosen among the members of a shared subscription.
 func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
-	d.stored, d.memory, d.changes, d.cost = d.stored[:0], d.memory[:0], append(d.changes[:0], d.with...), 0
+	d.stored, d.memory, d.cost = d.stored[:0], d.memory[:0], 0
+	d.matched, d.took, d.full = len(to), 0, 0
 	for i := range to {
-		if to[i].QoS == 0 {
-			continue
-		}
-		if c := to[i].To.(*subscriber); d.server.opt.Store != nil && c.keeps.Load() {
-			d.stored = append(d.stored, stored{to: c, d: d.delivery(m, &to[i])})
-		} else {
+		x := &to[i]
+		switch {
+		case x.Share != nil:
+			if !d.deliverShared(m, x) {
+				d.stored = append(d.stored, d.storedFor(m, x))
+			}
+		case x.QoS == 0:
+		case d.server.isStored(x.To.(*subscriber)):
+			d.stored = append(d.stored, stored{to: x.To.(*subscriber), d: d.delivery(m, x)})
+		default:
 			d.memory = append(d.memory, i)
 		}
 	}
-	index, err := d.deliverStored()
+	index, err := d.deliverStored(m)
 	clear(d.stored)
 	clear(d.changes)
 	d.with = nil
@@ -61,7 +77,7 @@ func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.In
 		return 0, err
 	}
 	for i := range to {
-		if to[i].QoS == 0 {
+		if to[i].QoS == 0 && to[i].Share == nil {
 			d.deliver0(to[i].To.(*subscriber), m, &to[i])
 		}
 	}
@@ -76,20 +92,30 @@ func (d *delivering) delivery(m *broker.Message, to *router.Delivery) session.De
 	if d.cost == 0 {
 		d.cost = session.Cost(m)
 	}
-	return session.Delivery{Message: m, QoS: to.QoS, Retain: to.Retain, IDs: to.IDs, Cost: d.cost}
+	x := session.Delivery{Message: m, QoS: to.QoS, Retain: to.Retain, IDs: to.IDs, Cost: d.cost}
+	if to.Share != nil {
+		x.Shared = to.Share.Filter()
+	}
+	return x
 }
 
 // deliver0 sends a QoS 0 message, or drops it if the connection has no room.
 func (d *delivering) deliver0(c *subscriber, m *broker.Message, to *router.Delivery) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	d.send0Locked(c, m, to)
+}
+
+func (d *delivering) send0Locked(c *subscriber, m *broker.Message, to *router.Delivery) {
 	conn := c.conn
 	if conn == nil || c.client.session != c.session {
-		c.mu.Unlock()
 		return // QoS 0 messages are not kept for those who are away
 	}
 	shared := d.share(conn.version, m)
 	p := packets.Delivery{Retain: to.Retain, SubscriptionIDs: to.IDs, Expiry: expiryLeft(m, d.now)}
 	switch conn.sendPublish(shared, &p, false, &d.turn) {
+	case taken:
+		d.took++
 	case noRoom:
 		d.noRoom++
 		c.dropped0++
@@ -98,7 +124,6 @@ func (d *delivering) deliver0(c *subscriber, m *broker.Message, to *router.Deliv
 		d.large++
 		c.dropped0++
 	}
-	c.mu.Unlock()
 }
 
 func (d *delivering) share(v packets.Version, m *broker.Message) *packets.Shared {
@@ -109,15 +134,28 @@ func (d *delivering) share(v packets.Version, m *broker.Message) *packets.Shared
 	return &d.shared[i]
 }
 
-func (d *delivering) deliverInMemory(c *subscriber, m *broker.Message, to *router.Delivery) {
+// deliverInMemory gives m to a session that is not saved. A message of a shared subscription is for who is there.
+func (d *delivering) deliverInMemory(c *subscriber, m *broker.Message, to *router.Delivery) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.client.session != c.session {
-		return
+	if c.client.session != c.session || to.Share != nil && !c.presentLocked() {
+		return false
 	}
 	c.out.Reset()
-	c.session.Deliver(d.delivery(m, to), c.hasRoomLocked(), &c.out)
+	seq := c.session.Deliver(d.delivery(m, to), c.hasRoomLocked(), &c.out)
+	d.tally(seq, c.session)
 	c.carryLocked(d.now, &d.turn)
+	return seq > 0
+}
+
+// tally counts what became of one delivery, for the answer to the publisher.
+func (d *delivering) tally(seq uint64, s *session.Session) {
+	switch {
+	case seq > 0:
+		d.took++
+	case s.Connected() || s.Expiry() > 0: // else it has just ended
+		d.full++
+	}
 }
 
 // hasRoomLocked tells whether a QoS 1 or 2 message may be sent now; if not, writeLoop's next write pumps.
@@ -143,36 +181,67 @@ func (c *client) roomLocked() int64 {
 
 // deliverStored steps all sessions of d.stored under their locks, saves what they and the publisher changed as one
 // record, and sends. After a crash either all of them have the message or, with the publisher not acknowledged, none.
-func (d *delivering) deliverStored() (broker.Index, error) {
+func (d *delivering) deliverStored(m *broker.Message) (broker.Index, error) {
+	for tries := 1; ; tries++ {
+		again := d.stepStored() && tries < maxChoices
+		if again {
+			d.leaveStored(0, errChooseAgain)
+			d.chooseAgain(m)
+			continue
+		}
+		index, err := d.server.save(d.changes)
+		d.leaveStored(index, err)
+		return index, err
+	}
+}
+
+// errChooseAgain is why a step is taken back whose message another member of a shared subscription is to get.
+var errChooseAgain = errors.New("choose again")
+
+// stepStored locks the clients of d.stored and gives their sessions the message. It tells whether another member may be found for one
+// that was refused: whom others have filled in between, or who has gone.
+func (d *delivering) stepStored() (again bool) {
+	d.changes = append(d.changes[:0], d.with...)
 	slices.SortFunc(d.stored, func(a, b stored) int { return cmp.Compare(a.to.ordinal, b.to.ordinal) })
 	for i := range d.stored {
-		c := d.stored[i].to
+		x := &d.stored[i]
+		c := x.to
 		if i == 0 || d.stored[i-1].to.client != c.client {
 			c.mu.Lock()
 			c.out.Reset()
 		}
+		x.seq = 0
 		if c.client.session == c.session {
 			saved := len(c.out.Save)
-			d.stored[i].seq = c.session.Deliver(d.stored[i].d, c.hasRoomLocked(), &c.out)
+			x.seq = c.session.Deliver(x.d, c.hasRoomLocked(), &c.out)
 			d.changes = append(d.changes, c.out.Save[saved:]...)
 		}
+		x.again = x.shared != nil && (x.seq == 0 || x.present && !c.presentLocked())
+		again = again || x.again
 	}
-	index, err := d.server.save(d.changes)
+	return again
+}
+
+// leaveStored sends, or after an error takes back, what stepStored did, and unlocks.
+func (d *delivering) leaveStored(index broker.Index, err error) {
 	for i := len(d.stored) - 1; i >= 0; i-- {
-		c := d.stored[i].to
-		if err != nil && d.stored[i].seq > 0 {
-			c.session.TakeBack(d.stored[i].seq)
+		x := &d.stored[i]
+		c := x.to
+		switch {
+		case err == nil && c.client.session == c.session:
+			d.tally(x.seq, c.session)
+		case x.seq > 0:
+			c.session.TakeBack(x.seq)
 		}
 		if i > 0 && d.stored[i-1].to.client == c.client {
 			continue
 		}
-		d.server.counters.drops(c.out.Drops)
 		if err == nil {
+			d.server.counters.drops(c.out.Drops)
 			c.sendLocked(index, d.now, &d.turn)
 		}
 		c.mu.Unlock()
 	}
-	return index, err
 }
 
 // count adds what Deliver counted and forgets the message.

@@ -17,7 +17,7 @@
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
 // which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu is
-// taken before a client.mu, before an outbox.mu (Stats) or alone, kickMu alone, waitMu within an outbox.mu, a trace's lock last. Taps, gates and Route are called with none of them held.
+// taken before a client.mu, before an outbox.mu (Stats) or alone, kickMu and offerMu alone, waitMu within an outbox.mu, a trace's lock last. Taps, gates and Route are called with none of them held.
 //
 // Figures: each connection counts what it carries (count.go); Stats adds up. Sys publishes them on $SYS, on the goroutine of its
 // caller. trace_conn.go records one client's packets; while nobody asks for that it is one look at a pointer.
@@ -26,6 +26,9 @@
 // for the connection that takes it over, which is told to the taps as Connected before its first message is routed.
 // In a Shutdown every will is routed while everyone is still connected; then all are disconnected.
 // A will that was in force when the program died is published by New.
+//
+// A shared subscription gives a message to the member whose turn it is, passing over those that are away, have their window full, or no
+// room; what a member leaves unfinished goes to another (share.go, handover.go; tickLoop does it).
 //
 // The rule that must not break: a QoS 1 or 2 message is acknowledged when the journal index that Route named is
 // durable, in the order of arrival; a QoS 2 packet that would be wrong after a crash waits for its own. On a new connection

@@ -29,23 +29,31 @@ func (c *conn) end(reason broker.Reason) {
 	cl.pauseReplaysLocked()
 	cl.online.Store(false)
 	remains := cl.session != nil
+	shares := remains && cl.session.SharedCount() > 0
 	cl.mu.Unlock()
 	s.countOut()
 	close(c.released)
 	s.letGo(cl)
-	if remains {
-		select {
-		case s.nudge <- struct{}{}: // it may be due soon
-		default:
-		}
+	switch {
+	case shares:
+		s.offer(cl)
+	case remains:
+		s.wakeTicks() // it may be due soon
 	}
 }
 
 // endSession steps the session and routes its will if that is due at once.
 func (c *conn) endSession() {
-	c.client.mutate(func(now time.Time, o *session.Output) {
-		c.client.online.Store(false)
-		c.client.session.Disconnect(c.withdrawn, c.expiry, now, o)
+	cl := c.client
+	cl.mu.Lock()
+	cl.online.Store(false) // no message of a shared subscription is for it from now on
+	ends := cl.session != nil && (c.expiry == 0 || c.expiry < 0 && cl.session.Expiry() == 0)
+	cl.mu.Unlock()
+	if ends {
+		c.server.handOver(cl, true)
+	}
+	cl.mutate(func(now time.Time, o *session.Output) {
+		cl.session.Disconnect(c.withdrawn, c.expiry, now, o)
 	})
 }
 

@@ -68,6 +68,9 @@ type Server struct {
 
 	hurry hurry
 
+	offerMu sync.Mutex
+	offered offers // see handover.go
+
 	waitMu  sync.Mutex
 	waiting []*conn       // have acknowledgements that wait for the journal
 	next    chan struct{} // closed by the next commit; nil: nobody waits
@@ -78,7 +81,7 @@ type Server struct {
 func New(opt Options) *Server {
 	s := &Server{
 		opt: opt, limits: opt.Limits.withDefaults(), router: opt.Router, log: opt.Log, now: opt.Now,
-		stop: make(chan struct{}), quit: make(chan struct{}), ticked: make(chan struct{}), nudge: make(chan struct{}, 1),
+		stop: make(chan struct{}), quit: make(chan struct{}), ticked: make(chan struct{}), nudge: make(chan struct{}, 1), offered: make(offers),
 		clients: make(map[string]*client), conns: make(map[*conn]struct{}),
 		addresses: make(map[netip.Addr]int), listeners: make(map[net.Listener]struct{}),
 	}

@@ -178,12 +178,15 @@ func (c *conn) resume() {
 	cl := c.client
 	cl.mu.Lock()
 	cl.pumpLocked(c.server.now(), &c.deliver.turn)
+	shared := cl.session.SharedFilters()
 	cl.mu.Unlock()
 	c.deliver.turn.flush()
+	c.server.offerTo(shared)
 }
 
 // discard ends the session, if there is one. True: the store knew it.
 func (c *client) discard() (stored bool) {
+	c.server.handOver(c, true)
 	c.mutate(func(now time.Time, o *session.Output) {
 		c.session.Discard(now, o)
 		stored = len(o.Save) > 0
@@ -275,12 +278,22 @@ func (s *Server) tickLoop() {
 		case <-s.stop:
 			return
 		case <-s.nudge:
+			s.takeOffers()
 			continue
 		case <-timer.C:
 		}
+		s.takeOffers()
 		now := s.now()
 		s.tick(now)
 		s.router.Expire(now)
+	}
+}
+
+// wakeTicks has tickLoop look what is to be done now.
+func (s *Server) wakeTicks() {
+	select {
+	case s.nudge <- struct{}{}:
+	default:
 	}
 }
 
@@ -329,6 +342,9 @@ func (s *Server) tickClient(c *client) {
 		return
 	}
 	defer func() { <-c.turn }()
+	if c.endsNow() {
+		s.handOver(c, true)
+	}
 	c.mutate(func(now time.Time, o *session.Output) {
 		if c.conn == nil {
 			c.session.Tick(now, o)
@@ -337,4 +353,11 @@ func (s *Server) tickClient(c *client) {
 			c.server.counters.expired.Add(1)
 		}
 	})
+}
+
+// endsNow tells whether the session's time is over.
+func (c *client) endsNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn == nil && c.session != nil && c.session.EndsBy(c.server.now())
 }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"strings"
+
 	"edge/broker/packets"
 	"edge/broker/session"
 	"edge/broker/topic"
@@ -25,6 +27,11 @@ func (c *conn) handleSubscribe(p *packets.Subscribe) error {
 	c.refusedFilters(p, codes)
 	c.ack(ack{kind: packets.TypeSuback, index: index, packet: suback})
 	_, err = c.step(func(cl *client) { cl.replayAt = index })
+	for i, f := range p.Filters {
+		if !codes[i].Failed() && strings.HasPrefix(f.Filter, "$share/") {
+			c.server.offerTo([]topic.Filter{topic.Filter(f.Filter)})
+		}
+	}
 	return err
 }
 

@@ -89,13 +89,18 @@ func (s *Session) Tick(now time.Time, o *Output) {
 	if s.connected {
 		return
 	}
-	ends := s.expiry != Never && !now.Before(s.endedAt.Add(s.expiry))
+	ends := s.EndsBy(now)
 	if s.will != nil && (ends || !now.Before(s.endedAt.Add(s.will.Delay))) {
 		s.publishWill(now, o)
 	}
 	if ends {
 		s.End(o)
 	}
+}
+
+// EndsBy tells whether the session, without a connection, has outlived its expiry at now.
+func (s *Session) EndsBy(now time.Time) bool {
+	return !s.connected && s.expiry != Never && !now.Before(s.endedAt.Add(s.expiry))
 }
 
 // Due returns when Tick has something to do; zero if never.

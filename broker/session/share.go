@@ -3,10 +3,23 @@ package session
 import (
 	"cmp"
 	"slices"
+	"strings"
+
+	"edge/broker/topic"
 )
 
 // SharedCount returns how many messages wait here, sent or not, that came by a shared subscription.
 func (s *Session) SharedCount() int { return s.shared }
+
+// SharedFilters returns the filters of its shared subscriptions, if the protocol has them.
+func (s *Session) SharedFilters() (list []topic.Filter) {
+	for f := range s.subscriptions {
+		if strings.HasPrefix(string(f), "$share/") {
+			list = append(list, f)
+		}
+	}
+	return list
+}
 
 // Movable returns the messages that came by a shared subscription and may go to another member of it, in their order: those that
 // were not sent, and those of QoS 1 that were and are not acknowledged. A QoS 2 message that was begun stays [MQTT-4.8.2-4] [MQTT-4.8.2-5].

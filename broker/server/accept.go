@@ -100,7 +100,7 @@ func (s *Server) countLocked(c *conn) {
 		s.addresses[c.addr]++
 	}
 	s.conns[c] = struct{}{}
-	s.acceptedLocked()
+	s.accepted++
 	s.serving.Add(1)
 	s.reading.Add(1)
 }

@@ -57,22 +57,6 @@ func (o *outbox) traffic() (t broker.Traffic, waiting int) {
 	return t, o.size
 }
 
-// acceptedLocked counts a connection, but not a second time what moves from the event loop to goroutines.
-func (s *Server) acceptedLocked() {
-	if s.moving > 0 {
-		s.moving--
-		return
-	}
-	s.accepted++
-}
-
-// moves says that a connection that was counted will be admitted once more.
-func (s *Server) moves() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.moving++
-}
-
 // totals is the traffic of all connections, ended ones included.
 type totals struct {
 	received, sent broker.Traffic

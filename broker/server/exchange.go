@@ -1,86 +1,108 @@
 package server
 
 import (
+	"context"
 	"errors"
 
 	"edge/broker/auth"
 	"edge/broker/packets"
 )
 
-// enhanced is what a connection that named an authentication method keeps of it (section 4.12).
+// enhanced is what a connection that named an authentication method keeps of it (section 4.12). Owned by who handles packets.
+//
+//	CONNECT ─► beginLogin ─► AUTH 0x18 ─► AUTH 0x18 ─► continueLogin ─► … ─► connectEnhanced ─► CONNACK
+//	                         AUTH 0x19 ─► handleAuth ─► AUTH 0x18 ─► AUTH 0x18 ─► handleAuth ─► AUTH 0x00
 type enhanced struct {
-	method  string
-	request auth.ConnectRequest // what is asked again when it re-authenticates
-	again   auth.Exchange       // a re-authentication under way; nil: none. Owned by who handles packets
+	method   string
+	request  auth.ConnectRequest // what is asked again when the client re-authenticates
+	exchange auth.Exchange       // under way; nil: none
+
+	// Until CONNACK.
+	connect *packets.Connect
+	connack *packets.Connack
+	steps   int
 }
 
 // The bounds of an exchange: SCRAM takes three packets of the client at most, and the largest is below 3 KiB.
-const maxAuthSteps, maxAuthPacket = 8, 16 << 10
+const maxAuthSteps, maxAuthPacket = 4, 16 << 10
 
 var (
 	errUnfinished = &refusedError{packets.NotAuthorized, RefuseUnfinished, "the client let time pass or left"}
 	errReauth     = errors.New("re-authentication failed")
 )
 
-// exchange authenticates a client by the method that its CONNECT names: AUTH there and back until the rules know who it is.
-// It fills in what CONNACK says of it [MQTT-4.12.0-2] [MQTT-4.12.0-5].
-func (c *conn) exchange(p *packets.Connect, req auth.ConnectRequest, connack *packets.Connack) error {
-	req.Password = nil
-	c.enhanced = &enhanced{method: p.AuthMethod, request: req}
-	x, err := c.server.rules().Begin(p.AuthMethod, req)
+// beginLogin begins the login of a CONNECT that names an authentication method. more is to be sent and continueLogin gets
+// what comes back, until more is nil: then who the client is stands in c.identity, and connectEnhanced follows. It does not wait.
+func (c *conn) beginLogin(p *packets.Connect) (more *packets.Auth, err error) {
+	connack, err := c.prepare(p)
 	if err != nil {
-		return err // [MQTT-4.12.0-1]
+		return nil, err
 	}
-	data := p.AuthData
-	for range maxAuthSteps {
-		answer, id, err := x.Step(data)
-		if err != nil {
-			return err
-		}
-		if id != nil {
-			c.identity = *id
-			connack.AuthMethod, connack.AuthData = p.AuthMethod, answer
-			return nil
-		}
-		if data, err = c.askMore(answer); err != nil {
-			return err
-		}
+	req, err := c.asking(p)
+	if err != nil {
+		return nil, err
 	}
-	return &refusedError{packets.NotAuthorized, auth.ReasonExchange, "the exchange does not come to an end"}
+	req.Password = nil
+	c.enhanced = &enhanced{method: p.AuthMethod, request: req, connect: p, connack: connack}
+	if c.enhanced.exchange, err = c.server.rules().Begin(p.AuthMethod, req); err != nil {
+		return nil, err // [MQTT-4.12.0-1]
+	}
+	return c.stepLogin(p.AuthData)
 }
 
-// askMore sends an AUTH and returns the data of the one that comes back. The deadline of the login holds for both.
-func (c *conn) askMore(data []byte) ([]byte, error) {
-	p := &packets.Auth{Code: packets.ContinueAuthentication, Method: c.enhanced.method, Data: data}
-	b, ok := packets.AppendWithin(nil, c.version, p, c.maxPacket)
-	if !ok { // [MQTT-3.1.2-24]
-		return nil, &refusedError{packets.PacketTooLarge, auth.ReasonExchange, "the client's Maximum Packet Size is too small for an AUTH"}
-	}
-	w, ok := c.wire.(asker)
-	if !ok {
-		return nil, errors.New("the connection cannot ask its client")
-	}
-	c.out.mu.Lock()
-	c.out.sent.packet(len(b))
-	c.out.mu.Unlock()
-	c.tracePacket(p, len(b))
-	frame, err := w.ask(b, maxAuthPacket, mayBeAuth)
-	if err != nil {
-		if errors.As(err, new(*packets.Error)) {
-			return nil, err
-		}
-		return nil, errUnfinished
-	}
+// continueLogin takes the next packet of a client that is logging in. An error is the answer to the login.
+func (c *conn) continueLogin(frame []byte) (more *packets.Auth, err error) {
 	c.received.others.Add(1)
 	c.traceRead(frame)
-	return c.authData(frame)
+	data, err := c.authData(frame)
+	if err != nil {
+		return nil, err
+	}
+	return c.stepLogin(data)
 }
 
-// asker is a wire that can wait for an answer before CONNACK.
-type asker interface {
-	// ask writes out and returns the packet that comes next, until the deadline of the login. limit is the largest taken;
-	// first looks at what has come of it before that is read.
-	ask(out []byte, limit int, first func([]byte) error) (frame []byte, err error)
+// stepLogin asks the client for more [MQTT-4.12.0-2], or fills in what CONNACK says of the exchange [MQTT-4.12.0-5].
+func (c *conn) stepLogin(data []byte) (*packets.Auth, error) {
+	e := c.enhanced
+	if e.steps++; e.steps > maxAuthSteps {
+		return nil, &refusedError{packets.NotAuthorized, auth.ReasonExchange, "the exchange does not come to an end"}
+	}
+	answer, id, err := e.exchange.Step(data)
+	if err != nil || id != nil {
+		c.server.countAttempt(c.addr, e.request.Username, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if id != nil {
+		c.identity, e.exchange = *id, nil
+		c.identity.ClientID = e.connect.ClientID
+		e.connack.AuthMethod, e.connack.AuthData = e.method, answer
+		return nil, nil
+	}
+	more := &packets.Auth{Code: packets.ContinueAuthentication, Method: e.method, Data: answer}
+	if _, ok := packets.AppendWithin(nil, c.version, more, c.maxPacket); !ok { // [MQTT-3.1.2-24]
+		return nil, &refusedError{packets.PacketTooLarge, auth.ReasonExchange, "the client's Maximum Packet Size is too small for an AUTH"}
+	}
+	return more, nil
+}
+
+// connectEnhanced is connect after an exchange.
+func (c *conn) connectEnhanced(ctx context.Context, wait bool) error {
+	e := c.enhanced
+	err := c.connect(ctx, e.connect, e.connack, wait)
+	if err == nil {
+		e.connect, e.connack = nil, nil
+	}
+	return err
+}
+
+// notFinished is what a login ends with when its connection does, or time is over.
+func notFinished(err error) error {
+	if errors.As(err, new(*packets.Error)) {
+		return err
+	}
+	return errUnfinished
 }
 
 // mayBeAuth refuses what must not come before CONNACK, before its body is read.
@@ -128,16 +150,16 @@ func (c *conn) handleAuth(p *packets.Auth) error {
 		return protocolError("4.12", "AUTH without an authentication method in CONNECT")
 	case p.Method != e.method: // [MQTT-4.12.1-1]
 		return protocolError("4.12.1", "AUTH names another method than CONNECT")
-	case p.Code == packets.ReAuthenticate && e.again == nil:
+	case p.Code == packets.ReAuthenticate && e.exchange == nil:
 		var err error
-		if e.again, err = c.server.rules().Begin(e.method, e.request); err != nil {
+		if e.exchange, err = c.server.rules().Begin(e.method, e.request); err != nil {
 			return c.reauthFailed(err)
 		}
-	case p.Code == packets.ContinueAuthentication && e.again != nil:
+	case p.Code == packets.ContinueAuthentication && e.exchange != nil:
 	default:
 		return protocolError("4.12.1", "AUTH is not the next of an exchange")
 	}
-	answer, id, err := e.again.Step(p.Data)
+	answer, id, err := e.exchange.Step(p.Data)
 	switch {
 	case err != nil:
 		return c.reauthFailed(err)
@@ -147,7 +169,7 @@ func (c *conn) handleAuth(p *packets.Auth) error {
 	case id.User != c.identity.User:
 		return c.reauthFailed(&refusedError{packets.NotAuthorized, RefuseOtherUser, "re-authentication as another user"})
 	}
-	e.again = nil
+	e.exchange = nil
 	c.sendPacket(&packets.Auth{Code: packets.Success, Method: e.method, Data: answer})
 	return nil
 }

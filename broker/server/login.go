@@ -131,12 +131,17 @@ func (e *refusedError) Error() string { return e.code.String() + ": " + e.detail
 func (c *conn) refuseWith(p packets.Packet) {
 	b, ok := packets.AppendWithin(nil, c.version, p, c.maxPacket)
 	if ok {
-		c.out.mu.Lock()
-		c.out.sent.packet(len(b))
-		c.out.mu.Unlock()
-		c.tracePacket(p, len(b))
+		c.countSent(p, len(b))
 	}
 	c.wire.refuse(b)
+}
+
+// countSent is for a packet that does not go through the outbox.
+func (c *conn) countSent(p packets.Packet, size int) {
+	c.out.mu.Lock()
+	c.out.sent.packet(size)
+	c.out.mu.Unlock()
+	c.tracePacket(p, size)
 }
 
 // A login may wait, for an earlier connection to end, for the journal, for a password to be checked, or it must go on: then it
@@ -148,24 +153,35 @@ const (
 
 var errMustWait = errors.New("must wait")
 
-// enter checks a CONNECT, and makes this the connection of its session.
+// enter checks a CONNECT without an authentication method, and makes this the connection of its session.
 func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
+	connack, err := c.prepare(p)
+	if err != nil {
+		return err
+	}
+	if p.HasUsername && !wait { // to check a password takes long
+		return errMustWait
+	}
+	if err := c.authenticate(ctx, p); err != nil {
+		return err
+	}
+	return c.connect(ctx, p, connack, wait)
+}
+
+// prepare settles what does not depend on who the client is.
+func (c *conn) prepare(p *packets.Connect) (*packets.Connack, error) {
 	connack := &packets.Connack{}
 	c.maxPacket = int(p.MaximumPacketSize)
 	c.known.max = min(int(p.TopicAliasMaximum), c.server.limits.TopicAlias)
 	if err := c.identify(p, connack); err != nil {
-		return err
+		return nil, err
 	}
 	c.claimed = p.ClientID
-	if err := c.agreeKeepAlive(p, connack); err != nil {
-		return err
-	}
-	if (p.HasUsername || p.AuthMethod != "") && !wait { // to check a password takes long, and so does a client that is asked
-		return errMustWait
-	}
-	if err := c.authenticate(ctx, p, connack); err != nil {
-		return err
-	}
+	return connack, c.agreeKeepAlive(p, connack)
+}
+
+// connect makes this the connection of the session of who c.identity says.
+func (c *conn) connect(ctx context.Context, p *packets.Connect, connack *packets.Connack, wait bool) error {
 	will, err := c.server.will(p, c.identity)
 	if err != nil {
 		return err
@@ -224,8 +240,20 @@ func (c *conn) agreeKeepAlive(p *packets.Connect, connack *packets.Connack) erro
 	return nil
 }
 
-// authenticate finds out who the client is, by the method that CONNECT names or by password and certificate.
-func (c *conn) authenticate(ctx context.Context, p *packets.Connect, connack *packets.Connack) (err error) {
+// authenticate finds out who the client is, by password and certificate.
+func (c *conn) authenticate(ctx context.Context, p *packets.Connect) error {
+	req, err := c.asking(p)
+	if err != nil {
+		return err
+	}
+	err = c.checkPassword(ctx, req)
+	c.server.countAttempt(c.addr, p.Username, err)
+	c.identity.ClientID = p.ClientID
+	return err
+}
+
+// asking is what the rules are asked, unless there were too many failures before.
+func (c *conn) asking(p *packets.Connect) (auth.ConnectRequest, error) {
 	if state := c.wire.tls(); state != nil {
 		c.tls = true
 		if chains := state.VerifiedChains; len(chains) > 0 {
@@ -240,16 +268,9 @@ func (c *conn) authenticate(ctx context.Context, p *packets.Connect, connack *pa
 		req.Will = topic.Name(p.Will.Topic)
 	}
 	if c.cert == "" && c.server.attempts.waits(c.addr, p.Username, c.server.now()) {
-		return &refusedError{packets.ConnectionRateExceeded, RefuseFailures, "too many failed logins: wait a minute"}
+		return req, &refusedError{packets.ConnectionRateExceeded, RefuseFailures, "too many failed logins: wait a minute"}
 	}
-	if p.AuthMethod != "" {
-		err = c.exchange(p, req, connack)
-	} else {
-		err = c.checkPassword(ctx, req)
-	}
-	c.server.countAttempt(c.addr, p.Username, err)
-	c.identity.ClientID = p.ClientID
-	return err
+	return req, nil
 }
 
 // checkPassword asks the rules, until the deadline of the login.

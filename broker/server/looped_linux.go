@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"time"
 
@@ -25,8 +24,9 @@ type looped struct {
 	// Owned by the loop.
 	stage      stage
 	generation int32
-	closeBy    time.Time // while leaving
-	lingers    bool      // while leaving: the client is to close first
+	closeBy    time.Time    // while leaving
+	lingers    bool         // while leaving: the client is to close first
+	again      func() error // the login, to be done by a goroutine
 
 	posted post // guarded by loop.mu
 
@@ -157,47 +157,66 @@ func (w *looped) takeKept() {
 // take handles the whole packets in b and returns what is behind them.
 func (w *looped) take(b []byte) (rest []byte, err error) {
 	for len(b) > 0 {
-		limit := w.server.limits.PacketBytes
-		if w.stage == entering {
-			if err := mayBeConnect(b); err != nil {
-				return nil, err
-			}
-			limit = w.server.limits.ConnectPacketBytes
+		limit, err := w.limit(b)
+		if err != nil {
+			return nil, err
 		}
 		frame, rest, err := w.in.next(b, limit)
 		if err != nil || frame == nil {
 			return rest, err
 		}
 		b = rest
-		if w.stage == live {
+		switch {
+		case w.stage == live:
 			err = w.handle(frame)
-		} else {
-			err = w.enterNow(frame, rest)
+		case w.enhanced != nil:
+			w.converse(w.continueLogin(frame))
+		default:
+			err = w.enterNow(frame)
 		}
-		if err != nil || w.stage != live {
-			return nil, err // a login that waits has kept the rest
+		switch {
+		case err != nil || w.stage == leaving:
+			return nil, err
+		case w.stage == waiting: // the rest is kept until the login has come to its end
+			return rest, nil
 		}
 	}
 	return nil, nil
+}
+
+// limit is the largest packet that is taken now; an error is one that must not come now.
+func (w *looped) limit(b []byte) (int, error) {
+	switch {
+	case w.stage == live:
+		return w.server.limits.PacketBytes, nil
+	case w.enhanced != nil:
+		return maxAuthPacket, mayBeAuth(b)
+	}
+	return w.server.limits.ConnectPacketBytes, mayBeConnect(b)
 }
 
 // taken ends the handling of a read.
 func (w *looped) taken(err error) {
 	switch {
 	case err != nil && w.stage == entering:
-		w.refuseMalformed(err)
-		w.leaveUnknown()
+		w.lost(err)
 	case err != nil:
 		w.endNow(err)
 	case w.stage == live:
 		w.pauseReading()
+	case w.stage == waiting:
+		w.startLogin()
 	}
 }
 
 // lost ends a connection whose other side is gone.
 func (w *looped) lost(err error) {
 	if w.stage == entering {
-		w.refuseMalformed(err)
+		if w.enhanced != nil {
+			w.conn.refuse(notFinished(err))
+		} else {
+			w.refuseMalformed(err)
+		}
 		w.leaveUnknown()
 		return
 	}
@@ -205,39 +224,58 @@ func (w *looped) lost(err error) {
 }
 
 // enterNow carries out a login that does not have to wait; others get a goroutine. An error is a CONNECT that is none.
-func (w *looped) enterNow(frame, rest []byte) error {
+func (w *looped) enterNow(frame []byte) error {
 	p, err := w.decodeConnect(frame)
 	if err != nil {
 		return err
 	}
+	w.connectCame(p, len(frame))
 	if p.AuthMethod != "" {
-		w.moveToStream(frame, rest)
+		w.converse(w.beginLogin(p))
 		return nil
 	}
-	w.connectCame(p, len(frame))
 	again := *p // enter may change it
-	switch err := w.enter(context.Background(), &again, mustGoOn); {
+	err = w.enter(context.Background(), &again, mustGoOn)
+	w.entered(err, func() error { return w.enter(context.Background(), p, mayWait) })
+	return nil
+}
+
+// converse carries on a login that names an authentication method.
+func (w *looped) converse(more *packets.Auth, err error) {
+	if err == nil && more != nil {
+		w.sendPacket(more)
+		return
+	}
+	if err == nil {
+		err = w.connectEnhanced(context.Background(), mustGoOn)
+	}
+	w.entered(err, func() error { return w.connectEnhanced(context.Background(), mayWait) })
+}
+
+// entered ends a login as err says, or has it done again by a goroutine, which may wait.
+func (w *looped) entered(err error, again func() error) {
+	switch {
 	case err == nil:
 		w.stage = live
 		w.welcome()
 	case errors.Is(err, errMustWait):
 		w.stage = waiting
 		w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
-		w.in.keep(rest)
-		w.startLogin(p)
+		w.again = again
 	default:
 		w.conn.refuse(err)
 		w.leaveUnknown()
 	}
-	return nil
 }
 
 // startLogin carries the login out on a goroutine of its own, which tells the loop how it went.
-func (w *looped) startLogin(p *packets.Connect) {
+func (w *looped) startLogin() {
+	enter := w.again
+	w.again = nil
 	go func() {
 		d := delivering{server: w.server}
 		w.deliver = &d
-		err := w.enter(context.Background(), p, mayWait)
+		err := enter()
 		if err == nil {
 			w.welcome()
 		} else {
@@ -250,33 +288,6 @@ func (w *looped) startLogin(p *packets.Connect) {
 			w.post(postRefused)
 		}
 	}()
-}
-
-// moveToStream gives the descriptor to a pair of goroutines: this login is a conversation.
-func (w *looped) moveToStream(frame, rest []byte) {
-	f := os.NewFile(uintptr(w.fd), "client")
-	nc, err := net.FileConn(f) // a descriptor of its own
-	f.Close()
-	w.loop.sources[w.fd] = source{}
-	w.fd = -1
-	w.in.free()
-	delete(w.loop.conns, w)
-	w.stage = closed
-	w.server.reading.Done()
-	w.server.dismiss(&w.conn)
-	if err != nil {
-		w.server.log.Error("connection not taken", "part", "broker", "remote", w.remote, "err", err)
-		return
-	}
-	w.server.moves()
-	s := w.server.newStream(nc, w.listener)
-	if s == nil {
-		return
-	}
-	s.conn.since = w.since
-	s.conn.in.keep(frame)
-	s.conn.in.keep(rest)
-	go s.serve(context.Background())
 }
 
 // endNow ends the session's part of the connection. In a shutdown that waits for all others: then a goroutine does.

@@ -56,7 +56,6 @@ type Server struct {
 	loggedIn  int
 	mostIn    int    // the most loggedIn has been
 	accepted  uint64 // connections since start
-	moving    int    // connections that are about to be admitted once more
 	ended     totals // of connections that have ended
 	departed  departures
 	addresses map[netip.Addr]int

@@ -78,7 +78,7 @@ func (w *stream) login(ctx context.Context) bool {
 		return false
 	}
 	c.connectCame(p, len(frame))
-	if err := c.enter(ctx, p, mayWait); err != nil {
+	if err := w.enter(ctx, p); err != nil {
 		c.refuse(err)
 		return false
 	}
@@ -101,13 +101,36 @@ func (w *stream) readConnect() ([]byte, error) {
 	return w.readFrame(c.server.limits.ConnectPacketBytes, first, c.loginDeadline)
 }
 
-// ask is for a login that takes more than one packet.
-func (w *stream) ask(out []byte, limit int, first func([]byte) error) (frame []byte, err error) {
-	if _, err := w.net.Write(out); err != nil {
-		return nil, err
-	}
+// enter lets the client in. Where CONNECT names an authentication method that is a conversation.
+func (w *stream) enter(ctx context.Context, p *packets.Connect) error {
 	c := w.conn
-	return w.readFrame(limit, func() error { return first(c.in.waiting()) }, c.loginDeadline)
+	if p.AuthMethod == "" {
+		return c.enter(ctx, p, mayWait)
+	}
+	more, err := c.beginLogin(p)
+	for err == nil && more != nil {
+		more, err = w.ask(more)
+	}
+	if err != nil {
+		return err
+	}
+	return c.connectEnhanced(ctx, mayWait)
+}
+
+// ask sends an AUTH and takes the next packet, before there is a writeLoop. The deadline of the login holds for both.
+func (w *stream) ask(p *packets.Auth) (more *packets.Auth, err error) {
+	c := w.conn
+	b := p.Append(nil, c.version)
+	c.countSent(p, len(b))
+	if _, err := w.net.Write(b); err != nil {
+		return nil, errUnfinished
+	}
+	first := func() error { return mayBeAuth(c.in.waiting()) }
+	frame, err := w.readFrame(maxAuthPacket, first, c.loginDeadline)
+	if err != nil {
+		return nil, notFinished(err)
+	}
+	return c.continueLogin(frame)
 }
 
 // readLoop reads, and handles what was read, until the connection ends. What one read caused to be written goes out

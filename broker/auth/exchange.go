@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -101,6 +103,20 @@ func (p *Policy) verifier(user string) (v *verifier, known bool) {
 		return u.scram, true
 	}
 	return &made, false
+}
+
+// saltSecret returns what made-up salts are made with. It is the same after a restart as long as the first user with a hash
+// keeps its password: what changed would be made up. That hash has a salt that nobody outside knows, so it cannot be guessed.
+func saltSecret(users []*user) []byte {
+	for _, u := range users {
+		if u.hash != nil {
+			sum := mac([]byte("salts of users that do not exist"), u.Hash)
+			return sum[:]
+		}
+	}
+	secret := make([]byte, sha256.Size)
+	rand.Read(secret) // never fails: crypto/rand ends the program instead
+	return secret
 }
 
 // commonForm returns a verifier of the iterations and length of salt that most users have.

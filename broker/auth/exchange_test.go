@@ -213,6 +213,11 @@ func TestUnknownUsersLookKnown(t *testing.T) {
 		}
 		seen[salt] = user
 	}
+	if restarted, err := Load(p.usersFile, p.aclFile); err != nil {
+		t.Fatal(err)
+	} else if salt, _ := first(restarted, "nobody"); seen[salt] != "nobody" {
+		t.Errorf("after a restart nobody has the salt %s", salt)
+	}
 	other, err := Load("", "")
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"strings"
@@ -30,9 +28,7 @@ type Policy struct {
 // Load reads users.yaml and acl.yaml. A missing file, or an empty path, holds nothing. The error joins every problem
 // found, each as "file:line: what is wrong"; then there is no policy.
 func Load(usersFile, aclFile string) (*Policy, error) {
-	secret := make([]byte, sha256.Size)
-	rand.Read(secret) // never fails: crypto/rand ends the program instead
-	return load(usersFile, aclFile, newLimiter(), secret)
+	return load(usersFile, aclFile, newLimiter(), nil)
 }
 
 // Reload reads the same files again. On error p stays good.
@@ -59,6 +55,9 @@ func load(usersFile, aclFile string, hashing *limiter, secret []byte) (*Policy, 
 		}
 	}
 	p.scramForm = commonForm(users)
+	if p.secret == nil {
+		p.secret = saltSecret(users)
+	}
 	p.index(rules)
 	return p, nil
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"hash/maphash"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,9 +17,10 @@ import (
 type attempts struct {
 	limit int // 0: none
 
-	mu   sync.Mutex
-	seed maphash.Seed // makes user names into numbers that nobody outside can aim at
-	by   map[attempt]failures
+	mu    sync.Mutex
+	seed  maphash.Seed // makes user names into numbers that nobody outside can aim at
+	by    map[attempt]failures
+	swept time.Time // when room was made last
 }
 
 // attempt is whose failures are counted: user is a hash of the user name, 0 for all of the address.
@@ -89,10 +91,9 @@ func (a *attempts) makeRoomLocked(now time.Time) {
 	if len(a.by) < maxAttempts {
 		return
 	}
-	for key, f := range a.by {
-		if now.Sub(f.since) >= attemptWindow {
-			delete(a.by, key)
-		}
+	if now.Sub(a.swept) >= time.Second { // or each failure of a storm would cost a look at all
+		a.swept = now
+		maps.DeleteFunc(a.by, func(_ attempt, f failures) bool { return now.Sub(f.since) >= attemptWindow })
 	}
 	for key := range a.by {
 		if len(a.by) < maxAttempts {

@@ -26,6 +26,9 @@ func (c *conn) connectCame(p *packets.Connect, size int) {
 	if p.HasUsername {
 		note += fmt.Sprintf(", user %q", p.Username)
 	}
+	if p.AuthMethod != "" {
+		note += fmt.Sprintf(", method %q", cut(p.AuthMethod))
+	}
 	if p.CleanStart {
 		note += ", clean start"
 	}

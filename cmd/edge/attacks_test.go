@@ -70,7 +70,9 @@ var attacks = []attack{
 func TestAttacks(t *testing.T) {
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
-			t.Parallel()
+			if !longRun() { // which measures
+				t.Parallel()
+			}
 			target := startTarget(t)
 			honest := newHonest(t, target.mqtt)
 			before := target.settle()

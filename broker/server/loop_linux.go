@@ -38,8 +38,9 @@ type loop struct {
 	leaving    map[*looped]struct{} // to be closed once what is left has been written
 	acceptors  []*acceptor
 	now        time.Time
-	looked     time.Time // when deadlines were looked at last
-	quiet      int       // waits in a row that brought nothing
+	looked     time.Time     // when deadlines were looked at last
+	quiet      int           // waits in a row that brought nothing
+	slice      time.Duration // how long one connection may keep the loop in this turn
 
 	mu     sync.Mutex
 	posts  []*looped
@@ -60,6 +61,7 @@ const (
 	rawWait       = 10 * time.Millisecond  // longest wait that the scheduler does not know of
 	rawWaits      = 20                     // so many in a row bring nothing, and the loop is quiet
 	deadlineEvery = time.Second            // how exactly keep alive and the like are kept
+	turnTime      = time.Millisecond       // about how long a turn lasts, when many connections bring much
 	leavingEvery  = 100 * time.Millisecond // the same for connections that are being closed
 )
 
@@ -108,6 +110,7 @@ func (l *loop) run() {
 		n := l.wait()
 		l.now = l.server.now()
 		l.delivering.now = l.now
+		l.slice = turnTime / time.Duration(max(1, n))
 		for i := range n {
 			e := &l.events[i]
 			if s := &l.sources[e.Fd]; s.generation == e.Pad && s.ready != nil {
@@ -240,6 +243,7 @@ func (l *loop) takePosts() {
 	for _, f := range calls {
 		f()
 	}
+	l.slice = turnTime / time.Duration(max(1, len(posts)))
 	for _, w := range posts {
 		w.takePost()
 	}

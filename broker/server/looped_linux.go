@@ -27,6 +27,7 @@ type looped struct {
 	closeBy    time.Time    // while leaving
 	lingers    bool         // while leaving: the client is to close first
 	again      func() error // the login, to be done by a goroutine
+	yielded    bool         // whole packets lie in the inbox: the others come first
 
 	posted post // guarded by loop.mu
 
@@ -67,6 +68,7 @@ const (
 	postEntered                    // the login has succeeded
 	postRefused                    // the login has failed
 	postEnded                      // the session's part has ended
+	postMore                       // what lies in the inbox may be handled now
 )
 
 // addConn takes a connected descriptor over, on the loop.
@@ -101,7 +103,12 @@ func (w *looped) ready(events uint32) {
 	}
 	switch w.stage {
 	case entering, live:
-		w.readable()
+		if !w.yielded {
+			w.readable()
+		} else if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 { // what came before the end is handled before it
+			w.loop.slice = time.Hour
+			w.takeKept()
+		}
 	case leaving:
 		w.discard()
 	default: // a goroutine has it; what cannot be left out of what is watched would come again and again
@@ -155,8 +162,22 @@ func (w *looped) takeKept() {
 }
 
 // take handles the whole packets in b and returns what is behind them.
+//
+// A client that sends much has its slice of the loop's turn, and what is left waits for the next: a flood of one does not keep the
+// others waiting for longer than that.
 func (w *looped) take(b []byte) (rest []byte, err error) {
-	for len(b) > 0 {
+	w.yielded = false
+	var began time.Time
+	for n := 0; len(b) > 0; n++ {
+		switch { // most reads bring one packet, which costs no look at the clock
+		case n == 1:
+			began = time.Now()
+		case w.stage == live && (n == 2 || n > 0 && n%8 == 0):
+			if w.yielded = time.Since(began) > w.loop.slice; w.yielded {
+				w.post(postMore)
+				return b, nil
+			}
+		}
 		limit, err := w.limit(b)
 		if err != nil {
 			return nil, err
@@ -435,6 +456,9 @@ func (w *looped) takePost() {
 	}
 	if p&(postInterrupt|postCut) != 0 || p&postEntered != 0 && w.reasonKicked() != "" {
 		w.interrupted()
+	}
+	if p&postMore != 0 && w.yielded && w.stage == live && !w.isFull() {
+		w.takeKept()
 	}
 	if p&postPump != 0 && w.stage == live {
 		w.client.roomAgain(&w.conn)

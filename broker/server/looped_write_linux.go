@@ -110,9 +110,16 @@ func (w *looped) pauseReading() {
 	}
 }
 
+func (w *looped) isFull() bool {
+	w.out.mu.Lock()
+	defer w.out.mu.Unlock()
+	return w.full
+}
+
 func (w *looped) roomLocked() {
 	if w.full && !w.fullLocked() {
 		w.full = false
+		w.post(postMore)
 		w.watchLocked(w.watched | unix.EPOLLIN)
 	}
 }

@@ -188,6 +188,8 @@ func (s *stage) connectPacket(name string, a args) *packets.Connect {
 func (s *stage) properties(a args) *packets.PublishProperties {
 	s.t.Helper()
 	p := &packets.PublishProperties{PayloadFormat: byte(s.number(a, "format")), ContentType: a.options["type"], ResponseTopic: a.options["response"]}
+	p.ZeroPayloadFormat = a.has("format") && p.PayloadFormat == 0
+	p.EmptyContentType = a.has("type") && p.ContentType == ""
 	if a.has("correlation") {
 		p.CorrelationData = []byte(a.options["correlation"])
 	}
@@ -195,10 +197,12 @@ func (s *stage) properties(a args) *packets.PublishProperties {
 		name, value, _ := strings.Cut(pair, ":")
 		p.User = append(p.User, packets.UserProperty{Name: name, Value: value})
 	}
-	if p.PayloadFormat == 0 && p.ContentType == "" && p.ResponseTopic == "" && p.CorrelationData == nil && p.User == nil {
-		return nil
+	for _, option := range []string{"format", "type", "response", "correlation", "props"} {
+		if a.has(option) {
+			return p
+		}
 	}
-	return p
+	return nil
 }
 
 func (s *stage) subscribe(a args) {

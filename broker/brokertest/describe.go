@@ -84,10 +84,10 @@ func describeProperties(p *packets.PublishProperties) (s string) {
 	if p == nil {
 		return ""
 	}
-	if p.PayloadFormat != 0 {
+	if p.PayloadFormat != 0 || p.ZeroPayloadFormat {
 		s += fmt.Sprintf(" format=%d", p.PayloadFormat)
 	}
-	if p.ContentType != "" {
+	if p.ContentType != "" || p.EmptyContentType {
 		s += " type=" + p.ContentType
 	}
 	if p.ResponseTopic != "" {

@@ -216,6 +216,15 @@ var wireCases = []wireCase{
 			38, 0, 1, "a", 0, 1, "2",
 			"x",
 		)},
+	{name: "publish 5.0, properties that say what their absence says", v: V5,
+		packet: &Publish{Topic: "a", Properties: &PublishProperties{ZeroPayloadFormat: true, EmptyContentType: true, CorrelationData: []byte{}}},
+		bytes: wire(
+			0x30, 12, 0, 1, "a",
+			8,    // property length
+			1, 0, // payload format: bytes
+			3, 0, 0, // content type, empty
+			9, 0, 0, // correlation data, empty
+		)},
 	{name: "publish 5.0, topic alias instead of a topic", v: V5,
 		packet: &Publish{TopicAlias: 1, Payload: []byte("x")},
 		bytes: wire(

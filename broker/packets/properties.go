@@ -188,8 +188,10 @@ func (p *propertyReader) message(id property, m **PublishProperties) {
 	switch id {
 	case propPayloadFormat:
 		(*m).PayloadFormat = flag(p.bool(), 1)
+		(*m).ZeroPayloadFormat = (*m).PayloadFormat == 0
 	case propContentType:
 		(*m).ContentType = p.string()
+		(*m).EmptyContentType = (*m).ContentType == ""
 	case propResponseTopic:
 		(*m).ResponseTopic = p.responseTopic()
 	case propCorrelationData:
@@ -261,8 +263,11 @@ func appendMessageProperties(dst []byte, m *PublishProperties) []byte {
 	if m == nil {
 		return dst
 	}
-	if m.PayloadFormat != 0 {
+	if m.PayloadFormat != 0 || m.ZeroPayloadFormat {
 		dst = append(dst, byte(propPayloadFormat), m.PayloadFormat)
+	}
+	if m.EmptyContentType {
+		dst = append(dst, byte(propContentType), 0, 0)
 	}
 	dst = appendStringProperty(dst, propContentType, m.ContentType)
 	dst = appendStringProperty(dst, propResponseTopic, m.ResponseTopic)

@@ -150,7 +150,12 @@ func (d *decoder) message() *broker.Message {
 	}
 	if flags&messageProperties != 0 {
 		p := newAt(&m.Properties)
-		p.PayloadFormat, p.ContentType, p.ResponseTopic, p.CorrelationData = d.byte(), d.text(), d.text(), d.bytes()
+		flags := d.byte()
+		p.PayloadFormat, p.ZeroPayloadFormat, p.EmptyContentType = flags&payloadText, flags&zeroFormat != 0, flags&emptyContentType != 0
+		p.ContentType, p.ResponseTopic, p.CorrelationData = d.text(), d.text(), d.bytes()
+		if flags&emptyCorrelation != 0 {
+			p.CorrelationData = []byte{}
+		}
 		for n := d.count(); n > 0 && !d.bad; n-- {
 			u := extend(&p.User)
 			u.Name, u.Value = d.text(), d.text()

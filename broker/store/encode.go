@@ -129,7 +129,7 @@ func appendMessage(b []byte, m *broker.Message) []byte {
 		b = binary.AppendVarint(b, m.Expires.UnixNano())
 	}
 	if p := m.Properties; p != nil {
-		b = append(b, p.PayloadFormat)
+		b = append(b, propertyFlags(p.PayloadFormat, p.ZeroPayloadFormat, p.EmptyContentType, p.CorrelationData))
 		b = appendText(b, p.ContentType)
 		b = appendText(b, p.ResponseTopic)
 		b = appendBytes(b, p.CorrelationData)
@@ -140,6 +140,30 @@ func appendMessage(b []byte, m *broker.Message) []byte {
 		}
 	}
 	return b
+}
+
+// The flags of properties. The last three say that a property is there though its value is the one of its absence.
+const (
+	payloadText      = 1 << 0
+	zeroFormat       = 1 << 1
+	emptyContentType = 1 << 2
+	emptyCorrelation = 1 << 3
+)
+
+func propertyFlags(format byte, zero, emptyType bool, correlation []byte) (flags byte) {
+	if format != 0 {
+		flags |= payloadText
+	}
+	if zero {
+		flags |= zeroFormat
+	}
+	if emptyType {
+		flags |= emptyContentType
+	}
+	if correlation != nil && len(correlation) == 0 {
+		flags |= emptyCorrelation
+	}
+	return flags
 }
 
 // The flags of an entry.

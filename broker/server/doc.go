@@ -17,7 +17,8 @@
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
 // which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu is
-// taken before a client.mu, before an outbox.mu (Stats) or alone, kickMu and offerMu alone, waitMu within an outbox.mu, a trace's lock last. Taps, gates and Route are called with none of them held.
+// taken before a client.mu or alone, kickMu and offerMu alone, waitMu within an outbox.mu, a trace's lock last. Taps, gates and
+// Route are called with none of them held.
 //
 // Figures: each connection counts what it carries (count.go); Stats adds up. Sys publishes them on $SYS, on the goroutine of its
 // caller. trace_conn.go records one client's packets; while nobody asks for that it is one look at a pointer.

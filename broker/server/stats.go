@@ -87,11 +87,14 @@ func (s *Server) Stats() broker.Stats {
 	st := s.router.Stats()
 	s.mu.Lock()
 	st.Clients, st.ClientsMax, st.Connections, st.Sessions, st.Accepted = s.loggedIn, s.mostIn, len(s.conns), len(s.clients), s.accepted
-	all := s.ended // under mu, or a connection that ends now would be counted twice or not at all
+	all, conns := s.ended, make([]*conn, 0, len(s.conns)) // at one moment: a connection that ends now is in one of both
 	for c := range s.conns {
-		all.add(c)
+		conns = append(conns, c)
 	}
 	s.mu.Unlock()
+	for _, c := range conns {
+		all.add(c)
+	}
 	st.Received, st.Sent, st.OutboxBytes = all.received, all.sent, all.waiting
 	st.ReceivedTotal, st.SentTotal = st.Received.Publishes(), st.Sent.Publishes()
 	now := s.now()

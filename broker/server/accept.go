@@ -127,13 +127,15 @@ func countedAddr(remote string) netip.Addr {
 	if err != nil || ap.Addr().Unmap().IsLoopback() {
 		return netip.Addr{}
 	}
-	addr := ap.Addr().Unmap().WithZone("")
-	if addr.Is6() { // one subscriber's network
-		if p, err := addr.Prefix(64); err == nil {
-			return p.Addr()
-		}
+	addr := ap.Addr().Unmap()
+	if addr.Is4() || addr.IsLinkLocalUnicast() { // link-local: one network for all of a plant's devices
+		return addr
 	}
-	return addr
+	p, err := addr.WithZone("").Prefix(64) // one subscriber's network
+	if err != nil {
+		return netip.Addr{}
+	}
+	return p.Addr()
 }
 
 func (s *Server) addListener(l Listener) bool {

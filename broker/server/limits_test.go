@@ -154,6 +154,8 @@ func TestConnectionsPerAddress(t *testing.T) {
 			{"10.0.0.1:1", true}, {"10.0.0.1:2", true}, {"10.0.0.1:3", false}, {"[::ffff:10.0.0.1]:4", false}, {"10.0.0.2:1", true},
 			{"127.0.0.1:1", true}, {"127.0.0.1:2", true}, {"127.0.0.1:3", true}, {"[::1]:1", true},
 			{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", true}, {"[2001:db8::3]:1", false}, {"[2001:db8:0:1::3]:1", true},
+			{"[fe80::1%eth0]:1", true}, {"[fe80::1%eth0]:2", true}, {"[fe80::1%eth0]:3", false}, {"[fe80::2%eth0]:1", true}, {"[fe80::1%eth1]:1", true},
+			{"unix:pid=1,uid=0", true}, {"unix:pid=1,uid=0", true}, {"unix:pid=1,uid=0", true},
 		} {
 			if ok := dial(c.from); ok != c.ok {
 				t.Errorf("%s: let in %v", c.from, ok)

@@ -235,7 +235,7 @@ func (w *stream) closing() {
 }
 
 func (w *stream) cut() {
-	w.net.Close()
+	closeNow(w.net)
 	w.signal()
 }
 

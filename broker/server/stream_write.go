@@ -130,5 +130,5 @@ func (w *stream) writeFailed(err error) {
 		w.conn.kickFirst(broker.ReasonSlow)
 		w.conn.refused(RefuseSlow, err)
 	}
-	w.net.Close()
+	closeNow(w.net)
 }

@@ -24,6 +24,14 @@ func handshake(nc net.Conn) error {
 	return &tlsError{err}
 }
 
+// closeNow closes a connection at once: Close of TLS waits for who does not read to be told.
+func closeNow(nc net.Conn) error {
+	if t, ok := nc.(*tls.Conn); ok {
+		t.NetConn().Close()
+	}
+	return nc.Close()
+}
+
 // tlsState returns the state of a connection with TLS, else nil.
 func tlsState(nc net.Conn) *tls.ConnectionState {
 	if ws, ok := nc.(*wsConn); ok {

@@ -204,7 +204,7 @@ func (w *wsConn) CloseWrite() error {
 
 // Close cuts the connection.
 func (w *wsConn) Close() error {
-	err := w.Conn.Close()
+	err := closeNow(w.Conn)
 	if ws := w.ws.Load(); ws != nil {
 		ws.CloseNow()
 	}

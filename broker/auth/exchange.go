@@ -15,6 +15,9 @@ type Exchange interface {
 	// answer with. id is nil while the client has to say more; then it is who the client is, and the exchange is over. So it
 	// is after an error, which is a *Refused. Step does not wait.
 	Step(data []byte) (answer []byte, id *Identity, err error)
+
+	// User is the name that the client gives itself, empty until it has. Nothing is proved by it.
+	User() string
 }
 
 // Begin begins the exchange that method names, for a client that asks for req. Its Username and Password may be empty; a
@@ -60,6 +63,8 @@ func (x *scramExchange) Step(data []byte) ([]byte, *Identity, error) {
 	}
 	return nil, nil, &Refused{packets.NotAuthorized, ReasonExchange, "the exchange is over"}
 }
+
+func (x *scramExchange) User() string { return x.scram.user }
 
 // refused makes a *Refused of what scram said, and ends the exchange. An unknown user, a wrong password and a user without a
 // verifier look the same to the client; the log tells the last.

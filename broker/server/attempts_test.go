@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/xdg-go/scram"
+
 	"edge/broker/auth"
 	"edge/broker/brokertest"
 	"edge/broker/packets"
@@ -143,33 +145,57 @@ func TestFailedLoginsWait(t *testing.T) {
 	})
 }
 
-// TestFailedExchangesWait: guesses by SCRAM count for the address.
+// TestFailedExchangesWait: guesses by SCRAM count for the user that they name, also when a live connection makes them.
 func TestFailedExchangesWait(t *testing.T) {
 	in(t, func(t *testing.T) {
-		r := (&rig{auth: plantPolicy(t), limits: Limits{LoginFailures: 1}}).start(t)
-		try := func(password string) packets.ReasonCode {
+		r := (&rig{auth: plantPolicy(t), limits: Limits{LoginFailures: 3}}).start(t)
+		dial := func() *brokertest.Client {
 			ours, theirs := net.Pipe()
 			r.Server.startConn(context.Background(), addressed{theirs, "10.0.0.1:1"}, Listener{})
-			k, c := brokertest.NewClient(t, ours, packets.V5), talk(t, "press", password)
-			defer k.Close()
-			k.Send(scramConnect("c", say(t, c, nil)))
+			return brokertest.NewClient(t, ours, packets.V5)
+		}
+		answer := func(k *brokertest.Client, c *scram.ClientConversation) (packets.Packet, error) {
 			p, err := k.Next()
-			if ack, refused := p.(*packets.Connack); refused || err != nil {
-				return ack.Code
+			if a, ok := p.(*packets.Auth); ok && err == nil {
+				k.Send(more(say(t, c, a.Data)))
+				return k.Next()
 			}
-			k.Send(more(say(t, c, p.(*packets.Auth).Data)))
-			return brokertest.Expect[*packets.Connack](k).Code
+			return p, err
 		}
-		for i := range 10 {
-			if code := try("wrong horse"); code != packets.BadUserNameOrPassword {
-				t.Fatalf("attempt %d: %v", i, code)
+		try := func(user, password string) packets.ReasonCode {
+			k, c := dial(), talk(t, user, password)
+			k.Send(scramConnect("c", say(t, c, nil)))
+			p, err := answer(k, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.Close()
+			synctest.Wait()
+			return p.(*packets.Connack).Code
+		}
+		live, c := dial(), talk(t, "press", plantPassword)
+		live.Send(scramConnect("live", say(t, c, nil)))
+		if p, err := answer(live, c); err != nil || p.(*packets.Connack).Code != packets.Success {
+			t.Fatal(p, err)
+		}
+		for range 2 {
+			if code := try("press", "wrong horse"); code != packets.BadUserNameOrPassword {
+				t.Fatalf("wrong password: %v", code)
 			}
 		}
-		if code := try(plantPassword); code != packets.ConnectionRateExceeded {
-			t.Errorf("after ten: %v", code)
+		c = talk(t, "press", "wrong horse")
+		live.Send(&packets.Auth{Code: packets.ReAuthenticate, Method: auth.ScramSHA256, Data: say(t, c, nil)})
+		if p, err := answer(live, c); err != nil || p.(*packets.Disconnect).Code != packets.NotAuthorized {
+			t.Fatal(p, err)
+		}
+		if code := try("press", plantPassword); code != packets.ConnectionRateExceeded {
+			t.Errorf("after three: %v", code)
+		}
+		if code := try("scada", plantPassword); code != packets.Success {
+			t.Errorf("another user: %v", code)
 		}
 		pass(attemptWindow)
-		if code := try(plantPassword); code != packets.Success {
+		if code := try("press", plantPassword); code != packets.Success {
 			t.Errorf("after a minute: %v", code)
 		}
 	})

@@ -68,11 +68,15 @@ func (c *conn) stepLogin(data []byte) (*packets.Auth, error) {
 		return nil, &refusedError{packets.NotAuthorized, auth.ReasonExchange, "the exchange does not come to an end"}
 	}
 	answer, id, err := e.exchange.Step(data)
+	user := e.exchange.User()
 	if err != nil || id != nil {
-		c.server.countAttempt(c.addr, e.request.Username, err)
+		c.server.countAttempt(c.addr, user, err)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if id == nil && c.waits(user) {
+		return nil, errFailures
 	}
 	if id != nil {
 		c.identity, e.exchange = *id, nil
@@ -178,7 +182,9 @@ func (c *conn) handleAuth(p *packets.Auth) error {
 func (c *conn) reauthFailed(err error) error {
 	refused := asRefused(err)
 	c.server.counters.authFailures.Add(1)
-	c.server.countAttempt(c.addr, c.enhanced.request.Username, err)
+	if x := c.enhanced.exchange; x != nil {
+		c.server.countAttempt(c.addr, x.User(), err)
+	}
 	c.refused(refused.reason, refused)
 	return errReauth
 }

@@ -1,9 +1,6 @@
 package server
 
 import (
-	"context"
-	"net"
-	"runtime"
 	"testing"
 	"time"
 
@@ -12,48 +9,26 @@ import (
 	"edge/broker/packets"
 )
 
-// onLoops serves TCP by event loops and returns how to connect.
-func (r *rig) onLoops(t *testing.T) (dial func() *brokertest.Client) {
-	t.Helper()
-	r.start(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- r.Server.Serve(context.Background(), Listener{Listener: l, Name: "tcp"}) }()
-	t.Cleanup(func() {
-		r.stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return func() *brokertest.Client {
-		nc, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return brokertest.NewClient(t, nc, packets.V5)
-	}
+// onLoop returns a client that an event loop serves.
+func (r *rig) onLoop(t *testing.T) *brokertest.Client {
+	return brokertest.NewClient(t, r.dialLoop(), packets.V5)
 }
 
-// until waits for a condition.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(brokertest.Timeout); !ok(); {
+// until waits for a condition of the loops.
+func (r *rig) until(what string, ok func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(brokertest.Timeout); !ok(); r.settle() {
 		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
+			r.t.Fatalf("never: %s", what)
 		}
-		runtime.Gosched()
 	}
 }
 
 // TestScramOnLoop: an event loop carries the exchange out itself, and keeps the connection; what follows in one segment
 // comes after CONNACK; who fails is gone.
 func TestScramOnLoop(t *testing.T) {
-	r := &rig{auth: plantPolicy(t)}
-	dial := r.onLoops(t)
-	k, c := dial(), talk(t, "press", plantPassword)
+	r := (&rig{auth: plantPolicy(t)}).listen().start(t)
+	k, c := r.onLoop(t), talk(t, "press", plantPassword)
 	connect := scramConnect("c", say(t, c, nil)).Append(nil, packets.V5)
 	for i := range connect { // as the slowest of lines brings it
 		k.SendRaw(connect[i : i+1])
@@ -79,7 +54,7 @@ func TestScramOnLoop(t *testing.T) {
 		t.Errorf("AUTH %v", a.Code)
 	}
 
-	over, c := dial(), talk(t, "press", plantPassword) // takes the session over: that waits
+	over, c := r.onLoop(t), talk(t, "press", plantPassword) // takes the session over: that waits
 	over.Send(scramConnect("c", say(t, c, nil)))
 	over.Send(more(say(t, c, expectMore(t, over))), &packets.Pingreq{})
 	if ack := brokertest.Expect[*packets.Connack](over); ack.Code != packets.Success {
@@ -100,9 +75,10 @@ func TestScramOnLoop(t *testing.T) {
 		{"larger than taken", func(k *brokertest.Client) { k.SendRaw([]byte{0xF0, 0x80, 0x80, 0x04}) }, packets.PacketTooLarge},
 		{"AUTH with a flag", func(k *brokertest.Client) { k.SendRaw([]byte{0xF1, 0}) }, packets.MalformedPacket}, // [MQTT-3.15.1-1]
 		{"DISCONNECT", func(k *brokertest.Client) { k.Send(&packets.Disconnect{}) }, packets.Success},
+		{"silence", func(*brokertest.Client) { r.advance(6 * time.Second) }, packets.Success},
 		{"the end", func(k *brokertest.Client) { k.Close() }, packets.Success},
 	} {
-		k, c := dial(), talk(t, "press", plantPassword)
+		k, c := r.onLoop(t), talk(t, "press", plantPassword)
 		k.Send(scramConnect("bad", say(t, c, nil)))
 		expectMore(t, k)
 		bad.then(k)
@@ -113,31 +89,31 @@ func TestScramOnLoop(t *testing.T) {
 		}
 		if bad.name != "the end" {
 			k.ExpectClosed()
+			k.Close()
 		}
-		until(t, bad.name+" is gone", func() bool { return r.Server.Stats().Connections == 1 })
+		r.until(bad.name+" is gone", func() bool { return r.Server.Stats().Connections == 1 })
 	}
-	if n := r.Server.Refusals(); n[RefuseUnfinished] != 2 || n[auth.ReasonExchange] != 1 || n[RefuseMalformed] != 3 {
+	if n := r.Server.Refusals(); n[RefuseUnfinished] != 3 || n[auth.ReasonExchange] != 1 || n[RefuseMalformed] != 3 {
 		t.Errorf("counted %v", n)
 	}
 }
 
 // TestBehindALogin: what comes with the second half of a CONNECT is not lost while the password is checked.
 func TestBehindALogin(t *testing.T) {
-	r := &rig{auth: rules{}}
-	dial := r.onLoops(t)
+	r := (&rig{auth: rules{}}).listen().start(t)
 	connect := (&packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, HasUsername: true, Username: "press"}).Append(nil, packets.V5)
 	behind := (&packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "a"}}}).Append(nil, packets.V5)
 	for cut := 1; cut < len(connect); cut += 7 {
-		k := dial()
+		k := r.onLoop(t)
 		before := r.Server.Stats().Received.Bytes
 		k.SendRaw(connect[:cut])
-		until(t, "the first half has come", func() bool { return r.Server.Stats().Received.Bytes > before })
+		r.until("the first half has come", func() bool { return r.Server.Stats().Received.Bytes > before })
 		k.SendRaw(append(connect[cut:len(connect):len(connect)], behind...))
 		if ack := brokertest.Expect[*packets.Connack](k); ack.Code != packets.Success {
 			t.Fatalf("CONNACK %v", ack.Code)
 		}
 		brokertest.Expect[*packets.Suback](k)
 		k.Close()
-		until(t, "it is gone", func() bool { return r.Server.Stats().Connections == 0 })
+		r.until("it is gone", func() bool { return r.Server.Stats().Connections == 0 })
 	}
 }

@@ -267,11 +267,18 @@ func (c *conn) asking(p *packets.Connect) (auth.ConnectRequest, error) {
 	if p.Will != nil {
 		req.Will = topic.Name(p.Will.Topic)
 	}
-	if c.cert == "" && c.server.attempts.waits(c.addr, p.Username, c.server.now()) {
-		return req, &refusedError{packets.ConnectionRateExceeded, RefuseFailures, "too many failed logins: wait a minute"}
+	if c.waits(p.Username) {
+		return req, errFailures
 	}
 	return req, nil
 }
+
+// waits tells whether too many logins of that user failed at this address. A client with a certificate does not guess.
+func (c *conn) waits(user string) bool {
+	return c.cert == "" && c.server.attempts.waits(c.addr, user, c.server.now())
+}
+
+var errFailures = &refusedError{packets.ConnectionRateExceeded, RefuseFailures, "too many failed logins: wait a minute"}
 
 // checkPassword asks the rules, until the deadline of the login.
 func (c *conn) checkPassword(ctx context.Context, req auth.ConnectRequest) (err error) {

@@ -241,9 +241,16 @@ func TestPage(t *testing.T) {
 
 	p.checkTags(b)
 	p.checkRebirth(b)
-	for _, view := range []string{"uplinks", "events"} {
+	for _, view := range []string{"uplinks", "clients", "events"} {
 		b.click(`nav a[href="#/` + view + `"]`)
 		b.see(`[data-view="` + view + `"]`)
+		if view == "clients" {
+			b.see(`[data-client="client-press"][data-connected="true"][data-slow="true"]`)
+			b.see(`[data-client="line/1"][data-connected="false"][data-slow="false"]`)
+			if row := b.text(`[data-client="client-press"]`); !strings.Contains(row, "keep alive timeout") {
+				b.t.Errorf("why it left last is not shown: %q", row)
+			}
+		}
 		b.shot(view + "-light")
 	}
 	b.checkFaults()

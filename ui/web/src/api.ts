@@ -1,6 +1,6 @@
 // Requests to the HTTP interface. A refusal becomes a Refused with the server's own words.
 
-import type { Buckets, Event, Outage, Sample, Gap, Metric } from "./types";
+import type { Buckets, Client, Event, Outage, Sample, Gap, Metric } from "./types";
 
 export class Refused extends Error {
   constructor(
@@ -28,6 +28,8 @@ const part = encodeURIComponent;
 export const getMetrics = (limit: number): Promise<{ metrics: Metric[]; next: string | null }> => ask(`/api/v1/metrics?limit=${limit}`);
 
 export const getEvents = (query: string): Promise<{ events: Event[]; next: string | null }> => ask(`/api/v1/events?${query}`);
+
+export const getClients = (): Promise<Client[]> => ask("/api/v1/clients");
 
 export const getOutages = (uplink: string): Promise<Outage[]> => ask(`/api/v1/uplinks/${part(uplink)}/outages`);
 

@@ -3,7 +3,7 @@
 // Attributes that tests and scripts may rely on:
 //
 //   html[data-fresh]                     starting, live, late (3 s silent), dead (10 s silent), paused
-//   [data-view]                          the view that is open: overview, tags, uplinks, events, node
+//   [data-view]                          the view that is open: overview, tags, uplinks, clients, events, node
 //   [data-node="group/node"][data-state] a node's tile: online, offline, unknown
 //   [data-device="group/node/device"][data-state]
 //   [data-row], [data-metric="id"], [data-value="id"]      rows of the tag tree
@@ -11,6 +11,7 @@
 //   [data-window="10|60|480|1440"]       buttons of the trend's window, in minutes
 //   [data-uplink="name"][data-state][data-owed], [data-uplink-node="group/node"][data-state]
 //   [data-outage="id"][data-owed][data-delivered][data-gaps][data-done="true|false"]
+//   [data-client="id"][data-connected][data-slow]          a line of the clients
 //   [data-event="kind"]                  a line of the event log
 //   [data-plant="group/node"][data-state], [data-scada="group/node"][data-state]   the demo's two columns
 //   [data-action="kill|revive"][data-target="group/node"], [data-action="cut|restore"], [data-action="rebirth"],
@@ -19,6 +20,7 @@
 
 import { render } from "preact";
 import { Board, NodeView } from "./board";
+import { ClientView } from "./clients";
 import { DemoPanel } from "./demo";
 import { ConfirmDialog } from "./dialog";
 import { EventPanel, EventView } from "./events";
@@ -64,6 +66,7 @@ function Header() {
         {tab("overview", "#/", "Overview")}
         {tab("tags", "#/tags", "Tags")}
         {tab("uplinks", "#/uplinks", "Uplinks")}
+        {tab("clients", "#/clients", "Clients")}
         {tab("events", "#/events", "Events")}
       </nav>
       <Message />
@@ -127,6 +130,8 @@ function Views() {
       return <TagsView />;
     case "uplinks":
       return <UplinkView />;
+    case "clients":
+      return <ClientView />;
     case "events":
       return <EventView />;
     case "node":

@@ -169,3 +169,22 @@ export interface Snapshot {
   metrics: Metric[];
   uplinks: Uplink[];
 }
+
+export interface Client {
+  id: string;
+  user: string;
+  address: string;
+  listener: string;
+  tls: boolean;
+  protocol: string;
+  connected: boolean;
+  since: Time;
+  keep_alive: number;
+  inflight: number;
+  queued: number;
+  dropped: number;
+  slow: boolean;
+  received: { messages: number };
+  sent: { messages: number };
+  last_disconnect: { reason: string; at: Time; address: string } | null;
+}

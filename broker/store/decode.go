@@ -13,7 +13,40 @@ var errDamaged = errors.New("damaged record")
 
 // decodeRecord reads a journal record of ours: changes, or one retained message. What it returns lies in data.
 func decodeRecord(data []byte) (changes []session.Change, retained *broker.Message, err error) {
-	d := decoder{b: data}
+	return new(memory).decodeRecord(data)
+}
+
+// memory is what one record's decoding leaves for the next: names come again and again, and changes are soon applied.
+type memory struct {
+	names    map[string]string // texts that were read: at most maxNames of at most maxName bytes
+	changes  []session.Change
+	messages []*broker.Message
+}
+
+const (
+	maxNames = 1 << 12
+	maxName  = 256
+)
+
+// name returns b as a string, which is made once.
+func (m *memory) name(b []byte) string {
+	if s, known := m.names[string(b)]; known {
+		return s
+	}
+	if len(m.names) >= maxNames {
+		clear(m.names)
+	}
+	if m.names == nil {
+		m.names = make(map[string]string)
+	}
+	s := string(b)
+	m.names[s] = s
+	return s
+}
+
+// decodeRecord is the same; the changes it returns are good until the next call.
+func (m *memory) decodeRecord(data []byte) (changes []session.Change, retained *broker.Message, err error) {
+	d := decoder{b: data, memory: m}
 	switch d.byte() {
 	case recordChanges:
 		changes = d.changes()
@@ -74,20 +107,23 @@ func decodeStored(b []byte) (*session.Entry, error) {
 
 // decoder reads from b; after anything wrong, bad is set and all it reads is zero.
 type decoder struct {
-	b   []byte
-	bad bool
+	b      []byte
+	bad    bool
+	memory *memory // nil: none
 }
 
 func (d *decoder) changes() []session.Change {
-	var messages []*broker.Message
+	m := d.memory
+	clear(m.messages)
+	clear(m.changes)
+	m.messages, m.changes = m.messages[:0], m.changes[:0]
 	for n := d.count(); n > 0 && !d.bad; n-- {
-		messages = append(messages, d.message())
+		m.messages = append(m.messages, d.message())
 	}
-	var changes []session.Change
 	for n := d.count(); n > 0 && !d.bad; n-- {
-		changes = append(changes, d.change(messages))
+		m.changes = append(m.changes, d.change(m.messages))
 	}
-	return changes
+	return m.changes
 }
 
 func (d *decoder) change(messages []*broker.Message) session.Change {
@@ -247,7 +283,13 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-func (d *decoder) text() string { return string(d.bytes()) }
+func (d *decoder) text() string {
+	b := d.bytes()
+	if d.memory == nil || len(b) == 0 || len(b) > maxName {
+		return string(b)
+	}
+	return d.memory.name(b)
+}
 
 // bytes reads a length and that many bytes, where they lie; nil for none.
 func (d *decoder) bytes() []byte {

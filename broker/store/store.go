@@ -77,7 +77,7 @@ func (o Options) withDefaults(path string) Options {
 		o.Due = 10 * time.Millisecond
 	}
 	if o.Lazy <= 0 {
-		o.Lazy = 250 * time.Millisecond
+		o.Lazy = max(250*time.Millisecond, o.Due)
 	}
 	if o.Every <= 0 {
 		o.Every = 10 * time.Minute

@@ -15,6 +15,7 @@ type world struct {
 	load     func(clientID string) *session.Snapshot
 	sessions map[string]*session.Snapshot // nil value: the session is gone
 	retained map[string]*broker.Message
+	memory   memory
 }
 
 func newWorld(load func(clientID string) *session.Snapshot) *world {
@@ -26,7 +27,7 @@ func newWorld(load func(clientID string) *session.Snapshot) *world {
 
 // apply applies one journal record. A record that does not read changes nothing.
 func (w *world) apply(data []byte) error {
-	changes, retained, err := decodeRecord(data)
+	changes, retained, err := w.memory.decodeRecord(data)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,8 @@ func (w *world) apply(data []byte) error {
 }
 
 func (w *world) change(c *session.Change) {
-	s, here := w.sessions[c.ClientID]
+	before, here := w.sessions[c.ClientID]
+	s := before
 	if !here {
 		s = w.load(c.ClientID)
 	}
@@ -53,7 +55,9 @@ func (w *world) change(c *session.Change) {
 	if s != nil { // else a change of a session whose beginning was lost
 		s.Apply(c)
 	}
-	w.sessions[c.ClientID] = s
+	if !here || s != before {
+		w.sessions[c.ClientID] = s
+	}
 }
 
 // all returns what lives, sorted.

@@ -12,7 +12,7 @@
 // TCP connections the turn writes what the kernel takes at once (flush.go); otherwise it wakes their writers, and
 // each writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
 //
-// The journal is told what is awaited. A commit comes after its interval, when enough acknowledgements wait for it to fill a page, or
+// The journal is told what is awaited. A commit comes after its interval, when enough acknowledgements wait for it to fill a page of flash, or
 // when all clients that send as soon as they are answered are waiting (hurry.go).
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and

@@ -2,9 +2,9 @@ package journal
 
 import "time"
 
-// enough is how many awaited records do not wait for more: together they fill a page, so that a commit of their own costs the
-// flash nothing.
-const enough = 32
+// enough is how many awaited records do not wait for more: together they fill a page of flash (16 KiB), so that a commit of their
+// own costs it nothing.
+const enough = 128
 
 // Await says that someone waits for i, who may do so for due from now. The commit that holds it comes earlier when enough
 // others are awaited in it. An index that is on its way to the disk or not given yet changes nothing.

@@ -9,7 +9,7 @@ import (
 
 // TestAwait appends records that are due in a second and looks when they are durable.
 func TestAwait(t *testing.T) {
-	const records = Index(40)
+	const records = Index(enough + 8)
 	tests := []struct {
 		name  string
 		await func(j *Journal, last Index)
@@ -19,12 +19,12 @@ func TestAwait(t *testing.T) {
 		{"one", func(j *Journal, last Index) { j.Await(last, 10*time.Millisecond) }, 10 * time.Millisecond},
 		{"one who has time", func(j *Journal, last Index) { j.Await(last, time.Minute) }, time.Second},
 		{"one at once", func(j *Journal, last Index) { j.Await(last, 0) }, 0},
-		{"one less than fill a page", func(j *Journal, last Index) {
+		{"one less than enough", func(j *Journal, last Index) {
 			for i := range Index(enough - 1) {
 				j.Await(last-i, 10*time.Millisecond)
 			}
 		}, 10 * time.Millisecond},
-		{"as many as fill a page", func(j *Journal, last Index) {
+		{"enough", func(j *Journal, last Index) {
 			for i := range Index(enough) {
 				j.Await(last-i, 10*time.Millisecond)
 			}

@@ -12,6 +12,13 @@
 // TCP connections the turn writes what the kernel takes at once (flush.go); otherwise it wakes their writers, and
 // each writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
 //
+// What an acknowledgement promises, when there is a journal to wait for: PUBACK and PUBREC, that the message is on disk in the queue
+// of every session on disk that it matched and that had room, and retained if it asked for that; PUBCOMP, that its identifier is free
+// on disk too; SUBACK and UNSUBACK, that a session on disk has the subscription, or has it no more. A session whose queue is full, by messages, by
+// bytes or by the bytes of all sessions, does not get the message, which is counted by that reason and for its client: else one client
+// that stays away could stop a plant. CONNACK promises nothing: a session and its will are on disk when the commit interval has passed.
+// Without a journal to wait for (durability fast) everything is promised from memory, and written behind.
+//
 // The journal is told what is awaited. A commit comes after its interval, when enough acknowledgements wait for it to fill a page of flash, or
 // when all clients that send as soon as they are answered are waiting (hurry.go).
 //

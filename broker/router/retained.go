@@ -16,19 +16,19 @@ const (
 )
 
 // retain stores m, or removes what its topic had if the payload is empty [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7].
-func (r *Router) retain(m *broker.Message) (needs broker.Index, err error) {
+func (r *Router) retain(m *broker.Message) (needs broker.Index, kept bool, err error) {
 	if r.retainedFor(m.Topic) == &r.system {
 		r.retainSystem(m)
-		return 0, nil
+		return 0, true, nil
 	}
 	old, had := r.retained.Get(m.Topic)
 	if len(m.Payload) == 0 && !had {
-		return 0, nil
+		return 0, true, nil
 	}
-	if len(m.Payload) > 0 && !r.fits(m, old) {
+	if kept = len(m.Payload) == 0 || r.fits(m, old); !kept {
 		r.retainedFull.Add(1)
 		if !had {
-			return 0, nil
+			return 0, false, nil
 		}
 		empty := *m // an old value must not stand where a newer one was published
 		empty.Payload = nil
@@ -36,11 +36,11 @@ func (r *Router) retain(m *broker.Message) (needs broker.Index, err error) {
 	}
 	if r.opt.Store != nil {
 		if needs, err = r.opt.Store.SaveRetained(m); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	r.setRetained(m)
-	return needs, nil
+	return needs, kept, nil
 }
 
 // fits tells whether m may be retained in the place of old, which may be nil.

@@ -43,7 +43,14 @@ type Delivery struct {
 // Deliverer carries a message to the sessions that it matched, which may be none. It must not wait, and must not keep to; it may
 // write to it.
 type Deliverer interface {
-	Deliver(m *broker.Message, to []Delivery) (broker.Index, error)
+	Deliver(m *broker.Message, to []Delivery, also Elsewhere) (broker.Index, error)
+}
+
+// Elsewhere says who has a message beside the sessions that it matched.
+type Elsewhere struct {
+	Tapped   bool // a tap wants it, or a gate took it
+	Retained bool // it is retained as it asked to be
+	Full     bool // it was to be retained, and there was no room
 }
 
 // ErrReserved is the error for a client's message on a topic that begins with $.
@@ -123,11 +130,12 @@ func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
 			return 0, &RefusedError{err}
 		}
 		if passed == nil {
-			return d.Deliver(m, nil) // dropped, but whoever sent it is answered
+			return d.Deliver(m, nil, Elsewhere{Tapped: true}) // whoever sent it is answered
 		}
 		m = passed
 	}
 	var needs broker.Index
+	var also Elsewhere
 	for _, t := range r.opt.Taps {
 		if !wants(t, m.Topic) {
 			continue
@@ -136,13 +144,13 @@ func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
 		if err != nil {
 			return 0, fmt.Errorf("tap %s: %w", m.Topic, err)
 		}
-		needs = max(needs, index)
+		needs, also.Tapped = max(needs, index), true
 	}
 	rt := r.routings.Get().(*routing)
-	index, err := r.retainAndMatch(m, rt)
+	index, err := r.retainAndMatch(m, rt, &also)
 	if err == nil {
 		needs = max(needs, index)
-		index, err = d.Deliver(m, rt.to)
+		index, err = d.Deliver(m, rt.to, also)
 	}
 	rt.reset()
 	r.routings.Put(rt)
@@ -150,13 +158,14 @@ func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
 }
 
 // retainAndMatch retains m if it asks for that and collects who subscribed to it, both before or both after any Subscribe.
-func (r *Router) retainAndMatch(m *broker.Message, rt *routing) (needs broker.Index, err error) {
+func (r *Router) retainAndMatch(m *broker.Message, rt *routing, also *Elsewhere) (needs broker.Index, err error) {
 	if m.Retain {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if needs, err = r.retain(m); err != nil {
+		if needs, also.Retained, err = r.retain(m); err != nil {
 			return 0, err
 		}
+		also.Full = !also.Retained
 	} else {
 		r.mu.RLock()
 		defer r.mu.RUnlock()

@@ -33,7 +33,7 @@ type got struct {
 	err  error
 }
 
-func (g *got) Deliver(m *broker.Message, to []Delivery) (broker.Index, error) {
+func (g *got) Deliver(m *broker.Message, to []Delivery, _ Elsewhere) (broker.Index, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.err != nil {
@@ -352,7 +352,7 @@ func TestPublisherOrder(t *testing.T) {
 
 type deliverFunc func(*broker.Message, []Delivery)
 
-func (f deliverFunc) Deliver(m *broker.Message, to []Delivery) (broker.Index, error) {
+func (f deliverFunc) Deliver(m *broker.Message, to []Delivery, _ Elsewhere) (broker.Index, error) {
 	f(m, to)
 	return 0, nil
 }

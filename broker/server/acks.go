@@ -56,6 +56,10 @@ func (c *conn) holds() bool {
 }
 
 func (c *conn) appendAckLocked(a *ack) {
+	why := a.why
+	if !c.problems {
+		why = ""
+	}
 	switch a.kind {
 	case packets.TypePuback:
 		c.acknowledgedLocked()
@@ -63,7 +67,7 @@ func (c *conn) appendAckLocked(a *ack) {
 			c.appendPlainLocked(a.kind, a.id)
 			return
 		}
-		c.appendPacketLocked(&packets.Puback{PacketID: a.id, Code: a.code})
+		c.appendPacketLocked(&packets.Puback{PacketID: a.id, Code: a.code, ReasonString: why})
 	case packets.TypePubrec:
 		if a.code == packets.Success {
 			c.appendPlainLocked(a.kind, a.id)
@@ -72,7 +76,7 @@ func (c *conn) appendAckLocked(a *ack) {
 		if a.code.Failed() {
 			c.acknowledgedLocked()
 		}
-		c.appendPacketLocked(&packets.Pubrec{PacketID: a.id, Code: a.code})
+		c.appendPacketLocked(&packets.Pubrec{PacketID: a.id, Code: a.code, ReasonString: why})
 	case packets.TypePubcomp:
 		if a.code == packets.Success {
 			c.acknowledgedLocked()

@@ -37,6 +37,7 @@ type conn struct {
 	tls       bool
 	keepAlive time.Duration // 0: off
 	maxPacket int           // the client's Maximum Packet Size, 0: none
+	problems  bool          // the client takes Reason Strings in every packet [MQTT-3.1.2-29]
 	clean     bool          // the client asked for a session that ends with the connection, and may not prolong it
 	enhanced  *enhanced     // nil: CONNECT named no authentication method
 
@@ -87,7 +88,7 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 		if !errors.Is(err, errPacketTime) { // which is counted by its own reason
 			c.refused(RefuseProtocol, err)
 		}
-		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code}
+		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code, ReasonString: fault.Detail}
 	case errors.Is(err, errStore):
 		return broker.ReasonStore, nil
 	case errors.Is(err, errReauth):

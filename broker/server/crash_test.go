@@ -25,7 +25,7 @@ func TestRepeatedBeforeDurable(t *testing.T) {
 		c := r.client(packets.V5, "c", false)
 		c.Subscribe("a", 2)
 		c.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
-		c.Expect(&packets.Pubrec{PacketID: 5})
+		c.Expect(&packets.Pubrec{PacketID: 5, Code: packets.NoMatchingSubscribers})
 		synctest.Wait()
 		r.store.Hold()
 		r.client(packets.V5, "pub", true).Send(&packets.Publish{Topic: "a", QoS: 2, PacketID: 1})
@@ -125,7 +125,7 @@ func TestNotStoredIsOwed(t *testing.T) {
 		c := r.client(packets.V5, "c", false)
 		c.Subscribe("a", 2)
 		c.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
-		c.Expect(&packets.Pubrec{PacketID: 5})
+		c.Expect(&packets.Pubrec{PacketID: 5, Code: packets.NoMatchingSubscribers})
 		r.client(packets.V5, "pub", true).Publish(&packets.Publish{Topic: "a", QoS: 2, PacketID: 1})
 		m := brokertest.Expect[*packets.Publish](c)
 		r.store.Fail(errors.New("disk full"))
@@ -239,9 +239,9 @@ type between struct {
 	happen func()
 }
 
-func (b between) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
+func (b between) Deliver(m *broker.Message, to []router.Delivery, also router.Elsewhere) (broker.Index, error) {
 	b.happen()
-	return b.Server.Deliver(m, to)
+	return b.Server.Deliver(m, to, also)
 }
 
 // TestMatchedForTheSessionBefore: what was matched for a session that has ended does not reach the next of that client identifier.

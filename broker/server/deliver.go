@@ -34,6 +34,7 @@ type delivering struct {
 	large   uint64
 
 	// Of the last Deliver, for the answer to the publisher.
+	also    router.Elsewhere
 	matched int // sessions
 	took    int // have it, QoS 0 included
 	full    int // of QoS 1 or 2, had no room in their queue
@@ -52,9 +53,9 @@ type stored struct {
 
 // Deliver sends m to all of to. Sessions on disk come before others: if they cannot be saved nobody gets it, but for a session in memory
 // that was chosen among the members of a shared subscription.
-func (d *delivering) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
+func (d *delivering) Deliver(m *broker.Message, to []router.Delivery, also router.Elsewhere) (broker.Index, error) {
 	d.stored, d.memory, d.cost = d.stored[:0], d.memory[:0], 0
-	d.matched, d.took, d.full = len(to), 0, 0
+	d.also, d.matched, d.took, d.full = also, len(to), 0, 0
 	for i := range to {
 		x := &to[i]
 		switch {

@@ -43,7 +43,12 @@
 // both wait for what the last one saved as well, and CONNACK of a Clean Start for the end of the session before it.
 // What could not be saved is saved before anything else of that session.
 //
-// not done: checking that a payload marked as UTF-8 is, which section 3.3.2.3.2 leaves open.
+// A 5.0 publisher of QoS 1 or 2 is told 0x10 when nobody has the message (no subscriber matched, no tap wants it, it is not retained),
+// and 0x97 when nobody has it because the queues of those that matched are full, or when it could not be retained. When anyone has it the
+// answer is success. Reason Strings say why, but nothing that helps to guess names or passwords.
+//
+// not done: Response Information, for which a client may ask [MQTT-3.1.2-28]: it needs a place that only that client may read, which
+// is the rules' to give; checking that a payload marked as UTF-8 is, which section 3.3.2.3.2 leaves open.
 //
 // Transports: a Listener is any net.Listener. What it accepts is counted by the limits before a byte of it is read; a TLS
 // handshake (tls.Listener) and an upgrade (WebSocketListener) happen on the connection's own goroutine, within the time

@@ -38,8 +38,12 @@ func TestAcknowledgedWhenDurable(t *testing.T) {
 				for id := uint16(1); id <= 3; id++ {
 					pub.Expect(&packets.Puback{PacketID: id})
 				}
-				pub.Expect(&packets.Pubrec{PacketID: 4})
-				pub.Expect(&packets.Puback{PacketID: 5})
+				nobody := packets.Success
+				if v == packets.V5 {
+					nobody = packets.NoMatchingSubscribers
+				}
+				pub.Expect(&packets.Pubrec{PacketID: 4, Code: nobody})
+				pub.Expect(&packets.Puback{PacketID: 5, Code: nobody})
 				pub.Send(&packets.Pubrel{PacketID: 4})
 				pub.ExpectNothing() // PUBCOMP waits too: the identifier must not come back after a crash
 				r.store.Commit()

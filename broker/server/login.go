@@ -96,8 +96,17 @@ func (c *conn) refuse(err error) {
 		return
 	}
 	if _, ok := packets.ConnackV4(refused.code); c.version == packets.V5 || ok {
-		c.refuseWith(&packets.Connack{Code: refused.code})
+		c.refuseWith(&packets.Connack{Code: refused.code, ReasonString: toldWhy(err)})
 	}
+}
+
+// toldWhy is what a client is told in words of its refusal: nothing that would help to guess names and passwords.
+func toldWhy(err error) string {
+	var refused *refusedError
+	if errors.As(err, &refused) && refused.code != packets.NotAuthorized {
+		return refused.detail
+	}
+	return ""
 }
 
 // asRefused finds the code and the counted reason of an error that ended a login.
@@ -171,7 +180,7 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 // prepare settles what does not depend on who the client is.
 func (c *conn) prepare(p *packets.Connect) (*packets.Connack, error) {
 	connack := &packets.Connack{}
-	c.maxPacket = int(p.MaximumPacketSize)
+	c.maxPacket, c.problems = int(p.MaximumPacketSize), !p.NoProblemInformation
 	c.known.max = min(int(p.TopicAliasMaximum), c.server.limits.TopicAlias)
 	if err := c.identify(p, connack); err != nil {
 		return nil, err

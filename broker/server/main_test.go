@@ -26,6 +26,7 @@ type rig struct {
 	router  *router.Router
 	store   *brokertest.Store // nil: in memory
 	limits  Limits
+	keeps   int // retained messages at most; 0: no limit
 	auth    Auth
 	log     *slog.Logger
 	now     func() time.Time // nil: time.Now
@@ -39,7 +40,7 @@ type rig struct {
 // start makes the server and has it shut down at the end of the test.
 func (r *rig) start(t testing.TB) *rig {
 	r.t = t
-	o := router.Options{Taps: r.taps, Gates: r.gates}
+	o := router.Options{RetainedMessages: r.keeps, Taps: r.taps, Gates: r.gates}
 	so := Options{Limits: r.limits, Auth: r.auth, Log: r.log, Now: r.now}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store

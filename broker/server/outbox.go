@@ -43,6 +43,7 @@ type ack struct {
 	kind   packets.Type
 	code   packets.ReasonCode
 	id     uint16
+	why    string         // the Reason String, if the client wants to know
 	packet packets.Packet // SUBACK and UNSUBACK
 }
 

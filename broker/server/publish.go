@@ -179,6 +179,11 @@ func (c *conn) answer(p *packets.Publish, index broker.Index, err error) error {
 		a.kind = packets.TypePubrec
 	}
 	if err == nil {
+		if c.version == packets.V5 {
+			if a.code, a.why = c.deliver.verdict(); a.code.Failed() && p.QoS == 2 {
+				return c.refuseRouted(a)
+			}
+		}
 		c.ack(a)
 		return nil
 	}
@@ -194,7 +199,33 @@ func (c *conn) answer(p *packets.Publish, index broker.Index, err error) error {
 	if c.version != packets.V5 {
 		return errStore
 	}
-	a.code = refusal(err)
+	a.code, a.why = refusal(err)
+	c.ack(a)
+	return nil
+}
+
+// verdict is what a 5.0 publisher is told of a message that was routed. It is refused when nobody has it, because the queues of
+// those that matched are full, and when it was to be retained and could not be: then those who listened have it, nobody later will.
+func (d *delivering) verdict() (code packets.ReasonCode, why string) {
+	elsewhere := d.also.Tapped || d.also.Retained
+	switch {
+	case d.also.Full:
+		return packets.QuotaExceeded, "delivered, not retained: there are as many retained messages as allowed"
+	case d.full > 0 && d.took == 0 && !elsewhere:
+		return packets.QuotaExceeded, "the queue of every subscriber is full"
+	case d.matched == 0 && !elsewhere:
+		return packets.NoMatchingSubscribers, ""
+	}
+	return packets.Success, ""
+}
+
+// refuseRouted ends a QoS 2 message of the client whose PUBREC says that it failed: its identifier is free again.
+func (c *conn) refuseRouted(a ack) error {
+	index, err := c.step(func(cl *client) { cl.session.Complete(a.id, &cl.out) })
+	if err != nil {
+		return err
+	}
+	a.index = max(a.index, index)
 	c.ack(a)
 	return nil
 }
@@ -216,18 +247,18 @@ func (s *Server) saveWith(d *delivering) (broker.Index, error) {
 	return s.save(with)
 }
 
-// refusal is the reason code of PUBACK or PUBREC for a message that goes nowhere.
-func refusal(err error) packets.ReasonCode {
+// refusal is the reason code of PUBACK or PUBREC for a message that goes nowhere, and why in words.
+func refusal(err error) (code packets.ReasonCode, why string) {
 	var refused *router.RefusedError
 	switch {
 	case errors.Is(err, errNotAllowed):
-		return packets.NotAuthorized
+		return packets.NotAuthorized, "not allowed to publish to this topic"
 	case errors.Is(err, topic.ErrLevels):
-		return packets.TopicNameInvalid
+		return packets.TopicNameInvalid, "more topic levels than allowed"
 	case errors.As(err, &refused):
-		return packets.ImplementationSpecificError
+		return packets.ImplementationSpecificError, refused.Err.Error()
 	}
-	return packets.UnspecifiedError
+	return packets.UnspecifiedError, "could not be stored"
 }
 
 func protocolError(section, detail string) error {

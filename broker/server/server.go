@@ -168,9 +168,9 @@ func (allowAll) MayPublish(auth.Identity, topic.Name) bool     { return true }
 func (allowAll) MaySubscribe(auth.Identity, topic.Filter) bool { return true }
 
 // Deliver carries a message of one of our own publishers to the sessions that it matched.
-func (s *Server) Deliver(m *broker.Message, to []router.Delivery) (broker.Index, error) {
+func (s *Server) Deliver(m *broker.Message, to []router.Delivery, also router.Elsewhere) (broker.Index, error) {
 	d := delivering{server: s, now: m.Received}
-	index, err := d.Deliver(m, to)
+	index, err := d.Deliver(m, to, also)
 	d.turn.flush()
 	return index, err
 }

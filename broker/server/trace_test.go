@@ -96,7 +96,7 @@ func TestTrace(t *testing.T) {
 			"<- PUBLISH 14B qos0 t/b",
 			"-> PUBLISH 6B qos0 (does not read: topic name invalid (0x90): wildcard in a topic name (section 3.3.2.1))",
 			"-- (connection ended: protocol error: topic name invalid (0x90): wildcard in a topic name (section 3.3.2.1))",
-			"<- DISCONNECT 3B topic name invalid (0x90)",
+			"<- DISCONNECT 31B topic name invalid (0x90) (reason: wildcard in a topic name)",
 		}
 		if diff := cmp.Diff(want, traced(t, r.Server, "c")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

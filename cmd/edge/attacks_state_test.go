@@ -91,7 +91,7 @@ func neverCompleted(a *attacker) {
 			f.raw(b)
 		}()
 		for range a.many(66000, 200000) {
-			if code := expect[*packets.Pubrec](f).Code; code != packets.Success {
+			if code := expect[*packets.Pubrec](f).Code; code.Failed() {
 				a.failf("PUBREC %v", code)
 			}
 		}

@@ -149,7 +149,7 @@ func TestNewerStore(t *testing.T) {
 			tt.change(t, filepath.Join(data, tt.file))
 			before := contents(t, data)
 			code, said := runProgram(t, "run", "--config", config)
-			if code != exitRefused || !strings.Contains(said, "format version 99, this program knows up to 1; run the newer program") {
+			if code != exitRefused || !strings.Contains(said, "format version 99, this program knows up to ") || !strings.Contains(said, "; run the newer program") {
 				t.Errorf("exit code %d, %s", code, said)
 			}
 			after := contents(t, data)

@@ -144,7 +144,11 @@ func TestConnectionsPerAddress(t *testing.T) {
 			ours, theirs := net.Pipe()
 			t.Cleanup(func() { ours.Close() })
 			before := r.Server.Refusals()[RefuseAddress]
-			r.Server.startConn(context.Background(), addressed{theirs, from}, Listener{})
+			var nc net.Conn = addressed{theirs, from}
+			if r.Server.accepted%2 == 0 { // by WebSocket or not: it is the same address
+				nc = &wsConn{Conn: nc, options: &WebSocketOptions{}}
+			}
+			r.Server.startConn(context.Background(), nc, Listener{})
 			return r.Server.Refusals()[RefuseAddress] == before
 		}
 		for _, c := range []struct {

@@ -241,8 +241,9 @@ func (w *stream) cut() {
 
 func (w *stream) tls() *tls.ConnectionState { return tlsState(w.net) }
 
-// hangUp closes the connection in order.
+// hangUp closes the connection in order, if the client takes what TLS and WebSocket say then.
 func (w *stream) hangUp() {
+	defer time.AfterFunc(2*lingering, func() { closeNow(w.net) }).Stop()
 	if ws, ok := w.net.(*wsConn); ok {
 		ws.CloseWrite()
 	}

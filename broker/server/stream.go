@@ -241,9 +241,8 @@ func (w *stream) cut() {
 
 func (w *stream) tls() *tls.ConnectionState { return tlsState(w.net) }
 
-// hangUp closes the connection in order, if the client takes what TLS and WebSocket say then.
+// hangUp closes the connection in order.
 func (w *stream) hangUp() {
-	defer time.AfterFunc(2*lingering, func() { closeNow(w.net) }).Stop()
 	if ws, ok := w.net.(*wsConn); ok {
 		ws.CloseWrite()
 	}

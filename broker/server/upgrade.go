@@ -50,7 +50,7 @@ func (w *wsConn) upgrade() error {
 	case err != nil && request.err != nil:
 		return request.err
 	case err != nil:
-		return answer.refuse(http.StatusBadRequest, shorten(err.Error()))
+		return answer.refuse(http.StatusBadRequest, err.Error())
 	}
 	if status, detail := w.options.check(r, w.LocalAddr()); status != 0 {
 		return answer.refuse(status, detail)
@@ -59,7 +59,7 @@ func (w *wsConn) upgrade() error {
 		Subprotocols: subprotocols, InsecureSkipVerify: true, // the origin is checked
 	})
 	if err != nil {
-		return &upgradeError{answer.status, shorten(err.Error())}
+		return &upgradeError{answer.status, err.Error()}
 	}
 	ws.SetReadLimit(-1) // a message is a piece of a stream: packets have limits, messages none
 	w.in = answer.in

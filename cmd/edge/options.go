@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"edge/broker/server"
+	"edge/historian/journal"
 	"edge/sparkplug/uplink"
 )
 
@@ -31,6 +32,17 @@ func brokerLimits(l LimitsConfig) server.Limits {
 		AcceptsPerSecond: unlimited(l.AcceptsPerSecond), ConnectionsPerAddress: unlimited(l.ConnectionsPerAddress),
 		LoginFailures: unlimited(l.LoginFailures),
 	}
+}
+
+// journalOptions are the journal's own, unless packets may be larger than it takes by default: a message to be kept is one record. Without a
+// limit of packets the default stays, and what is larger is delivered and not kept.
+func journalOptions(packetBytes int) (o journal.Options) {
+	const besides, byDefault = 1 << 20, 8 << 20 // what a record holds beside its packet; journal.Options.MaxBuffered
+	if most := packetBytes + besides; packetBytes > 0 && most > byDefault {
+		o.MaxBuffered, o.SegmentBytes = most, 2*most
+		o.MaxBytes = 4 * int64(o.SegmentBytes)
+	}
+	return o
 }
 
 // uplinkOptions maps one entry of uplinks and reads its secrets and certificates.

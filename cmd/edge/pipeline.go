@@ -62,7 +62,8 @@ func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error
 func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err error) {
 	dir := func(name string) string { return filepath.Join(cfg.Data, name) }
 	quarantine := dir("quarantine")
-	options := journal.Options{Quarantine: quarantine, Log: log.With("part", "journal")}
+	options := journalOptions(int(cfg.Broker.Limits.PacketBytes))
+	options.Quarantine, options.Log = quarantine, log.With("part", "journal")
 	if o.tuneJournal != nil {
 		o.tuneJournal(&options)
 	}

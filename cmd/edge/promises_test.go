@@ -227,7 +227,7 @@ func (p *plantClient) run(address string) {
 // drain finishes what was begun, and waits for all that was promised.
 func (p *plantClient) drain() {
 	for end := time.Now().Add(20 * time.Second); len(p.missing()) > 0 || len(p.out) > 0; {
-		if x := p.read(10 * time.Millisecond); x != nil {
+		for x := p.read(10 * time.Millisecond); x != nil; x = p.read(10 * time.Millisecond) {
 			p.handle(x)
 		}
 		if p.conn == nil || time.Now().After(end) {

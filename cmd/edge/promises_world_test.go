@@ -96,8 +96,8 @@ func (p *plantClient) receiveShared(key string, x *packets.Publish) {
 	}
 }
 
-// ghost connects a client that does not come back. Its will is due a second after its connection has ended, whoever ends it, and
-// however often the program is killed before: everyone gets it once.
+// ghost connects a client that does not come back. Its will is due a second after its connection has ended, or at once if its session
+// ends with it, whoever ends it, and however often the program is killed before: everyone gets it once.
 func (a *promises) ghost(c *child, round int, rng *rand.Rand) net.Conn {
 	a.t.Helper()
 	conn, err := net.Dial("tcp", c.mqtt)
@@ -106,7 +106,7 @@ func (a *promises) ghost(c *child, round int, rng *rand.Rand) net.Conn {
 	}
 	id := fmt.Sprint("ghost", round)
 	client := brokertest.NewClient(a.t, conn, packets.V5)
-	client.Send(&packets.Connect{Version: packets.V5, ClientID: id, SessionExpiry: 3600, Will: &packets.Will{Topic: "w/" + id, QoS: 2, Payload: []byte("1"), Delay: 1}})
+	client.Send(&packets.Connect{Version: packets.V5, ClientID: id, SessionExpiry: 3600 * uint32(round%2), Will: &packets.Will{Topic: "w/" + id, QoS: 2, Payload: []byte("1"), Delay: 1}})
 	brokertest.Expect[*packets.Connack](client)
 	client.Subscribe("nothing", 1) // answered when it is on disk, and the will with it
 	a.mu.Lock()

@@ -16,6 +16,8 @@
 // password again. A verifier falls to guessing sooner than the hash does, its iterations are what protects it; --iterations 0
 // leaves it out, and an entry without a hash logs in by SCRAM only.
 //
+// not done: SCRAM-SHA-256-PLUS, which binds the login to its TLS connection; a client that insists on it (p=) is refused.
+//
 // The rule that must not break: what is not allowed is refused. A file that is missing allows nothing; one that is
 // empty, cut off, unreadable or wrong in any line is an error, and the policy in force stays.
 //

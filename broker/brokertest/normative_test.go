@@ -168,7 +168,9 @@ func proofs(t *testing.T) map[string][]string {
 			if tests[dir] == nil {
 				tests[dir] = parseTests(t, dir)
 			}
-			tests[dir].proofs(t, path, add)
+			for _, lost := range tests[dir].proofs(path, add) {
+				t.Errorf("%s stands in no test, or in what several tests use", lost)
+			}
 		}
 	})
 	for _, places := range found {

@@ -4,11 +4,15 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // caseMark stands between a test and the case of its table.
@@ -36,15 +40,15 @@ func parseTests(t *testing.T, dir string) *testPackage {
 	return p
 }
 
-// proofs reports each tag of a file with the test function that it stands in, and the case of its table.
-func (p *testPackage) proofs(t *testing.T, path string, add func(tag, place string)) {
+// proofs reports each tag of a file with the test function that it stands in, and the case of its table. It returns those that stand in none.
+func (p *testPackage) proofs(path string, add func(tag, place string)) (lost []string) {
 	file := p.files[path]
 	dir := placeOf(filepath.Dir(path))
 	report := func(pos token.Pos, text, name string) {
 		for _, m := range tag.FindAllString(text, -1) {
 			fn := p.testAt(file, pos)
 			if fn == "" {
-				t.Errorf("%s: %s stands in no test, or in what several tests use", p.fset.Position(pos), m)
+				lost = append(lost, p.fset.Position(pos).String()+": "+m)
 				continue
 			}
 			place := dir + " `" + fn + "`"
@@ -67,6 +71,7 @@ func (p *testPackage) proofs(t *testing.T, path string, add func(tag, place stri
 		}
 		return true
 	})
+	return lost
 }
 
 // caseName is a string literal without the tags in it.
@@ -78,33 +83,42 @@ func caseName(lit *ast.BasicLit) string {
 // testAt returns the test function around a place, its comment included; for a table at package level the test that runs
 // its cases; for a helper, or the methods of a type, the one test that uses it. What several tests use proves nothing by itself.
 func (p *testPackage) testAt(file *ast.File, pos token.Pos) string {
+	line := func(pos token.Pos) int { return p.fset.Position(pos).Line }
 	for _, d := range file.Decls {
-		from := d.Pos()
+		from, doc := d.Pos(), (*ast.CommentGroup)(nil)
 		switch d := d.(type) {
 		case *ast.FuncDecl:
-			if d.Doc != nil {
-				from = d.Doc.Pos()
-			}
-			if pos < from || d.End() <= pos {
-				continue
-			}
-			if isTest(d) {
-				return d.Name.Name
-			}
-			name := d.Name.Name
-			if d.Recv != nil {
-				name = receiver(d)
-			}
-			if tests := p.testsWith(name, nil); len(tests) == 1 {
-				return tests[0]
-			}
+			doc = d.Doc
 		case *ast.GenDecl:
-			if d.Doc != nil {
-				from = d.Doc.Pos()
-			}
-			if spec, ok := d.Specs[0].(*ast.ValueSpec); ok && from <= pos && pos < d.End() {
-				return p.testOver(spec.Names[0].Name)
-			}
+			doc = d.Doc
+		}
+		if doc != nil {
+			from = doc.Pos()
+		}
+		if line(from) <= line(pos) && line(pos) <= line(d.End()) {
+			return p.testOf(d)
+		}
+	}
+	return ""
+}
+
+// testOf returns the test that a declaration is, or is for.
+func (p *testPackage) testOf(d ast.Decl) string {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if isTest(d) {
+			return d.Name.Name
+		}
+		name := d.Name.Name
+		if d.Recv != nil {
+			name = receiver(d)
+		}
+		if tests := p.testsWith(name, nil); len(tests) == 1 {
+			return tests[0]
+		}
+	case *ast.GenDecl:
+		if spec, ok := d.Specs[0].(*ast.ValueSpec); ok {
+			return p.testOver(spec.Names[0].Name)
 		}
 	}
 	return ""
@@ -238,4 +252,71 @@ func (p *testPackage) caseAt(file *ast.File, line int) (name string) {
 		return true
 	})
 	return name
+}
+
+// TestProofPlaces: a tag is found in a test, in its comment, in a case of its table and in a helper of its own; not between tests, and not
+// in what several tests use. (The tags are put together here, or they would count.)
+func TestProofPlaces(t *testing.T) {
+	const source = `package x
+
+// TestOne shows <1>.
+func TestOne(t *testing.T) {
+	for name, c := range map[string]int{
+		"first":  1, // <2>
+		"second": 2,
+	} {
+		t.Run(name, func(t *testing.T) { helper(t, c) })
+	}
+	for _, c := range []struct{ name string; n int }{
+		{"third", 3}, // <3>
+		{name: "fourth <4>"},
+	} {
+		shared(t, c.n)
+	}
+}
+
+func TestTwo(t *testing.T) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { shared(t, 1) }) // <5>
+	}
+}
+
+var cases = []struct{ name string }{
+	{"fifth <6>"},
+}
+
+func helper(t *testing.T, n int) {} // <7>
+
+func (m *machine) step() { check() } // <8>
+
+func check() {
+	// <9>
+}
+
+func FuzzIt(f *testing.F) { new(machine).step() }
+
+func shared(t *testing.T, n int) {
+	// <0>
+}
+`
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x_test.go")
+	text := regexp.MustCompile(`<(\d)>`).ReplaceAllString(source, "["+"MQTT-0.0.0-$1]")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := parseTests(t, dir)
+	got := make(map[string]string)
+	lost := p.proofs(path, func(tag, place string) {
+		_, place, _ = strings.Cut(place, " ")
+		got[tag[len(tag)-2:len(tag)-1]] = strings.ReplaceAll(place, caseMark, "/")
+	})
+	want := map[string]string{"1": "`TestOne`", "2": "`TestOne`/first", "3": "`TestOne`/third", "4": "`TestOne`/fourth", "5": "`TestTwo`",
+		"6": "`TestTwo`/fifth", "7": "`TestOne`", "8": "`FuzzIt`", "9": "`FuzzIt`"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(lost) != 1 || !strings.HasSuffix(lost[0], "-0]") {
+		t.Errorf("in no test: %q", lost)
+	}
 }

@@ -48,6 +48,7 @@ func (c *conn) sendPublish(shared *packets.Shared, d *packets.Delivery, must boo
 		size = shared.Size(d)
 	}
 	if c.above(size) {
+		c.traceMessage(shared, d, size, tooLarge)
 		return tooLarge
 	}
 	result := c.sendShared(shared, d, size, must, t)

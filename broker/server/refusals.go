@@ -89,6 +89,7 @@ func (c *conn) refused(reason string, err error) {
 
 // refusedMessage logs what the client may not publish; it is counted among the messages dropped.
 func (c *conn) refusedMessage(err error) {
+	c.traceNotTaken(err)
 	c.server.sayRefused("message refused", c.client.id, c.remote, c.listener.Name, err)
 }
 

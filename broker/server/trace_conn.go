@@ -7,6 +7,7 @@ import (
 
 	"edge/broker"
 	"edge/broker/packets"
+	"edge/broker/session"
 )
 
 // The functions below stand where packets come and go. While nobody traces the client each costs one look at a pointer.
@@ -57,7 +58,7 @@ func (c *conn) traceRead(frame []byte) {
 	}
 }
 
-// traceMessage is called with each PUBLISH that was appended to the outbox, or that found no room in it.
+// traceMessage is called with each PUBLISH that was appended to the outbox, or was dropped before.
 func (c *conn) traceMessage(shared *packets.Shared, d *packets.Delivery, size int, o outcome) {
 	if t := c.traced.Load(); t != nil {
 		c.traceDelivery(t, shared, d, size, o)
@@ -97,6 +98,13 @@ func (c *conn) traceRefused(err error) {
 	}
 }
 
+// traceNotTaken is called behind a PUBLISH of the client that goes nowhere.
+func (c *conn) traceNotTaken(err error) {
+	if t := c.traced.Load(); t != nil {
+		c.trace(t, TraceLine{Note: cut("message not taken: " + err.Error())})
+	}
+}
+
 // trace keeps a line, and lets go of a trace that is over.
 func (c *conn) trace(t *trace, l TraceLine) {
 	l.At = c.server.now()
@@ -127,8 +135,11 @@ func (c *conn) traceDelivery(t *trace, shared *packets.Shared, d *packets.Delive
 		Direction: TraceOut, Type: packets.TypePublish, PacketID: d.PacketID, QoS: d.QoS, Dup: d.Dup, Retain: d.Retain,
 		Topics: []string{cut(shared.Topic())}, Size: size, Note: aliasNote(d.TopicAlias), Payload: t.payload(shared.Payload()),
 	}
-	if o == noRoom {
+	switch o {
+	case noRoom:
 		l.Note = "dropped: " + DropNoRoom
+	case tooLarge:
+		l.Note = "dropped: " + session.DropTooLarge
 	}
 	c.trace(t, l)
 }

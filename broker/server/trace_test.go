@@ -11,8 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"edge/broker"
+	"edge/broker/auth"
 	"edge/broker/brokertest"
 	"edge/broker/packets"
+	"edge/broker/topic"
 )
 
 func (l TraceLine) String() string {
@@ -134,6 +136,39 @@ func TestTraceOfConnected(t *testing.T) {
 			"-- (connection ended: disconnected by administrator)",
 		}
 		if diff := cmp.Diff(want, traced(t, r.Server, "c")); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestTraceOfWhatIsLost tells why a message did not arrive: one of the client that it may not send, and those for it that it does
+// not take.
+func TestTraceOfWhatIsLost(t *testing.T) {
+	in(t, func(t *testing.T) {
+		mayNot := func(_ auth.Identity, name topic.Name) bool { return name != "secret" }
+		r := (&rig{auth: rules{publish: mayNot}, limits: Limits{OutBytes: 100, WriteTimeout: -1}}).start(t)
+		if err := r.Server.StartTrace("c", TraceOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		c := brokertest.NewClient(t, r.dial(), packets.V5)
+		c.Send(&packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, MaximumPacketSize: 200})
+		brokertest.Expect[*packets.Connack](c)
+		c.Subscribe("t", 0)
+		c.Publish(&packets.Publish{Topic: "secret", QoS: 1})
+		pub := r.client(packets.V5, "pub", true)
+		pub.Publish(&packets.Publish{Topic: "t", Payload: make([]byte, 300)})
+		pub.Send(&packets.Publish{Topic: "t", Payload: make([]byte, 150)}, &packets.Publish{Topic: "t", Payload: make([]byte, 150)})
+		pub.ExpectNothing()
+		synctest.Wait()
+		want := []string{
+			"-> PUBLISH 13B id2 qos1 secret",
+			"-- (message not taken: not authorized)",
+			"<- PUBACK 45B id2 not authorized (0x87) (reason: not allowed to publish to this topic)",
+			"<- PUBLISH 307B qos0 t (dropped: too large)",
+			"<- PUBLISH 157B qos0 t",
+			"<- PUBLISH 157B qos0 t (dropped: slow consumer)",
+		}
+		if diff := cmp.Diff(want, traced(t, r.Server, "c")[4:]); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})

@@ -30,7 +30,7 @@ var (
 	descDropped         = describe("broker_messages_dropped_total", "Messages not delivered.", "reason")
 
 	descAccepted     = describe("broker_connections_accepted_total", "Network connections accepted.")
-	descRefused      = describe("broker_connections_refused_total", "Connections refused, or ended for what they did.", "reason")
+	descRefused      = describe("broker_refusals_total", "Connections, logins and subscriptions refused, and connections ended for what they did.", "reason")
 	descLogins       = describe("broker_logins_total", "CONNECT packets accepted.")
 	descAuthFailures = describe("broker_authentication_failures_total", "CONNECT packets that authentication refused.")
 	descExpired      = describe("broker_sessions_expired_total", "Sessions ended by their expiry interval.")

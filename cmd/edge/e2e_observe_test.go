@@ -128,7 +128,7 @@ func TestMetricsAreTrue(t *testing.T) {
 		"edge_broker_received_bytes_total": float64(wire.out.Load()), "edge_broker_sent_bytes_total": float64(wire.in.Load()),
 		"edge_broker_retained_messages": 1, "edge_broker_retained_bytes": 8,
 		"edge_broker_logins_total": 2, "edge_broker_connections_accepted_total": 4, "edge_broker_authentication_failures_total": 2,
-		"edge_broker_connections_refused_total,no user name": 1, "edge_broker_connections_refused_total,authentication method not offered": 1,
+		"edge_broker_refusals_total,no user name": 1, "edge_broker_refusals_total,authentication method not offered": 1,
 		"edge_broker_inflight_messages": 0, "edge_broker_queued_messages": 0, "edge_broker_outbox_bytes": 0, "edge_broker_slow_clients": 0,
 	}
 	now, got := app.scrape(t), map[string]float64{}

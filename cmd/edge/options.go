@@ -35,7 +35,7 @@ func brokerLimits(l LimitsConfig) server.Limits {
 }
 
 // journalOptions are the journal's own, unless packets may be larger than it takes by default: a message to be kept is one record. Without a
-// limit of packets the default stays, and what is larger is delivered and not kept.
+// limit of packets the default stays, and a larger one that would have to be kept is refused.
 func journalOptions(packetBytes int) (o journal.Options) {
 	const besides, byDefault = 1 << 20, 8 << 20 // what a record holds beside its packet; journal.Options.MaxBuffered
 	if most := packetBytes + besides; packetBytes > 0 && most > byDefault {

@@ -34,6 +34,7 @@ type attack struct {
 	refused []string // reasons, of Stats.Refused or Stats.Dropped, that must be counted and, but for the second, logged once
 	mib     int64    // the most that the memory of the whole appliance may grow by, 0: calmMiB
 	stays   bool     // sessions and retained messages may stay, within their limits
+	ws      bool     // on the WebSocket listener; the honest client is on the other one
 }
 
 // calmMiB is what an appliance may grow by under an attack that has no business with memory.
@@ -60,6 +61,7 @@ var attacks = []attack{
 	{name: "QoS 2 never completed", do: neverCompleted},
 	{name: "receive maximum overrun", do: receiveMaximum, refused: []string{"protocol error"}},
 	{name: "topic aliases", do: topicAliases, refused: []string{"protocol error"}},
+	{name: "WebSocket floods", do: webSocketFloods, refused: []string{"WebSocket upgrade refused", "protocol error"}, ws: true},
 	{name: "sessions that never come back", do: hoardedSessions, refused: []string{"all queues full"}, mib: 600, stays: true},
 }
 
@@ -78,7 +80,11 @@ func TestAttacks(t *testing.T) {
 			before := target.settle()
 			target.resetPeak()
 			normal := honest.rounds(samples(60))
-			during := honest.whileRunning(func() { runAttacker(t, a.name, target.mqtt) })
+			at := target.mqtt
+			if a.ws {
+				at = before.WS
+			}
+			during := honest.whileRunning(func() { runAttacker(t, a.name, at) })
 			peak := target.peak()
 			after := honest.rounds(samples(60))
 			target.judge(&a, before, peak)
@@ -263,7 +269,7 @@ type target struct {
 
 // report is what a target tells.
 type report struct {
-	MQTT       string
+	MQTT, WS   string
 	Stats      broker.Stats
 	Goroutines int
 	FDs        int
@@ -334,6 +340,8 @@ func runTarget() {
 	cfg := defaultConfig()
 	cfg.Data = os.Getenv("EDGE_TARGET_DATA")
 	cfg.Broker.Listeners[0].Address, cfg.HTTP.Address = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Broker.Listeners = append(cfg.Broker.Listeners,
+		ListenerConfig{Name: "web", Address: "127.0.0.1:0", Transport: "ws", Path: "/mqtt", Anonymous: true})
 	log, _ := newLog(cfg.Log, os.Stderr)
 	app, err := NewApp(&cfg, log, appOptions{})
 	if err != nil {
@@ -350,7 +358,7 @@ func runTarget() {
 			statm, _ := os.ReadFile("/proc/self/statm")
 			var size, resident int64
 			fmt.Sscan(string(statm), &size, &resident)
-			json.NewEncoder(os.Stdout).Encode(report{MQTT: app.MQTTAddr(), Stats: app.pipeline.server.Stats(),
+			json.NewEncoder(os.Stdout).Encode(report{MQTT: app.MQTTAddr(), WS: app.mqtt[1].Addr().String(), Stats: app.pipeline.server.Stats(),
 				Goroutines: runtime.NumGoroutine(), FDs: len(fds), RSS: resident * int64(os.Getpagesize())})
 		}
 		stop() // the test has ended

@@ -21,7 +21,7 @@ func TestSimulateAndTailRefuseWrongUse(t *testing.T) {
 		{"no broker", runSimulate, nil, exitUsage, "--broker is missing"},
 		{"protocol", runSimulate, []string{"--broker", "x", "--protocol", "3"}, exitUsage, "want 5 or 3.1.1"},
 		{"fault", runSimulate, []string{"--broker", "x", "--fault", "gremlins"}, exitUsage, "gremlins"},
-		{"scheme", runSimulate, []string{"--broker", "http://x"}, exitUsage, "want tcp, mqtt or mqtts"},
+		{"scheme", runSimulate, []string{"--broker", "http://x"}, exitUsage, "want tcp, mqtt, mqtts, ws, wss or unix"},
 		{"group", runSimulate, []string{"--broker", "x", "--group", "a/b"}, exitUsage, "a/b"},
 		{"interval", runSimulate, []string{"--broker", "x", "--interval", "-1s"}, exitUsage, "out of range"},
 		{"history", runSimulate, []string{"--broker", "x", "--history", "soon"}, exitUsage, "soon"},
@@ -67,7 +67,7 @@ func TestPasswordFromAFile(t *testing.T) {
 	for _, c := range []struct{ in, file, want string }{
 		{"127.0.0.1:1883", "", "127.0.0.1:1883"},
 		{"u@127.0.0.1:1883", file, "tcp://u:s3cr%2Ft@127.0.0.1:1883"},
-		{"mqtts://u@broker", file, "mqtts://u:s3cr%2Ft@broker"},
+		{"mqtts://u@broker", file, "mqtts://u:s3cr%2Ft@broker:8883"},
 	} {
 		if got, err := withPassword(c.in, c.file); err != nil || got != c.want {
 			t.Errorf("%s: %s, %v", c.in, got, err)

@@ -25,11 +25,15 @@ type recorder struct {
 	payloads int                       // bytes of births in waiting
 	lost     map[sparkplug.NodeRef]lostSpan
 	refused  uint64 // samples without a series: the catalog is full
+
+	recs    []journal.Record // memory of one append: the journal keeps nothing of it
+	samples []journal.Sample
 }
 
 const (
 	maxWaiting      = 4096    // bounds the events kept while the journal takes nothing
 	maxWaitingBytes = 2 << 20 // bounds the births kept with them; what is above waits without
+	keptSamples     = 4096    // room for so many is kept from one append to the next; a birth may need more
 	portion         = 256     // records that are appended at once when the journal takes them again: they fit its buffer
 )
 
@@ -42,7 +46,7 @@ type lostSpan struct {
 // append writes the host's records in their order, due at the latest. It returns the index that makes them durable
 // and the events as the event log will have them, on an error those that had waited and were written.
 func (r *recorder) append(due time.Duration, records []sparkplug.Record) (journal.Index, []journal.Event, error) {
-	recs := r.convert(nil, records)
+	recs := r.convert(records)
 	events, err := r.settle(due)
 	var index journal.Index
 	if err == nil {
@@ -85,13 +89,21 @@ func appendEvents(events []journal.Event, recs []journal.Record) []journal.Event
 	return events
 }
 
-// convert groups neighbouring samples into one record; a schema precedes the first sample of its series.
-func (r *recorder) convert(recs []journal.Record, records []sparkplug.Record) []journal.Record {
-	var samples []journal.Sample
+// convert groups neighbouring samples into one record; a schema precedes the first sample of its series. What it returns is
+// good until the next call.
+func (r *recorder) convert(records []sparkplug.Record) []journal.Record {
+	clear(r.recs)
+	clear(r.samples)
+	recs, samples, from := r.recs[:0], r.samples[:0], 0
+	defer func() {
+		if r.recs = recs; cap(samples) <= keptSamples {
+			r.samples = samples
+		}
+	}()
 	flush := func() {
-		if len(samples) > 0 {
-			recs = append(recs, journal.Record{Kind: journal.KindSamples, Samples: samples})
-			samples = nil
+		if len(samples) > from {
+			recs = append(recs, journal.Record{Kind: journal.KindSamples, Samples: samples[from:len(samples):len(samples)]})
+			from = len(samples)
 		}
 	}
 	for _, rec := range records {

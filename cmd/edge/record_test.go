@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -131,8 +132,8 @@ func (fullCatalog) Resolve(journal.SeriesKey) (journal.SeriesID, bool) { return 
 func TestRecorderCatalogFull(t *testing.T) {
 	r := recorder{series: fullCatalog{}}
 	sample := sparkplug.Record{Sample: &sparkplug.Sample{Group: "G", Node: "N", Metric: "M", Received: time.UnixMilli(5), Value: sparkplug.DoubleValue(1)}}
-	recs := r.convert(nil, []sparkplug.Record{sample, sample})
-	recs = r.convert(recs, []sparkplug.Record{sample})
+	recs := slices.Clone(r.convert([]sparkplug.Record{sample, sample}))
+	recs = append(recs, r.convert([]sparkplug.Record{sample})...)
 	if len(recs) != 1 || recs[0].Kind != journal.KindEvent || recs[0].Event.Kind != journal.SystemEvent || r.refused != 3 {
 		t.Errorf("%d records, %d refused; want one event for three samples", len(recs), r.refused)
 	}

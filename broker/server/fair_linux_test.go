@@ -29,7 +29,7 @@ func (*slowTap) Session(broker.SessionEvent) {}
 // a few of the first one's packets have been handled, not all; and all of them are, in the end.
 func TestFloodHasItsSlice(t *testing.T) {
 	var tap slowTap
-	r := (&rig{limits: Limits{Loops: 1, AcceptsPerSecond: -1}, taps: []broker.Tap{&tap}}).start(t)
+	r := (&rig{limits: Limits{AcceptsPerSecond: -1}, loops: 1, taps: []broker.Tap{&tap}}).start(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ const acceptsPerTurn = 32
 // serveLoops serves l by event loops, as Serve says. ok is false for a listener that needs goroutines.
 func (s *Server) serveLoops(ctx context.Context, l Listener) (ok bool, err error) {
 	raw, plain := plainListener(l.Listener)
-	if !plain || s.limits.Loops <= 0 {
+	if !plain || s.opt.Loops < 0 {
 		return false, nil
 	}
 	loops, err := s.theLoops()

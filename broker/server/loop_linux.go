@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,7 @@ const (
 func (s *Server) theLoops() ([]*loop, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.loops) < s.limits.Loops {
+	for len(s.loops) < cmp.Or(s.opt.Loops, DefaultLoops()) {
 		l, err := newLoop(s)
 		if err != nil {
 			return nil, err

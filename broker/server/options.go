@@ -22,9 +22,13 @@ type Options struct {
 	Durable  Durable            // nil: what is stored is acknowledged at once
 	Sessions []session.Snapshot // what the store held at start
 	Limits   Limits
+	Loops    int              // event loops for plain TCP and unix sockets, on Linux; 0: DefaultLoops, negative: none, goroutines serve them
 	Log      *slog.Logger     // nil: discard
 	Now      func() time.Time // nil: time.Now
 }
+
+// DefaultLoops is one event loop for two processors: the others compute while it waits.
+func DefaultLoops() int { return max(1, runtime.NumCPU()/2) }
 
 // Auth says who may do what; *auth.Policy does.
 type Auth interface {
@@ -78,7 +82,6 @@ type Limits struct {
 	TopicAlias            int           // that clients may use, and we towards each of them; default 64, negative: none
 	AcceptsPerSecond      int           // per listener, the rest waits in the kernel; default 200
 	ConnectionsPerAddress int           // loopback is not counted; default 100
-	Loops                 int           // event loops for plain TCP and unix sockets, on Linux; default one for two processors
 	LoginFailures         int           // in a minute of one user name at one address, then it waits; of the address 10 times that; default 10
 }
 
@@ -109,7 +112,6 @@ func (l Limits) withDefaults() Limits {
 	def(&l.TopicAlias, 64)
 	def(&l.AcceptsPerSecond, 200)
 	def(&l.ConnectionsPerAddress, 100)
-	def(&l.Loops, max(1, runtime.NumCPU()/2))
 	def(&l.LoginFailures, 10)
 	if l.ReceiveMaximum == 0 || l.ReceiveMaximum > 65535 {
 		l.ReceiveMaximum = 65535

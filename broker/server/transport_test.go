@@ -69,10 +69,11 @@ var testTLS = sync.OnceValues(func() (server, client *tls.Config) {
 // serve starts the server behind this transport until the test ends, and returns the listener's address.
 func (tr *transport) serve(t testing.TB, limits Limits) (r *rig, at net.Addr) {
 	t.Helper()
+	r = &rig{limits: limits}
 	if tr.streams {
-		limits.Loops = -1
+		r.loops = -1
 	}
-	r = (&rig{limits: limits}).start(t)
+	r.start(t)
 	where := map[string]string{"tcp": "127.0.0.1:0", "tcp6": "[::1]:0", "unix": filepath.Join(t.TempDir(), "s")}[tr.network]
 	l, err := net.Listen(tr.network, where)
 	if err != nil {

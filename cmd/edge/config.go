@@ -2,6 +2,8 @@ package main
 
 import (
 	"time"
+
+	"edge/broker/server"
 )
 
 // Config is the whole configuration, as INTERFACE names it. Sources, weakest first: defaults, the file,
@@ -39,6 +41,7 @@ type BrokerConfig struct {
 	Users          string           `mapstructure:"users"`
 	ACL            string           `mapstructure:"acl"`
 	SysInterval    Duration         `mapstructure:"sys_interval"` // how often $SYS is published; 0: never
+	EventLoops     int              `mapstructure:"event_loops"`  // for plain TCP and unix sockets, on Linux; 0: none, every connection has goroutines
 }
 
 // ListenerConfig is one address the broker listens on.
@@ -189,6 +192,7 @@ func defaultConfig() Config {
 			},
 			Durability: "safe", CommitInterval: Duration(10 * time.Millisecond), Users: "users.yaml", ACL: "acl.yaml",
 			SysInterval: Duration(10 * time.Second),
+			EventLoops:  server.DefaultLoops(),
 		},
 		Sparkplug: SparkplugConfig{HostID: "edge", ExtraHostIDs: []string{}, ReorderTimeout: Duration(5 * time.Second), Aware: true},
 		Historian: HistorianConfig{

@@ -144,7 +144,7 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger) error {
 	p.router = router.New(o)
 	p.server = server.New(server.Options{
 		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
-		Limits: brokerLimits(l), Log: log,
+		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), Log: log,
 	})
 	p.sys = &server.Sys{Server: p.server, Version: thisBuild().Version, Every: time.Duration(cfg.Broker.SysInterval)}
 	return nil

@@ -67,6 +67,17 @@ func (s *Store) startCommitLocked() {
 	}
 }
 
+// Idle tells whether no commit is under way.
+func (s *Store) Idle() bool {
+	if !s.committing.TryLock() {
+		return false
+	}
+	defer s.committing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.scheduled
+}
+
 // SaveSession records changes.
 func (s *Store) SaveSession(changes []session.Change) (broker.Index, error) {
 	return s.save(func() { s.changes = append(s.changes, changes...) })

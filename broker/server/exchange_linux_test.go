@@ -14,20 +14,10 @@ func (r *rig) onLoop(t *testing.T) *brokertest.Client {
 	return brokertest.NewClient(t, r.dialLoop(), packets.V5)
 }
 
-// until waits for a condition of the loops.
-func (r *rig) until(what string, ok func() bool) {
-	r.t.Helper()
-	for deadline := time.Now().Add(brokertest.Timeout); !ok(); r.settle() {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // TestScramOnLoop: an event loop carries the exchange out itself, and keeps the connection; what follows in one segment
 // comes after CONNACK; who fails is gone.
 func TestScramOnLoop(t *testing.T) {
-	r := (&rig{auth: plantPolicy(t)}).listen().start(t)
+	r := (&rig{auth: plantPolicy(t)}).over(overLoops).start(t)
 	k, c := r.onLoop(t), talk(t, "press", plantPassword)
 	connect := scramConnect("c", say(t, c, nil)).Append(nil, packets.V5)
 	for i := range connect { // as the slowest of lines brings it
@@ -75,7 +65,7 @@ func TestScramOnLoop(t *testing.T) {
 		{"larger than taken", func(k *brokertest.Client) { k.SendRaw([]byte{0xF0, 0x80, 0x80, 0x04}) }, packets.PacketTooLarge},
 		{"AUTH with a flag", func(k *brokertest.Client) { k.SendRaw([]byte{0xF1, 0}) }, packets.MalformedPacket}, // [MQTT-3.15.1-1]
 		{"DISCONNECT", func(k *brokertest.Client) { k.Send(&packets.Disconnect{}) }, packets.Success},
-		{"silence", func(*brokertest.Client) { r.advance(6 * time.Second) }, packets.Success},
+		{"silence", func(*brokertest.Client) { r.pass(6 * time.Second) }, packets.Success},
 		{"the end", func(k *brokertest.Client) { k.Close() }, packets.Success},
 	} {
 		k, c := r.onLoop(t), talk(t, "press", plantPassword)
@@ -100,7 +90,7 @@ func TestScramOnLoop(t *testing.T) {
 
 // TestBehindALogin: what comes with the second half of a CONNECT is not lost while the password is checked.
 func TestBehindALogin(t *testing.T) {
-	r := (&rig{auth: rules{}}).listen().start(t)
+	r := (&rig{auth: rules{}}).over(overLoops).start(t)
 	connect := (&packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, HasUsername: true, Username: "press"}).Append(nil, packets.V5)
 	behind := (&packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "a"}}}).Append(nil, packets.V5)
 	for cut := 1; cut < len(connect); cut += 7 {

@@ -16,7 +16,7 @@ import (
 
 // TestIdleMemory counts what a quiet connection with one subscription costs: no buffer, no goroutine, and little else.
 func TestIdleMemory(t *testing.T) {
-	r := (&rig{limits: Limits{Clients: -1, AcceptsPerSecond: -1}}).listen().start(t)
+	r := (&rig{limits: Limits{Clients: -1, AcceptsPerSecond: -1}}).over(overLoops).start(t)
 	const n = 500
 	open := func(from int) (conns []net.Conn) {
 		for i := range n {
@@ -34,10 +34,10 @@ func TestIdleMemory(t *testing.T) {
 		return conns
 	}
 	open(0) // what is made once has been made
-	r.settle()
+	r.quiet()
 	before, goroutines := heap(), runtime.NumGoroutine()
 	open(n)
-	r.settle()
+	r.quiet()
 	perConn := (heap() - before) / n
 	t.Logf("%d bytes a connection, the test's end of it included", perConn)
 	t.Logf("looped %d conn %d outbox %d client %d session %d", unsafe.Sizeof(looped{}), unsafe.Sizeof(conn{}), unsafe.Sizeof(outbox{}), unsafe.Sizeof(client{}), unsafe.Sizeof(session.Session{}))

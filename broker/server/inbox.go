@@ -113,6 +113,14 @@ func (in *inbox) keep(b []byte) {
 	}
 }
 
+// pausedFor takes account of a time in which nothing was read, because the client was full: it is not to blame for that.
+func (in *inbox) pausedFor(d time.Duration) {
+	in.heard = in.heard.Add(d)
+	if !in.begun.IsZero() {
+		in.begun = in.begun.Add(d)
+	}
+}
+
 // waiting returns the bytes that are not handled yet.
 func (in *inbox) waiting() []byte { return in.buf[in.r:in.w] }
 

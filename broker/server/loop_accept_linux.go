@@ -103,10 +103,19 @@ const tcpKeepAlive = 15
 func (a *acceptor) open() {
 	var err error
 	if a.generation, err = a.loop.add(a.fd, unix.EPOLLIN, a.ready); err != nil {
-		a.failed <- err
+		a.fail(err)
 		return
 	}
 	a.loop.acceptors = append(a.loop.acceptors, a)
+}
+
+// fail has Serve return err, which closes the acceptor; until then nothing more is accepted.
+func (a *acceptor) fail(err error) {
+	select {
+	case a.failed <- err:
+	default: // it knows
+	}
+	a.loop.control(unix.EPOLL_CTL_DEL, a.fd, 0, 0)
 }
 
 // close ends accepting, on the loop.
@@ -144,7 +153,7 @@ func (a *acceptor) ready(uint32) {
 			a.server.log.Warn("accept", "part", "broker", "listener", a.listener.Name, "err", err)
 			a.pause(100 * time.Millisecond) // descriptors may come back
 		default:
-			a.failed <- err
+			a.fail(err)
 		}
 		a.pace.giveBack()
 		return
@@ -175,7 +184,7 @@ func (a *acceptor) resumeAt(now time.Time) {
 	}
 	a.resume = time.Time{}
 	if err := a.loop.control(unix.EPOLL_CTL_ADD, a.fd, unix.EPOLLIN, a.generation); err != nil {
-		a.failed <- err
+		a.fail(err)
 	}
 }
 

@@ -40,8 +40,10 @@ type loop struct {
 	acceptors  []*acceptor
 	now        time.Time
 	looked     time.Time     // when deadlines were looked at last
+	unseen     int           // connections that may have sent something before deadlines were due, and that were not read since
 	quiet      int           // waits in a row that brought nothing
 	slice      time.Duration // how long one connection may keep the loop in this turn
+	turns      uint64
 
 	mu     sync.Mutex
 	posts  []*looped
@@ -107,8 +109,10 @@ func newLoop(s *Server) (*loop, error) {
 func (l *loop) run() {
 	defer close(l.ended)
 	defer l.close()
+	defer l.takePosts() // a connection that was handed over too late is closed
 	for !l.stopped() {
 		n := l.wait()
+		l.turns++
 		l.now = l.server.now()
 		l.delivering.now = l.now
 		l.slice = turnTime / time.Duration(max(1, n))
@@ -123,7 +127,7 @@ func (l *loop) run() {
 		}
 		l.takePosts()
 		l.delivering.turn.flush()
-		l.lookAtDeadlines()
+		l.lookAtDeadlines(n)
 	}
 }
 
@@ -250,8 +254,9 @@ func (l *loop) takePosts() {
 	}
 }
 
-// lookAtDeadlines ends what has taken too long.
-func (l *loop) lookAtDeadlines() {
+// lookAtDeadlines ends what has taken too long, at the end of a turn that had n events. A loop that was held up for long first
+// reads what has come meanwhile: silent is who has sent nothing.
+func (l *loop) lookAtDeadlines(n int) {
 	for w := range l.leaving {
 		w.leave()
 	}
@@ -259,6 +264,10 @@ func (l *loop) lookAtDeadlines() {
 		a.resumeAt(l.now)
 	}
 	if l.now.Sub(l.looked) < deadlineEvery && !l.now.Before(l.looked) {
+		l.unseen = len(l.conns)
+		return
+	}
+	if l.unseen -= n; n == len(l.events) && l.unseen > 0 {
 		return
 	}
 	l.looked = l.now

@@ -24,8 +24,10 @@ type looped struct {
 	// Owned by the loop.
 	stage      stage
 	generation int32
+	pausedAt   time.Time    // when reading was paused; zero once the pause has been taken account of
 	closeBy    time.Time    // while leaving
 	lingers    bool         // while leaving: the client is to close first
+	told       bool         // and has been told that we are through
 	again      func() error // the login, to be done by a goroutine
 	yielded    bool         // whole packets lie in the inbox: the others come first
 
@@ -58,12 +60,13 @@ const (
 )
 
 // post is what other goroutines, and write, want done on the loop.
-type post uint8
+type post uint16
 
 const (
 	postInterrupt post = 1 << iota // conn.kicked was set
 	postClosing                    // out.closing was set
 	postCut                        // out.aborted was set
+	postWrite                      // more is left than one turn writes
 	postPump                       // there is room, and something waits for it
 	postEntered                    // the login has succeeded
 	postRefused                    // the login has failed
@@ -118,6 +121,7 @@ func (w *looped) ready(events uint32) {
 
 // readable reads once, what the kernel has or what the buffer holds, and handles it: the other connections wait.
 func (w *looped) readable() {
+	w.endPause()
 	l := w.loop
 	space, own := l.buf, len(w.in.waiting()) > 0
 	if own { // the beginning of a packet lies there
@@ -351,9 +355,12 @@ func (w *looped) leaveAt(after time.Duration) {
 	w.closeBy = time.Now().Add(after)
 	delete(w.loop.conns, w)
 	w.loop.leaving[w] = struct{}{}
-	if !w.lingers {
-		w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
-	}
+	w.watch(func(e uint32) uint32 {
+		if w.lingers { // a login on a goroutine had stopped reading
+			return e | unix.EPOLLIN
+		}
+		return e &^ unix.EPOLLIN
+	})
 	w.out.mu.Lock()
 	w.done = true
 	w.out.mu.Unlock()
@@ -372,7 +379,10 @@ func (w *looped) leave() {
 	}
 	if w.lingers && !over { // it reads, and then closes, too
 		o.mu.Unlock()
-		unix.Shutdown(w.fd, unix.SHUT_WR)
+		if !w.told {
+			w.told = true
+			unix.Shutdown(w.fd, unix.SHUT_WR)
+		}
 		return
 	}
 	fd := w.fd
@@ -397,7 +407,7 @@ func (w *looped) discard() {
 
 // lookAtDeadlines ends the connection if its client has let a deadline pass.
 func (w *looped) lookAtDeadlines() {
-	now := w.loop.now
+	now, reads := w.loop.now, w.endPause()
 	w.out.mu.Lock()
 	limit, stuck := w.server.limits.WriteTimeout, w.stuck
 	w.out.mu.Unlock()
@@ -407,7 +417,7 @@ func (w *looped) lookAtDeadlines() {
 		w.slow()
 	case w.stage == entering && passed(w.loginDeadline()):
 		w.lost(os.ErrDeadlineExceeded)
-	case w.stage == live && passed(w.readDeadline()):
+	case w.stage == live && reads && passed(w.readDeadline()):
 		w.endNow(w.explain(os.ErrDeadlineExceeded))
 	}
 }
@@ -458,12 +468,14 @@ func (w *looped) takePost() {
 		w.interrupted()
 	}
 	if p&postMore != 0 && w.yielded && w.stage == live && !w.isFull() {
+		w.endPause()
+		w.in.heard = w.loop.now // its bytes came before, and were not looked at
 		w.takeKept()
 	}
-	if p&postPump != 0 && w.stage == live {
+	if p&(postPump|postEntered) != 0 && w.stage == live { // one that came during the login was too early
 		w.client.roomAgain(&w.conn)
 	}
-	if p&postClosing != 0 {
+	if p&(postClosing|postWrite) != 0 {
 		w.flush() // what the client is told last belongs to no turn
 	}
 	if w.stage == leaving {

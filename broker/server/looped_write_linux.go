@@ -31,11 +31,19 @@ func (w *looped) writable() {
 	w.write()
 }
 
+// writesAtOnce is how often one goroutine writes for a connection that others fill meanwhile: its own connections wait.
+const writesAtOnce = 8
+
 // write writes until nothing is left or the kernel takes no more. It is called with out.mu held and returns without.
 func (w *looped) write() {
 	o := &w.out
 	w.writing = true
-	for w.stuck.IsZero() && !o.aborted && w.moreLocked() {
+	writes := 0
+	for ; w.stuck.IsZero() && !o.aborted && w.moreLocked(); writes++ {
+		if writes == writesAtOnce {
+			w.post(postWrite)
+			break
+		}
 		o.mu.Unlock()
 		n, err := writeNow(w.fd, w.unsent)
 		o.mu.Lock()
@@ -45,7 +53,7 @@ func (w *looped) write() {
 	w.countOutLocked()
 	w.roomLocked()
 	w.watchLocked(w.watched&^unix.EPOLLOUT | w.waitsLocked())
-	over := w.done && (o.aborted || w.stuck.IsZero())
+	over := w.done && writes > 0 && (o.aborted || w.stuck.IsZero()) // else leave has been there
 	o.mu.Unlock()
 	switch {
 	case over:
@@ -105,7 +113,7 @@ func (w *looped) pauseReading() {
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
 	if w.fullLocked() {
-		w.full = true
+		w.full, w.pausedAt = true, w.loop.now
 		w.watchLocked(w.watched &^ unix.EPOLLIN)
 	}
 }
@@ -114,6 +122,21 @@ func (w *looped) isFull() bool {
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
 	return w.full
+}
+
+// endPause takes account of a pause that is over. False: it is not.
+func (w *looped) endPause() bool {
+	if w.pausedAt.IsZero() {
+		return true
+	}
+	w.out.mu.Lock()
+	defer w.out.mu.Unlock()
+	if w.full {
+		return false
+	}
+	w.in.pausedFor(w.loop.now.Sub(w.pausedAt))
+	w.pausedAt = time.Time{}
+	return true
 }
 
 func (w *looped) roomLocked() {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"log/slog"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a server in a test, with connections over net.Pipe: time is the test's.
+// rig is a server in a test: time is the test's. Its connections are pipes, or what over says.
 type rig struct {
 	t       testing.TB
 	Server  *Server
@@ -36,6 +35,7 @@ type rig struct {
 	started bool
 	clock   *fakeClock // of event loops, nil: connections are pipes
 	address string     // that they listen at
+	ends    *ends      // of connections to the server that runs
 }
 
 // start makes the server and has it shut down at the end of the test.
@@ -70,13 +70,6 @@ func (r *rig) stop() {
 	if err := r.Server.Shutdown(ctx); err != nil {
 		r.t.Errorf("shutdown: %v", err)
 	}
-}
-
-// dial opens a connection.
-func (r *rig) dial() net.Conn {
-	ours, theirs := net.Pipe()
-	r.Server.startConn(context.Background(), theirs, Listener{Name: "pipe", Anonymous: true})
-	return ours
 }
 
 // client connects.

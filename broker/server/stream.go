@@ -218,9 +218,14 @@ func (w *stream) waitForRoom() {
 	c := w.conn
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
+	if !c.fullLocked() {
+		return
+	}
+	since := c.server.now()
 	for c.fullLocked() && c.reasonKicked() == "" {
 		w.room.Wait()
 	}
+	c.in.pausedFor(c.server.now().Sub(since))
 }
 
 func (w *stream) roomLocked() { w.room.Broadcast() }

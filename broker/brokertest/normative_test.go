@@ -278,9 +278,12 @@ const tableHead = `# What MQTT demands, and the test that proves it
 Written by ` + "`go test ./broker/brokertest -run ProofTable -update`" + ` from the tags in the tests; the same test fails when this file is
 not what they give, and when a statement that binds a server has neither a test nor a reason. Statements are in our words.
 Identifiers that end in a number are the specification's, those that end in a letter are ours, for what a section demands without
-a number. A proof is a test function of the package named before it, with its cases behind it, or a
-script: ` + "`server/will.txt`" + ` is ` + "`broker/server/testdata/will.txt`" + `, run by ` + "`TestScripts`" + `, with both versions if it does not say otherwise.
-*Client* in the last column: the sentence binds the client alone, and what a broker does when it is broken is said by another.
+a number.
+
+A proof is a test function of the package named before it, with its cases behind it, or a script: ` + "`server/will.txt`" + ` is
+` + "`broker/server/testdata/will.txt`" + `, run with both versions if it does not say otherwise, in memory, over WebSocket and on event
+loops, and those named ` + "`restart*`" + ` on the real store, stopped and killed. A reason instead of a proof stands in italics. *client*: the
+sentence binds the client alone; what a broker does when it is broken is said by another.
 
 `
 

@@ -43,10 +43,12 @@ func (c *conn) waitForDisk(index broker.Index) {
 // hold sends a QoS 2 packet once index is durable: a message that is begun under an identifier which a crash
 // makes us forget would be delivered twice.
 func (c *conn) hold(index broker.Index, send session.Send, t *turn) {
-	c.out.mu.Lock()
-	c.out.held = append(c.out.held, heldSend{index, send})
-	c.out.mu.Unlock()
-	c.await(index, false, t)
+	o := &c.out
+	o.mu.Lock()
+	o.held = append(o.held, heldSend{index, send})
+	last := c.server.hurry.waits(&o.heldClock, len(o.held), c.server.now())
+	o.mu.Unlock()
+	c.await(index, last, t)
 }
 
 func (c *conn) holds() bool {
@@ -202,6 +204,9 @@ func (c *conn) release(t *turn) {
 		o.disk = 0
 	}
 	ready := len(o.held) > 0 && c.server.isDurable(o.held[0].index)
+	if ready {
+		c.server.hurry.answered(&o.heldClock, len(o.held), c.server.now())
+	}
 	if o.listed = len(o.acks) > 0 || o.disk > 0; o.listed {
 		c.server.waitMu.Lock()
 		c.server.waiting = append(c.server.waiting, c)

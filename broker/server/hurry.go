@@ -10,7 +10,7 @@ import (
 // A client that sends as soon as it is answered is clocked by its acknowledgements: with as many unacknowledged messages as it had
 // before, it sends no more until the commit. Once that is true of all the clocked clients that the last commit answered, waiting
 // longer gathers nothing. Others, such as devices that send when they measure, never hurry a commit: their messages share one write
-// to the flash per interval.
+// to the flash per interval. A subscriber of QoS 2 is the same: what it is sent waits for the journal, and it answers.
 type hurry struct {
 	mu       sync.Mutex
 	round    uint64 // commits so far

@@ -144,3 +144,45 @@ func TestHurriesWhenAllWait(t *testing.T) {
 		}
 	})
 }
+
+// TestHurriesForASubscriber: a subscriber of QoS 2 that answers at once has the journal commit as soon as all that it may be sent is held.
+func TestHurriesForASubscriber(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 2}}).start(t)
+		sub := r.client(packets.V4, "sub", false)
+		sub.Subscribe("a", 2)
+		sub.Close()
+		pub := r.client(packets.V5, "pub", true)
+		for id := range uint16(8) {
+			pub.Publish(&packets.Publish{Topic: "a", QoS: 2, PacketID: id + 1})
+		}
+		synctest.Wait()
+		r.store.Hold()
+		sub = r.client(packets.V4, "sub", false)
+		hurries := 0
+		for range 4 { // windows of two messages: PUBLISH, PUBREC, PUBREL, PUBCOMP
+			for _, answer := range []func(packets.Packet) packets.Packet{
+				func(p packets.Packet) packets.Packet { return &packets.Pubrec{PacketID: p.(*packets.Publish).PacketID} },
+				func(p packets.Packet) packets.Packet { return &packets.Pubcomp{PacketID: p.(*packets.Pubrel).PacketID} },
+			} {
+				synctest.Wait()
+				_, before := r.store.Awaited()
+				r.store.Commit()
+				for range 2 {
+					p, err := sub.Next()
+					if err != nil {
+						t.Fatal(err)
+					}
+					sub.Send(answer(p))
+				}
+				synctest.Wait()
+				if _, hurried := r.store.Awaited(); hurried > before {
+					hurries++
+				}
+			}
+		}
+		if hurries < 5 { // all but the first, which tell that it answers at once, and the last, behind which nothing is held
+			t.Errorf("%d of 8 turns hurried", hurries)
+		}
+	})
+}

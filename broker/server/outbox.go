@@ -27,8 +27,9 @@ type outbox struct {
 	held      []heldSend
 	disk      broker.Index // no more is read until this is durable
 	listed    bool         // in Server.waiting
-	clock     clock
-	receiving int // QoS 1 and 2 messages of the client that are not acknowledged, see Receive Maximum
+	clock     clock        // of acks
+	heldClock clock        // of held
+	receiving int          // QoS 1 and 2 messages of the client that are not acknowledged, see Receive Maximum
 }
 
 // payload belongs behind buf[:at].

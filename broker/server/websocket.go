@@ -139,7 +139,8 @@ func (w *wsConn) explain(err error) error {
 	switch {
 	case websocket.CloseStatus(err) != -1:
 		return io.EOF
-	case isEnd(err), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, new(*net.OpError)):
+	case isEnd(err), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, new(*net.OpError)),
+		errors.Is(err, context.DeadlineExceeded): // the answer to a ping found no place between messages
 		return err
 	}
 	w.fault = websocket.StatusProtocolError

@@ -29,6 +29,7 @@ func TestRepeatedBeforeDurable(t *testing.T) {
 		synctest.Wait()
 		r.store.Hold()
 		r.client(packets.V5, "pub", true).Send(&packets.Publish{Topic: "a", QoS: 2, PacketID: 1})
+		synctest.Wait() // or the commit below may come before it
 		c.Send(&packets.Pubrel{PacketID: 5})
 		c.ExpectNothing()
 		c.Close()

@@ -21,14 +21,34 @@ import (
 // TestLargePacket passes one message to three subscribers over TCP: it is in memory once, it came in without being copied much,
 // and afterwards nothing of it is left.
 func TestLargePacket(t *testing.T) {
-	size := 200 << 20
-	if testing.Short() || raceEnabled {
-		size = 16 << 20
+	for name, c := range map[string]struct {
+		size   int
+		stream bool
+		qos    byte
+	}{
+		"QoS 0":                {200 << 20, false, 0},
+		"QoS 1 on a goroutine": {48 << 20, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() || raceEnabled {
+				c.size = 16 << 20
+			}
+			passLarge(t, c.size, c.stream, c.qos)
+		})
 	}
+}
+
+// notPlain is a listener whose connections get goroutines.
+type notPlain struct{ net.Listener }
+
+func passLarge(t *testing.T, size int, stream bool, qos byte) {
 	r := (&rig{limits: Limits{PacketBytes: packets.MaxPacketSize}}).start(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if stream {
+		l = notPlain{l}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
@@ -44,13 +64,13 @@ func TestLargePacket(t *testing.T) {
 	for range size / len(piece) {
 		want.Write(piece)
 	}
-	head := (&packets.Publish{Topic: "t"}).Append(nil, packets.V4)
-	head = append(binary.AppendUvarint([]byte{head[0]}, uint64(3+size)), head[2:]...)
+	head := (&packets.Publish{Topic: "t", QoS: qos, PacketID: 1}).Append(nil, packets.V4)
+	head = append(binary.AppendUvarint([]byte{head[0]}, uint64(len(head)-2+size)), head[2:]...)
 
 	var reading sync.WaitGroup
 	for i := range 3 {
 		c := rawClient(t, l, packets.V4, fmt.Sprint("sub", i))
-		c.Write((&packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "t"}}}).Append(nil, packets.V4))
+		c.Write((&packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "t", QoS: qos}}}).Append(nil, packets.V4))
 		if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
 			t.Fatal(err)
 		}
@@ -61,6 +81,9 @@ func TestLargePacket(t *testing.T) {
 			}
 			if n, err := io.CopyN(sum, c, int64(size)); err != nil || sum.Sum32() != want.Sum32() {
 				t.Errorf("%d bytes came, right %v: %v", n, sum.Sum32() == want.Sum32(), err)
+			}
+			if qos > 0 {
+				c.Write((&packets.Puback{PacketID: 1}).Append(nil, packets.V4))
 			}
 		})
 	}

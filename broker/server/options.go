@@ -68,7 +68,7 @@ type Limits struct {
 	ReceiveMaximum        int           // QoS 1 and 2 messages of a client taken and not acknowledged; default 1000, at most 65535
 	QueueMessages         int           // waiting per session; default 10000
 	QueueBytes            int64         // waiting or unacknowledged per session; default 16 MiB
-	TotalQueueBytes       int64         // of all sessions together; default 256 MiB
+	TotalQueueBytes       int64         // of all sessions together, a message of a MiB or more once; default 256 MiB, at least 4 times PacketBytes
 	TotalWillBytes        int64         // wills of all sessions, a small one always has room; default 64 MiB
 	TotalFilterBytes      int64         // memory of the subscriptions of all sessions, few always have room; default 128 MiB
 	AliasBytes            int           // topics that one connection's aliases stand for; default 64 KiB
@@ -98,7 +98,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.ReceiveMaximum, 1000)
 	def(&l.QueueMessages, 10000)
 	def(&l.QueueBytes, 16<<20)
-	def(&l.TotalQueueBytes, 256<<20)
+	def(&l.TotalQueueBytes, max(256<<20, 4*int64(l.PacketBytes)))
 	def(&l.TotalWillBytes, 64<<20)
 	def(&l.TotalFilterBytes, 128<<20)
 	def(&l.AliasBytes, 64<<10)

@@ -56,6 +56,45 @@ func TestBudgetsComeBack(t *testing.T) {
 	}
 }
 
+// TestLargeMessagesCountOnce: sessions that hold the same large message share its memory, and what they count together is that.
+func TestLargeMessagesCountOnce(t *testing.T) {
+	l := &Limits{Total: &Budget{MaxBytes: 3 << 20}}
+	m := &broker.Message{Topic: "t", Payload: make([]byte, 2<<20)}
+	other := &broker.Message{Topic: "t", Payload: make([]byte, 2<<20)}
+	var o Output
+	var sessions []*Session
+	for range 5 {
+		s := New("c", l)
+		s.Connect(Connect{Protocol: 5, Expiry: time.Hour}, start, &o)
+		d := Delivery{Message: m, QoS: 1}
+		if !s.Takes(&d) || s.Deliver(d, true, &o) == 0 {
+			t.Fatal("not taken")
+		}
+		sessions = append(sessions, s)
+	}
+	d := Delivery{Message: other, QoS: 1}
+	if used := l.Total.Used(); used != Cost(m) || sessions[0].Takes(&d) || sessions[0].Deliver(d, true, &o) > 0 {
+		t.Errorf("%d bytes counted, and one more is taken", used)
+	}
+	snap, _ := sessions[0].Snapshot()
+	sessions[0].Puback(1, &o)
+	sessions[1].End(&o)
+	sessions[2].TakeBack(1)
+	if used := l.Total.Used(); used != Cost(m) {
+		t.Errorf("%d bytes counted for two", used)
+	}
+	restored := Restore(&snap, l, start)
+	sessions[3].End(&o)
+	sessions[4].End(&o)
+	if used := l.Total.Used(); used != Cost(m) {
+		t.Errorf("%d bytes counted for the restored one", used)
+	}
+	restored.End(&o)
+	if used := l.Total.Used(); used != 0 || len(l.Total.large) != 0 {
+		t.Errorf("%d bytes and %d messages left", used, len(l.Total.large))
+	}
+}
+
 // TestHoardersDoNotTakeAll: when sessions that nobody reads hold all that may be held, one that is read still gets its messages
 // and still has room for a few subscriptions.
 func TestHoardersDoNotTakeAll(t *testing.T) {

@@ -132,11 +132,16 @@ func (s *Session) Discard(now time.Time, o *Output) {
 // End forgets everything: nothing of the session is published or sent again.
 func (s *Session) End(o *Output) {
 	s.drop(o, DropEnded, s.queue.len())
-	s.limits.Total.give(s.bytes)
+	for i := range s.inflight {
+		s.forget(&s.inflight[i])
+	}
+	for i := range s.queue.len() {
+		s.forget(s.queue.at(i))
+	}
 	s.setWill(nil)
 	s.countFilters(-s.filterBytes)
 	s.save(o, Change{Kind: Ended})
-	s.saved, s.bytes, s.shared, s.inflight, s.window, s.queue, s.resend, s.replays = false, 0, 0, nil, nil, deque{}, 0, nil
+	s.saved, s.inflight, s.window, s.queue, s.resend, s.replays = false, nil, nil, deque{}, 0, nil
 	o.Ended = true
 }
 

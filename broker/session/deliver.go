@@ -27,7 +27,7 @@ const connectedReserve = 128 << 10
 // returns the Seq of the entry.
 func (s *Session) Deliver(d Delivery, room bool, o *Output) (seq uint64) {
 	cost := d.cost()
-	if reason := s.admit(cost); reason != "" {
+	if reason := s.admit(d.Message, cost); reason != "" {
 		s.drop(o, reason, 1)
 		return 0
 	}
@@ -69,14 +69,14 @@ func (d *Delivery) cost() int64 {
 }
 
 // admit counts a message of that cost, or returns the reason for which it is not taken.
-func (s *Session) admit(cost int64) string {
+func (s *Session) admit(m *broker.Message, cost int64) string {
 	if reason := s.full(cost); reason != "" {
 		return reason
 	}
 	switch l := s.limits; {
-	case l.Total.take(cost):
+	case l.Total.takeMessage(m, cost):
 	case s.connected && s.bytes+cost <= connectedReserve:
-		l.Total.add(cost)
+		l.Total.addMessage(m, cost)
 	default:
 		return DropAllFull
 	}
@@ -99,7 +99,7 @@ func (s *Session) full(cost int64) string {
 // Takes tells whether Deliver would take d over now.
 func (s *Session) Takes(d *Delivery) bool {
 	cost := d.cost()
-	return s.full(cost) == "" && (s.limits.Total.Room(cost) || s.connected && s.bytes+cost <= connectedReserve)
+	return s.full(cost) == "" && (s.limits.Total.roomFor(d.Message, cost) || s.connected && s.bytes+cost <= connectedReserve)
 }
 
 // windowOpen tells whether one more QoS 1 or 2 message may be sent [MQTT-4.9.0-2].
@@ -190,11 +190,6 @@ func (s *Session) Waiting() bool {
 // WindowOpen tells whether a QoS 1 or 2 message that comes now would be sent at once, the connection's room aside.
 func (s *Session) WindowOpen() bool {
 	return s.resend == 0 && s.queue.len() == 0 && s.windowOpen()
-}
-
-func (s *Session) release(cost int64) {
-	s.bytes -= cost
-	s.limits.Total.give(cost)
 }
 
 // deque is a queue of entries in one slice; what was popped is let go of and its place used again.

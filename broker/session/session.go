@@ -116,7 +116,7 @@ func (s *Session) restoreEntry(e Entry) {
 	}
 	if e.Message != nil {
 		x.cost = Cost(e.Message)
-		s.limits.Total.add(x.cost)
+		s.limits.Total.addMessage(e.Message, x.cost)
 		s.bytes += x.cost
 	}
 	if e.State == Queued {

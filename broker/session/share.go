@@ -82,7 +82,8 @@ func (s *Session) findMovable(seq uint64) (i int, sent, ok bool) {
 
 // forget gives back what an entry that is about to go holds.
 func (s *Session) forget(e *entry) {
-	s.release(e.cost)
+	s.bytes -= e.cost
+	s.limits.Total.giveMessage(e.Message, e.cost)
 	if e.Shared != "" {
 		s.shared--
 	}

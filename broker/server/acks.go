@@ -46,16 +46,14 @@ func (c *conn) hold(index broker.Index, send session.Send, t *turn) {
 	o := &c.out
 	o.mu.Lock()
 	o.held = append(o.held, heldSend{index, send})
+	o.holding.Store(true)
 	last := c.server.hurry.waits(&o.heldClock, len(o.held), c.server.now())
 	o.mu.Unlock()
 	c.await(index, last, t)
 }
 
-func (c *conn) holds() bool {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	return len(c.out.held) > 0
-}
+// holds is asked for each QoS 1 and 2 message, under the client's lock.
+func (c *conn) holds() bool { return c.out.holding.Load() }
 
 func (c *conn) appendAckLocked(a *ack) {
 	why := a.why
@@ -188,6 +186,7 @@ func (c *conn) release(t *turn) {
 	o.mu.Lock()
 	if o.closing { // the client sends again what was not acknowledged, and gets again what was held
 		o.acks, o.held, o.disk, o.listed = nil, nil, 0, false
+		o.holding.Store(false)
 		o.mu.Unlock()
 		return
 	}
@@ -230,6 +229,7 @@ func (c *conn) nextHeld() (send session.Send, ok bool) {
 	}
 	send = o.held[0].send
 	o.held = slices.Delete(o.held, 0, 1)
+	o.holding.Store(len(o.held) > 0)
 	return send, true
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"edge/broker"
@@ -22,9 +23,10 @@ type outbox struct {
 	closing bool // nothing is taken any more; the rest is written and the connection closed
 	aborted bool // the rest is not written
 
-	// Acknowledgements and QoS 2 packets that wait until the journal is durable, each in their order [MQTT-4.6.0-2].
+	// Acknowledgements, and QoS 2 packets with what comes behind them, that wait until the journal is durable, each in their order [MQTT-4.6.0-2].
 	acks      []ack
 	held      []heldSend
+	holding   atomic.Bool  // held is not empty
 	disk      broker.Index // no more is read until this is durable
 	listed    bool         // in Server.waiting
 	clock     clock        // of acks

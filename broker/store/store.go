@@ -151,11 +151,7 @@ func (s *Store) OnDurable(f func(broker.Index)) {
 
 // Await says that an acknowledgement waits for index; last, that nothing more is to be expected before it is durable.
 func (s *Store) Await(index broker.Index, last bool) {
-	due := s.o.Due
-	if last {
-		due = 0
-	}
-	s.j.Await(journal.Index(index), due)
+	s.j.Await(journal.Index(index), s.o.Due, last)
 }
 
 // Crowded tells whether so much waits for the disk that more should be held back until the next commit.

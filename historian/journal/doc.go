@@ -9,7 +9,8 @@
 //
 // Append encodes into the buffer that is not being written, so it never waits for the disk. A commit
 // happens when the earliest waiting record is due, when 256 KiB wait, or when someone awaits as many of the waiting records
-// as fill a page of flash (Await): then waiting longer would save no write.
+// as fill a page of flash (Await): then waiting longer would save no write. Someone who knows that waiting gathers nothing more may
+// have it at once; commits of that kind that write little are bounded in the long run.
 //
 // What must not break: Durable is a prefix. Everything at or below it is on disk, whatever the disk
 // answered in between: a commit whose write or flush failed is written again, whole, to a new segment

@@ -28,23 +28,25 @@ type Journal struct {
 
 	crowded atomic.Bool // much waits in active
 
-	mu       sync.Mutex
-	active   batch // Append writes here
-	inflight batch // the commit loop writes this to disk
-	body     []byte
-	last     Index // last index given
-	durable  Index
-	moved    chan struct{} // closed and replaced when durable moves or the journal closes
-	segs     []*segment    // oldest first
-	spares   []string      // paths of segments that are ready
-	spareSeq uint32
-	tail     tail
-	owners   map[string]*Owner
-	notify   []func(Index)
-	running  bool
-	closed   bool
-	badErr   error // the disk does not take writes
-	stats    Stats
+	mu        sync.Mutex
+	active    batch // Append writes here
+	inflight  batch // the commit loop writes this to disk
+	body      []byte
+	last      Index // last index given
+	durable   Index
+	moved     chan struct{} // closed and replaced when durable moves or the journal closes
+	segs      []*segment    // oldest first
+	spares    []string      // paths of segments that are ready
+	spareSeq  uint32
+	tail      tail
+	owners    map[string]*Owner
+	notify    []func(Index)
+	running   bool
+	closed    bool
+	badErr    error     // the disk does not take writes
+	hurried   int64     // commits that came at once and wrote little, less those that time has forgiven
+	hurriedAt time.Time // up to which it has
+	stats     Stats
 }
 
 // batch is what one commit writes.

@@ -2,8 +2,10 @@ package packets
 
 import "testing"
 
-// FuzzDecodeV4 and FuzzDecodeV5 feed Decode frames as a 3.1.1 and as a 5.0 connection would see them: no panic, what is taken
+// FuzzDecodeV31, FuzzDecodeV4 and FuzzDecodeV5 feed Decode frames as a 3.1, a 3.1.1 and a 5.0 connection would see them: no panic, what is taken
 // survives encoding, and allocation follows the input.
+func FuzzDecodeV31(f *testing.F) { fuzzDecode(f, V31) }
+
 func FuzzDecodeV4(f *testing.F) { fuzzDecode(f, V4) }
 
 func FuzzDecodeV5(f *testing.F) { fuzzDecode(f, V5) }

@@ -351,7 +351,7 @@ func (c *conn) attach(ctx context.Context, cl *client, p *packets.Connect, will 
 	err := cl.begin(ctx, c, p.CleanStart, session.Connect{
 		User: c.identity.User, Protocol: byte(c.version), Expiry: expiry, ReceiveMaximum: int(p.ReceiveMaximum), Will: will,
 	}, func(present bool) {
-		connack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+		connack.SessionPresent = present && c.level != packets.V31 // [MQTT-3.2.2-2] [MQTT-3.2.2-3]; in 3.1 that byte is reserved
 		c.sendPacket(connack)
 	})
 	if err != nil {

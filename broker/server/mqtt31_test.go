@@ -13,12 +13,13 @@ func TestMQTT31(t *testing.T) {
 		r := (&rig{store: &brokertest.Store{}}).start(t)
 		long := "more-than-the-23-characters-of-3.1"
 		c := brokertest.NewClient(t, r.dial(), packets.V31)
-		c.SendRaw(append([]byte{
+		connect := append([]byte{
 			0x10, 14 + byte(len(long)), // CONNECT
 			0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, // protocol name and level
 			0x00, // session kept
 			0, 0, // keep alive off
-			0, byte(len(long))}, long...))
+			0, byte(len(long))}, long...)
+		c.SendRaw(connect)
 		c.Expect(&packets.Connack{})
 		c.SendRaw([]byte{0x8A, 6, 0, 1, 0, 1, 'a', 2}) // SUBSCRIBE 1 a QoS 2, sent again
 		c.Expect(&packets.Suback{PacketID: 1, Codes: []packets.ReasonCode{2}})
@@ -39,6 +40,11 @@ func TestMQTT31(t *testing.T) {
 		if info := r.Server.Clients(); len(info) != 1 || info[0].ClientID != long || info[0].Protocol != 3 {
 			t.Errorf("shown as %+v", info)
 		}
+		c.Close()
+		c = brokertest.NewClient(t, r.dial(), packets.V31)
+		c.SendRaw(connect)
+		c.Expect(&packets.Connack{}) // its first byte is reserved, it tells nothing of the session
+		c.Expect(&packets.Publish{Topic: "a", QoS: 2, Dup: true, PacketID: 1, Payload: []byte("x")})
 		c.Close()
 		c = brokertest.NewClient(t, r.dial(), packets.V4)
 		if !c.Connect(long, false).SessionPresent {

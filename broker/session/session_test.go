@@ -372,8 +372,8 @@ func TestWillAndExpiry(t *testing.T) {
 		"will at once, session later":      {time.Minute, 0, false, []step{{0, true, false}, {time.Minute, false, true}}},
 		"will after its delay":             {time.Minute, time.Second, false, []step{{0, false, false}, {time.Second, true, false}, {time.Minute, false, true}}},
 		"will with the end of the session": {time.Second, time.Minute, false, []step{{0, false, false}, {time.Second, true, true}}},
-		"no will after DISCONNECT":         {time.Second, 0, true, []step{{0, false, false}, {time.Second, false, true}}}, // [MQTT-3.1.2-10]
-		"never expires":                    {Never, time.Second, false, []step{{time.Second, true, false}, {1e6 * time.Hour, false, false}}},
+		"no will after DISCONNECT":         {time.Second, 0, true, []step{{0, false, false}, {time.Second, false, true}}},                    // [MQTT-3.1.2-10]
+		"never expires":                    {Never, time.Second, false, []step{{time.Second, true, false}, {1e6 * time.Hour, false, false}}}, // [MQTT-3.1.2.11.2-a]
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := New("c", &Limits{})

@@ -97,9 +97,9 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 	return broker.ReasonLost, nil
 }
 
-// finish ends the session's part of the connection, and then what is left of the connection.
-func (c *conn) finish(err error) {
-	reason, last := c.reasonFor(err)
+// finish ends the session's part of the connection, and then what is left of the connection. reason and last are reasonFor's, which is
+// asked once: a kick may come at any time.
+func (c *conn) finish(reason broker.Reason, last *packets.Disconnect, err error) {
 	c.traceEnd(reason, err)
 	c.in.free()
 	c.end(reason)

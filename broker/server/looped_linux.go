@@ -320,20 +320,21 @@ func (w *looped) endNow(err error) {
 	if w.stage != live {
 		return
 	}
-	if w.reasonKicked() == broker.ReasonShutdown {
+	reason, last := w.reasonFor(err)
+	if reason == broker.ReasonShutdown {
 		w.stage = ending
 		w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
-		w.startEnd(err)
+		w.startEnd(reason, last, err)
 		return
 	}
-	w.finish(err)
+	w.finish(reason, last, err)
 	w.leaveAt(lastWrite)
 }
 
 // startEnd ends the session's part on a goroutine of its own.
-func (w *looped) startEnd(err error) {
+func (w *looped) startEnd(reason broker.Reason, last *packets.Disconnect, err error) {
 	go func() {
-		w.finish(err)
+		w.finish(reason, last, err)
 		w.post(postEnded)
 	}()
 }

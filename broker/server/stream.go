@@ -60,7 +60,9 @@ func (w *stream) serve(ctx context.Context) {
 		return
 	}
 	w.startWriting()
-	c.finish(w.readLoop())
+	err := w.readLoop()
+	reason, last := c.reasonFor(err)
+	c.finish(reason, last, err)
 	<-w.written
 }
 

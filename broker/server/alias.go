@@ -1,13 +1,27 @@
 package server
 
-import "edge/broker/packets"
+import (
+	"math"
+
+	"edge/broker/packets"
+)
 
 // topicAliases are the topics that one client knows by a number, at most as many as it announced [MQTT-3.1.2-26] [MQTT-3.1.2-27].
 // The first topics sent get one and keep it until the connection ends: a table that gave numbers away again would, with more topics
 // than numbers sent in turn, as plants do, name every topic anew and save nothing.
 type topicAliases struct {
 	max   int // 0: none, as for nearly all clients
+	room  int // bytes of topics that may still get one
 	known map[string]uint16
+}
+
+// newTopicAliases returns a table for a client that announced so many.
+func newTopicAliases(announced int, l *Limits) topicAliases {
+	a := topicAliases{max: min(announced, l.TopicAlias), room: l.AliasBytes}
+	if a.room == 0 {
+		a.room = math.MaxInt
+	}
+	return a
 }
 
 // aliasBytes is what an alias takes in a packet: a shorter topic is sent as it is.
@@ -22,7 +36,7 @@ func (a *topicAliases) use(topic string, d *packets.Delivery) (isNew bool) {
 		d.TopicAlias, d.OmitTopic = n, true
 		return false
 	}
-	if len(a.known) == a.max {
+	if len(a.known) == a.max || len(topic) > a.room {
 		return false
 	}
 	d.TopicAlias = uint16(len(a.known) + 1)
@@ -35,6 +49,7 @@ func (a *topicAliases) learn(topic string, n uint16) {
 		a.known = make(map[string]uint16)
 	}
 	a.known[topic] = n
+	a.room -= len(topic)
 }
 
 // sendPublish appends a PUBLISH, as short as the client's aliases make it; it is called with the client's lock held, which orders

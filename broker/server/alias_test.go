@@ -40,17 +40,19 @@ func TestTopicAliasesToClients(t *testing.T) {
 		limit int
 		max   uint16
 		want  string
+		bytes int
 	}{
-		"none announced": {0, 0, "[plant/a=0 plant/b=0 plant/a=0 plant/c=0 plant/c=0 plant/b=0 p/d=0 p/d=0]"},
-		"two":            {0, 2, "[plant/a=1 plant/b=2 =1 plant/c=0 plant/c=0 =2 p/d=0 p/d=0]"},
-		"many":           {0, 65535, "[plant/a=1 plant/b=2 =1 plant/c=3 =3 =2 p/d=0 p/d=0]"},
-		"ours is one":    {1, 65535, "[plant/a=1 plant/b=0 =1 plant/c=0 plant/c=0 plant/b=0 p/d=0 p/d=0]"},
-		"ours is none":   {-1, 65535, "[plant/a=0 plant/b=0 plant/a=0 plant/c=0 plant/c=0 plant/b=0 p/d=0 p/d=0]"},
+		"none announced":    {0, 0, "[plant/a=0 plant/b=0 plant/a=0 plant/c=0 plant/c=0 plant/b=0 p/d=0 p/d=0]", 0},
+		"two":               {0, 2, "[plant/a=1 plant/b=2 =1 plant/c=0 plant/c=0 =2 p/d=0 p/d=0]", 0},
+		"many":              {0, 65535, "[plant/a=1 plant/b=2 =1 plant/c=3 =3 =2 p/d=0 p/d=0]", 0},
+		"no room for three": {0, 65535, "[plant/a=1 plant/b=2 =1 plant/c=0 plant/c=0 =2 p/d=0 p/d=0]", 20},
+		"ours is one":       {1, 65535, "[plant/a=1 plant/b=0 =1 plant/c=0 plant/c=0 plant/b=0 p/d=0 p/d=0]", 0},
+		"ours is none":      {-1, 65535, "[plant/a=0 plant/b=0 plant/a=0 plant/c=0 plant/c=0 plant/b=0 p/d=0 p/d=0]", 0},
 	} {
 		for qos := range byte(3) {
 			t.Run(fmt.Sprint(name, " QoS ", qos), func(t *testing.T) {
 				in(t, func(t *testing.T) {
-					r := (&rig{limits: Limits{TopicAlias: c.limit}}).start(t)
+					r := (&rig{limits: Limits{TopicAlias: c.limit, AliasBytes: c.bytes}}).start(t)
 					pub := r.client(packets.V5, "pub", true)
 					for range 2 { // connections of one session
 						sub := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "sub", SessionExpiry: 100, TopicAliasMaximum: c.max})

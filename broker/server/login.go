@@ -181,7 +181,7 @@ func (c *conn) enter(ctx context.Context, p *packets.Connect, wait bool) error {
 func (c *conn) prepare(p *packets.Connect) (*packets.Connack, error) {
 	connack := &packets.Connack{}
 	c.maxPacket, c.problems = int(p.MaximumPacketSize), !p.NoProblemInformation
-	c.known.max = min(int(p.TopicAliasMaximum), c.server.limits.TopicAlias)
+	c.known = newTopicAliases(int(p.TopicAliasMaximum), &c.server.limits)
 	if err := c.identify(p, connack); err != nil {
 		return nil, err
 	}

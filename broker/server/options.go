@@ -71,7 +71,7 @@ type Limits struct {
 	TotalQueueBytes       int64         // of all sessions together, a message of a MiB or more once; default 256 MiB, at least 4 times PacketBytes
 	TotalWillBytes        int64         // wills of all sessions, a small one always has room; default 64 MiB
 	TotalFilterBytes      int64         // memory of the subscriptions of all sessions, few always have room; default 128 MiB
-	AliasBytes            int           // topics that one connection's aliases stand for; default 64 KiB
+	AliasBytes            int           // topics that one connection's aliases stand for, each way; default 64 KiB
 	TotalPacketBytes      int64         // large packets that have begun, of all connections; the oldest gives way; default 128 MiB
 	TotalOutBytes         int64         // of all connections, waiting to be written; above it each may have 64 KiB; default 128 MiB
 	OutBytes              int           // per connection, waiting to be written; default 1 MiB

@@ -33,6 +33,10 @@
 // Logins: a CONNECT that names an authentication method is a conversation, which whoever reads carries on packet by packet
 // (exchange.go). Wrong passwords make their user wait, at that address (attempts.go). Who may what is asked of Auth.
 //
+// Bounds: beside what each connection may hold there is what all may, for packets that are not whole and for output (memory.go), and
+// for messages, wills and filters (session.Budget). Who holds longest or most gives way. A refusal is counted always and logged
+// once for each client and reason (refusals.go). On an event loop each connection has a slice of the turn.
+//
 // Ends: when a connection ends, taps get Disconnected with its reason, then its will is routed, then the session is free
 // for the connection that takes it over, which is told to the taps as Connected before its first message is routed.
 // In a Shutdown every will is routed while everyone is still connected; then all are disconnected.

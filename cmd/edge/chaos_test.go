@@ -199,6 +199,20 @@ func (r *truth) check(t *testing.T, c *child, heard *checker) (wrong string, aga
 	return "", again
 }
 
+// seedOf returns EDGE_SEED or a random number, and says which.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv("EDGE_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal("EDGE_SEED:", err)
+		}
+	}
+	t.Logf("seed %d: set EDGE_SEED to take the same steps", seed)
+	return seed
+}
+
 // chaosRounds: a few in `go test`, many in .ci/long.
 func chaosRounds() int {
 	switch n, err := strconv.Atoi(os.Getenv("EDGE_LONG")); {
@@ -216,12 +230,7 @@ func chaosRounds() int {
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	enterprise := startMosquitto(t)
-	seed := rand.Uint64()
-	if text := os.Getenv("EDGE_SEED"); text != "" {
-		seed, _ = strconv.ParseUint(text, 10, 64)
-	}
-	t.Logf("seed %d: set EDGE_SEED to take the same steps", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(seedOf(t), 0))
 	heard := watch(t, enterprise.addr, "checker")
 	var line cable
 	config := configure(t, t.TempDir(), fmt.Sprintf("uplinks: [{name: enterprise, servers: [{url: \"mqtt://%s\"}]}]\n",

@@ -161,9 +161,7 @@ broker:
 	c.must(away.Subscribe("queue/#", 1, nil))
 	away.Disconnect(100)
 	c.logs(`client disconnected.* client=away`)
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seedOf(t), 0))
 
 	var shown []point
 	for round := range kills() {

@@ -27,8 +27,7 @@ func TestPromises(t *testing.T) {
 
 // keepPromises runs the clients against a program with its data in dir, which end ends in the middle of it, so many times.
 func keepPromises(t *testing.T, dir string, times int, end func(*child)) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := seedOf(t)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	config := configure(t, t.TempDir(), fmt.Sprintf("data: %s\n", dir))
 	all := &promises{t: t, acked: map[string]bool{}, wills: map[string]bool{}, noWills: map[string]bool{}, shared: map[string]bool{},

@@ -183,6 +183,9 @@ func (c *client) roomLocked() int64 {
 // deliverStored steps all sessions of d.stored under their locks, saves what they and the publisher changed as one
 // record, and sends. After a crash either all of them have the message or, with the publisher not acknowledged, none.
 func (d *delivering) deliverStored(m *broker.Message) (broker.Index, error) {
+	if len(d.stored)+len(d.with) == 0 {
+		return 0, nil
+	}
 	for tries := 1; ; tries++ {
 		again := d.stepStored() && tries < maxChoices
 		if again {

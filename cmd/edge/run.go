@@ -55,7 +55,7 @@ func runRun(ctx context.Context, args []string, std streams) int {
 	for _, w := range loaded.Warnings {
 		log.Warn(w.Message, "key", w.Key)
 	}
-	makeRoom(loaded.Config.Broker.EventLoops)
+	tuneRuntime(loaded.Config.Broker.EventLoops)
 	app, err := NewApp(&loaded.Config, log, appOptions{})
 	if err != nil {
 		fmt.Fprintln(std.err, "edge run:", err)

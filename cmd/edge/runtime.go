@@ -3,12 +3,19 @@ package main
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
 )
 
-// makeRoom gives the Go scheduler one processor more for each event loop of the broker: a loop keeps the one it has while it waits
-// for the next message, so that a device's message wakes nothing but the loop. GOMAXPROCS in the environment wins.
-func makeRoom(loops int) {
+// tuneRuntime fits the Go runtime to an appliance. What the environment says wins (GOMAXPROCS, GOGC).
+//
+// The scheduler gets one processor more for each event loop of the broker: a loop keeps the one it has while it waits for the next
+// message, so that a device's message wakes nothing but the loop. And the garbage of two live heaps is let gather instead of one's:
+// the live heap is small, a few MB for a cell, and what messages leave behind much.
+func tuneRuntime(loops int) {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.NumCPU() + loops)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
 	}
 }

@@ -34,12 +34,13 @@ func brokerLimits(l LimitsConfig) server.Limits {
 	}
 }
 
-// journalOptions are the journal's own, unless packets may be larger than it takes by default: a message to be kept is one record. Without a
-// limit of packets the default stays, and a larger one that would have to be kept is refused.
+// journalOptions are the journal's own, unless packets may be larger than it takes by default: a message to be kept is one record, and one
+// more if it is retained, which must find room in one commit. Without a limit of packets the default stays, and a larger one that would
+// have to be kept is refused.
 func journalOptions(packetBytes int) (o journal.Options) {
 	const besides, byDefault = 1 << 20, 8 << 20 // what a record holds beside its packet; journal.Options.MaxBuffered
-	if most := packetBytes + besides; packetBytes > 0 && most > byDefault {
-		o.MaxBuffered, o.SegmentBytes = most, 2*most
+	if most := 2 * (packetBytes + besides); packetBytes > 0 && most > byDefault {
+		o.MaxBuffered, o.SegmentBytes, o.Spares = most, 2*most, 1
 		o.MaxBytes = 4 * int64(o.SegmentBytes)
 	}
 	return o

@@ -54,9 +54,8 @@ func (s *Session) TooLarge(id uint16, o *Output) {
 
 // find returns the place of id in the window, -1 if it is not in use on this connection.
 func (s *Session) find(id uint16) int {
-	sent := s.inflight[:len(s.inflight)-s.resend]
-	for i := range sent {
-		if sent[i].PacketID == id {
+	for i := range s.inflight {
+		if s.inflight[i].PacketID == id && (i < len(s.inflight)-s.resend || s.inflight[i].early) {
 			return i
 		}
 	}
@@ -66,6 +65,9 @@ func (s *Session) find(id uint16) int {
 func (s *Session) done(i int, o *Output) {
 	id := s.inflight[i].PacketID
 	s.forget(&s.inflight[i])
+	if i >= len(s.inflight)-s.resend {
+		s.resend--
+	}
 	s.removeSent(i)
 	s.saveState(o, Change{Kind: EntryDone, PacketID: id})
 }

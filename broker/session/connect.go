@@ -35,6 +35,9 @@ func (s *Session) Connect(c Connect, now time.Time, o *Output) {
 		s.quota = min(s.quota, s.limits.Inflight)
 	}
 	s.resend = len(s.inflight)
+	for i := range s.inflight {
+		s.inflight[i].early = false
+	}
 	kind := Created
 	if wasSaved {
 		kind = Connected

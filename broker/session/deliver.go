@@ -154,13 +154,16 @@ func (s *Session) Pump(maxBytes int64, now time.Time, o *Output) {
 	}
 	for s.resend > 0 && maxBytes > 0 {
 		i := len(s.inflight) - s.resend
-		if i >= s.quota {
-			return // the client's Receive Maximum is smaller than it was
-		}
 		e := &s.inflight[i]
+		if i >= s.quota && e.State != Released { // the client's Receive Maximum is smaller than it was
+			s.sendEarly(i+1, o)
+			return
+		}
 		s.resend--
-		o.Send = append(o.Send, e.packet(true))
-		maxBytes -= e.cost
+		if !e.early {
+			o.Send = append(o.Send, e.packet(true))
+			maxBytes -= e.cost
+		}
 	}
 	for s.queue.len() > 0 && s.resend == 0 && s.windowOpen() && maxBytes > 0 {
 		e := s.queue.pop()
@@ -176,13 +179,24 @@ func (s *Session) Pump(maxBytes int64, now time.Time, o *Output) {
 	}
 }
 
+// sendEarly sends what of the window from place i on is no PUBLISH: a full window holds back nothing else [MQTT-3.3.4-10].
+func (s *Session) sendEarly(i int, o *Output) {
+	for ; i < len(s.inflight); i++ {
+		if e := &s.inflight[i]; e.State == Released && !e.early {
+			e.early = true
+			o.Send = append(o.Send, e.packet(true))
+		}
+	}
+}
+
 // Waiting tells whether a Pump could send something if the connection had room.
 func (s *Session) Waiting() bool {
 	if !s.connected {
 		return false
 	}
 	if s.resend > 0 {
-		return len(s.inflight)-s.resend < s.quota
+		i := len(s.inflight) - s.resend
+		return i < s.quota || s.inflight[i].State == Released
 	}
 	return s.queue.len() > 0 && s.windowOpen()
 }

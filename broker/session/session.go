@@ -73,7 +73,8 @@ type Session struct {
 // entry is an Entry and what only this process needs of it.
 type entry struct {
 	Entry
-	cost int64
+	cost  int64
+	early bool // a PUBREL that was sent on this connection before those in front of it
 }
 
 // New returns a session for its first CONNECT, which Connect carries out.

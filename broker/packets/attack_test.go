@@ -84,6 +84,14 @@ func TestUserPropertiesAreLinear(t *testing.T) {
 	}
 }
 
+// TestManyUserPropertiesShareTheirBytes: they cost no allocation each, which a flood of them would make the collector pay for.
+func TestManyUserPropertiesShareTheirBytes(t *testing.T) {
+	frame := manyProperties(10000)
+	if n := testing.AllocsPerRun(5, func() { Decode(V5, frame) }); n > 10 {
+		t.Errorf("%v allocations for 10,000 user properties", n)
+	}
+}
+
 // manyProperties is a PUBLISH with n user properties.
 func manyProperties(n int) []byte {
 	user := make([]UserProperty, n)

@@ -78,6 +78,7 @@ type propertyReader struct {
 	reader
 	owner Type
 	seen  propertySet
+	texts string // the block from the first of many user properties on: their texts are parts of it
 }
 
 // properties takes the property block from r. The caller loops while it has more, switches on next and hands it
@@ -163,10 +164,27 @@ func (p *propertyReader) authMethod() string {
 // the cost of many stays proportional to their bytes.
 func (p *propertyReader) user(list []UserProperty) []UserProperty {
 	if len(list) == cap(list) {
-		list = slices.Grow(list, 1+pairsAhead(p.b))
+		ahead := pairsAhead(p.b)
+		list = slices.Grow(list, 1+ahead)
+		if ahead >= manyPairs && p.texts == "" {
+			p.texts = string(p.b)
+		}
 	}
-	name := p.string()
-	return append(list, UserProperty{Name: name, Value: p.string()})
+	name := p.userText()
+	return append(list, UserProperty{Name: name, Value: p.userText()})
+}
+
+// manyPairs is how many user properties share one copy of their bytes, instead of a small one for each text.
+const manyPairs = 8
+
+func (p *propertyReader) userText() string {
+	b := p.take(int(p.uint16()))
+	if p.texts == "" {
+		return p.text(b)
+	}
+	p.check(b)
+	end := len(p.texts) - len(p.b)
+	return p.texts[end-len(b) : end]
 }
 
 // pairsAhead counts the user properties that follow the pair at the start of b without another property in between.

@@ -111,15 +111,23 @@ func (r *reader) string() string { return r.text(r.take(int(r.uint16()))) }
 
 // text is string for bytes that were taken.
 func (r *reader) text(b []byte) string {
-	if !utf8.Valid(b) {
-		r.malformed("string is not UTF-8")
-		return ""
-	}
-	if bytes.IndexByte(b, 0) >= 0 {
-		r.malformed("NUL in a string")
+	if !r.check(b) {
 		return ""
 	}
 	return string(b)
+}
+
+// check tells whether b may be a string.
+func (r *reader) check(b []byte) bool {
+	switch {
+	case !utf8.Valid(b):
+		r.malformed("string is not UTF-8")
+	case bytes.IndexByte(b, 0) >= 0:
+		r.malformed("NUL in a string")
+	default:
+		return true
+	}
+	return false
 }
 
 // skipString returns what follows the length-prefixed field at the start of b, nothing if b ends within it.

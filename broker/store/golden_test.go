@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,6 +106,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(encodeChanges(everyChange("c1")))
 	f.Add(encodeRetained(message("t", "payload")))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		checkAllocated(t, b, func() { decodeRecord(b) })
 		changes, retained, err := decodeRecord(b)
 		if err != nil {
 			return
@@ -133,6 +135,8 @@ func FuzzHeader(f *testing.F) {
 	f.Add(appendHeader(nil, twin["c1"]))
 	f.Add(appendStored(nil, &twin["c1"].Entries[0]))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		checkAllocated(t, b, func() { decodeHeader(b) })
+		checkAllocated(t, b, func() { decodeStored(b) })
 		if s, err := decodeHeader(b); err == nil {
 			if again, err := decodeHeader(appendHeader(nil, s)); err != nil || !cmp.Equal(s, again, same...) {
 				t.Fatal("header does not come back:", err)
@@ -144,4 +148,19 @@ func FuzzHeader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkAllocated: what a decoder allocates follows the bytes that are there, never a number that they claim.
+func checkAllocated(t *testing.T, b []byte, decode func()) {
+	least := uint64(1 << 62)
+	var before, after runtime.MemStats
+	for range 3 { // other goroutines allocate too
+		runtime.ReadMemStats(&before)
+		decode()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	if least > 128*uint64(len(b))+4096 {
+		t.Fatalf("%d bytes allocated for %d", least, len(b))
+	}
 }

@@ -17,7 +17,7 @@ import (
 func BenchmarkFanOut(b *testing.B) {
 	for _, n := range []int{1, 10, 100} {
 		for name, v := range versions {
-			b.Run(fmt.Sprintf("%d subscribers %s", n, name), func(b *testing.B) { benchmark(b, v, 1, n) })
+			b.Run(fmt.Sprintf("%d subscribers %s", n, name), func(b *testing.B) { benchmark(b, new(rig), v, 1, n) })
 		}
 	}
 }
@@ -25,22 +25,32 @@ func BenchmarkFanOut(b *testing.B) {
 // BenchmarkFanIn has many publishers and one subscriber; one operation is one message.
 func BenchmarkFanIn(b *testing.B) {
 	for _, n := range []int{1, 10, 50} {
-		b.Run(fmt.Sprintf("%d publishers", n), func(b *testing.B) { benchmark(b, packets.V4, n, 1) })
+		b.Run(fmt.Sprintf("%d publishers", n), func(b *testing.B) { benchmark(b, new(rig), packets.V4, n, 1) })
 	}
 }
 
-func benchmark(b *testing.B, v packets.Version, pubs, subs int) {
-	r := (&rig{limits: Limits{OutBytes: 1 << 28, AcceptsPerSecond: -1}}).start(b)
+// benchServer serves the rig with raised limits until the test ends.
+func benchServer(t testing.TB, r *rig) net.Listener {
+	t.Helper()
+	r.limits = Limits{OutBytes: 1 << 28, AcceptsPerSecond: -1}
+	r.start(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { r.Server.Serve(ctx, Listener{Listener: l, Anonymous: true}) })
-	defer wg.Wait()
-	defer cancel()
+	var serving sync.WaitGroup
+	serving.Go(func() { r.Server.Serve(ctx, Listener{Listener: l, Anonymous: true}) })
+	t.Cleanup(func() {
+		cancel()
+		serving.Wait()
+	})
+	return l
+}
 
+// benchmark returns what the whole process used of the processor for a message that was delivered, both ends of its connections included.
+func benchmark(b *testing.B, r *rig, v packets.Version, pubs, subs int) (cpuNanos float64) {
+	l := benchServer(b, r)
 	message := (&packets.Publish{Topic: "plant/oven/temperature", Payload: make([]byte, 128)}).Append(nil, v)
 	want := int64(b.N) * int64(len(message))
 	var done sync.WaitGroup
@@ -60,6 +70,7 @@ func benchmark(b *testing.B, v packets.Version, pubs, subs int) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	cpu := cpuTime()
 	b.ResetTimer()
 	for p := range pubs {
 		c := rawClient(b, l, v, fmt.Sprint("pub", p))
@@ -79,6 +90,9 @@ func benchmark(b *testing.B, v packets.Version, pubs, subs int) {
 	delivered := float64(b.N) * float64(subs)
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/delivered, "allocs/delivered")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/delivered, "ns/delivered")
+	cpuNanos = float64(cpuTime()-cpu) / delivered
+	b.ReportMetric(cpuNanos, "cpu-ns/delivered")
+	return cpuNanos
 }
 
 // rawClient is connected and has read its CONNACK.

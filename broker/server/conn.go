@@ -30,15 +30,15 @@ type conn struct {
 	// Set by login before anyone else knows the connection, never changed.
 	version   packets.Version // V4 or V5
 	level     packets.Version // as CONNECT names it: V31 is served as V4
-	client    *client         // nil until logged in
-	claimed   string          // client identifier of CONNECT
+	tls       bool
+	problems  bool    // the client takes Reason Strings in every packet [MQTT-3.1.2-29]
+	clean     bool    // the client asked for a session that ends with the connection, and may not prolong it
+	client    *client // nil until logged in
+	claimed   string  // client identifier of CONNECT
 	identity  auth.Identity
 	cert      string
-	tls       bool
 	keepAlive time.Duration // 0: off
 	maxPacket int           // the client's Maximum Packet Size, 0: none
-	problems  bool          // the client takes Reason Strings in every packet [MQTT-3.1.2-29]
-	clean     bool          // the client asked for a session that ends with the connection, and may not prolong it
 	enhanced  *enhanced     // nil: CONNECT named no authentication method
 
 	// Owned by who reads.

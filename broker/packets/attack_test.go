@@ -2,6 +2,7 @@ package packets
 
 import (
 	"bytes"
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -78,9 +79,9 @@ func TestUserPropertiesAreLinear(t *testing.T) {
 			}
 		}) / uint64(n)
 	}
-	few, many := perProperty(1000), perProperty(64000)
+	few, many := perProperty(1000), perProperty(MaxEntries)
 	if many > few*2 {
-		t.Errorf("%d bytes for each of 1,000 user properties, %d for each of 64,000", few, many)
+		t.Errorf("%d bytes for each of 1,000 user properties, %d for each of 16,384", few, many)
 	}
 }
 
@@ -89,6 +90,27 @@ func TestManyUserPropertiesShareTheirBytes(t *testing.T) {
 	frame := manyProperties(10000)
 	if n := testing.AllocsPerRun(5, func() { Decode(V5, frame) }); n > 10 {
 		t.Errorf("%v allocations for 10,000 user properties", n)
+	}
+}
+
+// TestMaxEntries: a packet of more filters or user properties than may be is refused before they are read.
+func TestMaxEntries(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"user properties": manyProperties(MaxEntries + 1),
+		"SUBSCRIBE":       bigFrame(0x82, wire(0, 1, 0), wire(0, 1, "a", 0), 4*(MaxEntries+1), false),
+		"UNSUBSCRIBE":     bigFrame(0xA2, wire(0, 1, 0), wire(0, 1, "a"), 3*(MaxEntries+1), false),
+	} {
+		_, err := Decode(V5, frame)
+		var e *Error
+		if !errors.As(err, &e) || e.Code != QuotaExceeded {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := allocatedBytes(func() { Decode(V5, frame) }); n > 4096 {
+			t.Errorf("%s: %d bytes allocated", name, n)
+		}
+	}
+	if _, err := Decode(V5, bigFrame(0x82, wire(0, 1, 0), wire(0, 1, "a", 0), 4*MaxEntries, false)); err != nil {
+		t.Errorf("as many as may be: %v", err)
 	}
 }
 
@@ -109,7 +131,7 @@ func TestAllocationFollowsInput(t *testing.T) {
 		"empty user properties":    bigFrame(0x30, wire(0, 1, "a"), wire(38, 0, 0, 0, 0), size, true),
 		"short user properties":    bigFrame(0x30, wire(0, 1, "a"), wire(38, 0, 2, "ab", 0, 2, "cd"), size, true),
 		"subscription identifiers": bigFrame(0x30, wire(0, 1, "a"), wire(11, 1), size, true),
-		"empty filters":            bigFrame(0x82, wire(0, 1, 0), wire(0, 0, 0), size, false),
+		"filters of a letter":      bigFrame(0x82, wire(0, 1, 0), wire(0, 1, "a", 0), size, false),
 		"short filters":            bigFrame(0xA2, wire(0, 1, 0), wire(0, 2, "ab"), size, false),
 		"codes":                    bigFrame(0x90, wire(0, 1, 0), wire(0), size, false),
 		"one payload":              bigFrame(0x30, wire(0, 1, "a", 0), wire("x"), size, false),

@@ -165,6 +165,10 @@ func (p *propertyReader) authMethod() string {
 func (p *propertyReader) user(list []UserProperty) []UserProperty {
 	if len(list) == cap(list) {
 		ahead := pairsAhead(p.b)
+		if len(list)+ahead >= MaxEntries {
+			p.fail(QuotaExceeded, "more user properties than a packet may have")
+			return list
+		}
 		list = slices.Grow(list, 1+ahead)
 		if ahead >= manyPairs && p.texts == "" {
 			p.texts = string(p.b)

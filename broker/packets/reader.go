@@ -147,6 +147,20 @@ func (r *reader) count(extra int) (n int) {
 	return n
 }
 
+// MaxEntries is how many filters, or user properties, one packet may have: each is some work, and a megabyte of nothing but
+// the smallest would keep all other connections waiting. The specification lets a server have such limits (section 4.13.2).
+const MaxEntries = 16384
+
+// entries is count, within MaxEntries.
+func (r *reader) entries(extra int) int {
+	n := r.count(extra)
+	if n > MaxEntries {
+		r.fail(QuotaExceeded, "more filters than a packet may have")
+		return 0
+	}
+	return n
+}
+
 // topicName returns a string that is a topic name: at least one character, no wildcard
 // [MQTT-3.3.2-2] [MQTT-4.7.3-1] [v3 MQTT-3.3.2-2] [v3 MQTT-4.7.3-1].
 func (r *reader) topicName() string {

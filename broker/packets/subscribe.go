@@ -41,7 +41,7 @@ func decodeSubscribe(r *reader) *Subscribe {
 	if !r.more() {
 		r.fail(ProtocolError, "SUBSCRIBE without a topic filter")
 	}
-	s.Filters = make([]Subscription, 0, r.count(1))
+	s.Filters = make([]Subscription, 0, r.entries(1))
 	for r.more() {
 		s.Filters = append(s.Filters, decodeSubscription(r))
 	}

@@ -21,7 +21,7 @@ func decodeUnsubscribe(r *reader) *Unsubscribe {
 	if !r.more() {
 		r.fail(ProtocolError, "UNSUBSCRIBE without a topic filter")
 	}
-	u.Filters = make([]string, 0, r.count(0))
+	u.Filters = make([]string, 0, r.entries(0))
 	for r.more() {
 		u.Filters = append(u.Filters, r.string())
 	}

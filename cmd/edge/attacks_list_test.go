@@ -266,8 +266,11 @@ func badProperties(a *attacker) {
 	}
 	a.repeat(func(worker, n int) {
 		f := a.login(packets.V5, fmt.Sprint("properties", worker))
-		f.send(many, empty)
+		f.send(many)
 		f.still("10,000 user properties")
+		greedy := a.login(packets.V5, fmt.Sprint("greedy", worker))
+		greedy.send(empty)
+		greedy.end("200,000 user properties", packets.QuotaExceeded)
 		c := bad[n%len(bad)]
 		f.raw(c.bytes)
 		f.end(fmt.Sprintf("% x", c.bytes), c.code)

@@ -76,6 +76,9 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 		s.set(m, v)
 		m.at, m.received, m.code = at, s.now, code
 		m.missing = birth && pm.Missing
+		if s.out.Changed == nil {
+			s.out.Changed = make([]MetricRef, 0, more)
+		}
 		s.changed(m)
 	}
 	if pm.Transient || m.transient || birth && pm.Missing || m.name == NameRebirth {

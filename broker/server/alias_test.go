@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 
 	"edge/broker/brokertest"
 	"edge/broker/packets"
@@ -51,8 +50,8 @@ func TestTopicAliasesToClients(t *testing.T) {
 	} {
 		for qos := range byte(3) {
 			t.Run(fmt.Sprint(name, " QoS ", qos), func(t *testing.T) {
-				in(t, func(t *testing.T) {
-					r := (&rig{limits: Limits{TopicAlias: c.limit, AliasBytes: c.bytes}}).start(t)
+				both(t, func(t *testing.T, way path) {
+					r := (&rig{limits: Limits{TopicAlias: c.limit, AliasBytes: c.bytes}}).over(way).start(t)
 					pub := r.client(packets.V5, "pub", true)
 					for range 2 { // connections of one session
 						sub := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "sub", SessionExpiry: 100, TopicAliasMaximum: c.max})
@@ -61,7 +60,7 @@ func TestTopicAliasesToClients(t *testing.T) {
 							t.Errorf("got  %s\nwant %s", got, c.want)
 						}
 						sub.Close()
-						synctest.Wait()
+						r.quiet()
 					}
 				})
 			})
@@ -72,8 +71,8 @@ func TestTopicAliasesToClients(t *testing.T) {
 // TestTopicAliasWithinPacketSize: the alias counts in the size of a packet, and one that is not sent has taught none [MQTT-3.1.2-24].
 // PUBLISH plant/a with n bytes takes 2+2+7+1+n, and 3 more beside an alias.
 func TestTopicAliasWithinPacketSize(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		sub := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "sub", CleanStart: true, TopicAliasMaximum: 5, MaximumPacketSize: 22})
 		sub.Subscribe("#", 0)
 		pub := r.client(packets.V5, "pub", true)
@@ -93,12 +92,12 @@ func TestTopicAliasWithinPacketSize(t *testing.T) {
 
 // TestTopicAliasWithoutRoom drops a QoS 0 message that would have taught an alias: the next one says its topic.
 func TestTopicAliasWithoutRoom(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{OutBytes: 1000}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{OutBytes: 1000}}).over(way).start(t)
 		sub := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "sub", CleanStart: true, TopicAliasMaximum: 5})
 		sub.Subscribe("#", 0)
 		pub := r.client(packets.V5, "pub", true)
-		out := &r.Server.clients["sub"].conn.out
+		out := &r.Server.clientOf("sub").out
 		fill := func(by int) { // as if it waited to be written
 			out.mu.Lock()
 			out.size += by
@@ -115,12 +114,12 @@ func TestTopicAliasWithoutRoom(t *testing.T) {
 
 // TestTopicAliasHeld holds QoS 2 messages back for the disk: the alias is taught by what goes out first, not by what was first.
 func TestTopicAliasHeld(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		sub := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "sub", SessionExpiry: 100, TopicAliasMaximum: 5})
 		sub.Subscribe("#", 2)
 		pub := r.client(packets.V5, "pub", true)
-		synctest.Wait()
+		r.quiet()
 		r.store.Hold()
 		pub.Send(&packets.Publish{Topic: "plant/a", QoS: 2, PacketID: 1}, &packets.Publish{Topic: "plant/a", Payload: []byte("0")})
 		first := brokertest.Expect[*packets.Publish](sub)
@@ -130,7 +129,7 @@ func TestTopicAliasHeld(t *testing.T) {
 			t.Errorf("got %s, then %s", brokertest.Describe(first), brokertest.Describe(second))
 		}
 		sub.Close()
-		synctest.Wait()
+		r.quiet()
 		sub = connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "sub", SessionExpiry: 100, TopicAliasMaximum: 5})
 		r.store.Commit()
 		if again := brokertest.Expect[*packets.Publish](sub); again.Topic != "plant/a" || !again.Dup {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"edge/broker/brokertest"
@@ -37,8 +36,8 @@ func TestMemoryBeforeLogin(t *testing.T) {
 		"nothing":         {nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				const n = 500
 				var all []net.Conn
 				for range n {
@@ -49,7 +48,7 @@ func TestMemoryBeforeLogin(t *testing.T) {
 						conn.Write(c.header)
 					}
 				}
-				synctest.Wait()
+				r.quiet()
 				bytes, conns := r.held()
 				if want := n; !c.alive && conns != 0 || c.alive && conns != want {
 					t.Errorf("%d of %d connections live", conns, n)
@@ -58,14 +57,14 @@ func TestMemoryBeforeLogin(t *testing.T) {
 					t.Errorf("%d bytes held for %d connections", bytes, n)
 				}
 				for range 4 { // a byte each second does not renew the deadline
-					pass(time.Second)
+					r.pass(time.Second)
 					for _, conn := range all {
 						if c.alive && len(c.header) > 1 {
 							conn.Write([]byte{0})
 						}
 					}
 				}
-				pass(2 * time.Second)
+				r.pass(2 * time.Second)
 				if _, conns := r.held(); conns != 0 {
 					t.Errorf("%d connections live after the CONNECT deadline", conns)
 				}
@@ -102,14 +101,14 @@ func TestAnythingBeforeConnect(t *testing.T) {
 	}
 	for name, raw := range first {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				c := brokertest.NewClient(t, r.dial(), packets.V4)
 				c.SendRaw(raw)
 				if code := c.ExpectClosed(); code != packets.Success {
 					t.Errorf("answered with %v", code)
 				}
-				synctest.Wait()
+				r.quiet()
 				if st := r.Server.Stats(); st.Clients != 0 || st.Sessions != 0 || st.Subscriptions != 0 {
 					t.Errorf("left behind: %+v", st)
 				}
@@ -124,8 +123,8 @@ func TestAnythingBeforeConnect(t *testing.T) {
 // TestRefusedConnectIsDeaf sends a refused CONNECT and a PUBLISH in one segment: no message appears [MQTT-3.1.4-6] [v3 MQTT-3.1.4-5].
 func TestRefusedConnectIsDeaf(t *testing.T) {
 	for _, v := range []packets.Version{packets.V4, packets.V5} {
-		in(t, func(t *testing.T) {
-			r := (&rig{auth: denyUser("mallory")}).start(t)
+		both(t, func(t *testing.T, way path) {
+			r := (&rig{auth: denyUser("mallory")}).over(way).start(t)
 			watcher := r.client(packets.V5, "w", true)
 			watcher.Subscribe("#", 0)
 			c := brokertest.NewClient(t, r.dial(), v)
@@ -166,8 +165,8 @@ func TestSlowITe(t *testing.T) {
 		"3.1.1 strict longer": {v: packets.V4, asked: 301, strict: true, refused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{limits: Limits{KeepAliveStrict: c.strict}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{limits: Limits{KeepAliveStrict: c.strict}}).over(way).start(t)
 				k := brokertest.NewClient(t, r.dial(), c.v)
 				k.Send(&packets.Connect{Version: c.v, ClientID: "slow", CleanStart: true, KeepAlive: c.asked})
 				ack := brokertest.Expect[*packets.Connack](k)
@@ -180,21 +179,21 @@ func TestSlowITe(t *testing.T) {
 				if ack.ServerKeepAlive != (packets.Optional[uint16]{Value: c.told, Set: c.told > 0}) { // [MQTT-3.2.2-22]
 					t.Errorf("Server Keep Alive %+v", ack.ServerKeepAlive)
 				}
-				since := time.Now()
-				for time.Since(since) < c.pingUpTo {
-					pass(10 * time.Second)
+				since := r.moment()
+				for r.moment().Sub(since) < c.pingUpTo {
+					r.pass(10 * time.Second)
 					k.ExpectNothing()
 				}
 				if c.closed == 0 {
-					pass(1000 * time.Hour)
+					r.pass(1000 * time.Hour)
 					k.ExpectNothing()
 					return
 				}
-				pass(c.closed - time.Since(since) - time.Millisecond)
+				r.pass(c.closed - r.moment().Sub(since) - time.Millisecond)
 				if st := r.Server.Stats(); st.Clients != 1 {
 					t.Fatalf("closed before %v", c.closed)
 				}
-				pass(2 * time.Millisecond) // [MQTT-3.1.2-22]
+				r.pass(2 * time.Millisecond) // [MQTT-3.1.2-22]
 				if st := r.Server.Stats(); st.Clients != 0 {
 					t.Errorf("alive after %v", c.closed)
 				}
@@ -208,18 +207,18 @@ func TestSlowITe(t *testing.T) {
 
 // TestPacketDeadline begins a packet and sends a byte now and then: keep alive is served, the packet's own time is not.
 func TestPacketDeadline(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		c := r.client(packets.V5, "slow", true)
 		c.SendRaw([]byte{0x30, 100, 0, 1, 'a'})
 		for range 19 {
-			pass(time.Second)
+			r.pass(time.Second)
 			c.SendRaw([]byte{0})
 		}
 		if st := r.Server.Stats(); st.Clients != 1 {
 			t.Fatal("closed early")
 		}
-		pass(2 * time.Second)
+		r.pass(2 * time.Second)
 		if code := c.ExpectClosed(); code != packets.ProtocolError {
 			t.Errorf("told %v", code)
 		}
@@ -231,8 +230,8 @@ func TestPacketDeadline(t *testing.T) {
 
 // TestSlowConnectionsBesideGoodOnes holds many slow connections while good clients come and go: none is refused.
 func TestSlowConnectionsBesideGoodOnes(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{Clients: 60}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{Clients: 60}}).over(way).start(t)
 		for i := range 1000 {
 			conn := r.dial()
 			defer conn.Close()
@@ -258,7 +257,7 @@ func TestSlowConnectionsBesideGoodOnes(t *testing.T) {
 // TestSlowConsumer has a client subscribe and read nothing. What waits for it is bounded by bytes, the rest is counted,
 // and the connection ends when one write takes too long; a client that reads gets everything meanwhile.
 func TestSlowConsumer(t *testing.T) {
-	in(t, func(t *testing.T) {
+	in(t, func(t *testing.T) { // TestSlowReader is its like over sockets
 		var p recorder
 		r := &rig{limits: Limits{OutBytes: 10000, QueueMessages: 20}}
 		p.into(r)
@@ -299,7 +298,7 @@ func TestSlowConsumer(t *testing.T) {
 
 // TestPingsWithoutReading sends what is answered and reads nothing: the answers are bounded, because reading stops.
 func TestPingsWithoutReading(t *testing.T) {
-	in(t, func(t *testing.T) {
+	in(t, func(t *testing.T) { // TestSlowReader is its like over sockets
 		r := (&rig{limits: Limits{OutBytes: 100, WriteTimeout: time.Hour}}).start(t)
 		conn := r.dial()
 		defer conn.Close()
@@ -332,14 +331,14 @@ func TestNothingIsLeft(t *testing.T) {
 		"clear a retained": func(c *brokertest.Client) { c.Publish(&packets.Publish{Topic: "a", QoS: 1, Retain: true}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				for range 200 {
 					c := r.client(packets.V5, "c", true)
 					act(c)
 					c.Close()
 				}
-				synctest.Wait()
+				r.quiet()
 				st := r.Server.Stats()
 				if st.Clients+st.Sessions+st.Subscriptions+st.Retained != 0 || r.Server.sessionLimits.Total.Used() != 0 {
 					t.Errorf("left behind: %+v, %d bytes", st, r.Server.sessionLimits.Total.Used())

@@ -28,17 +28,18 @@ func (r *rig) clientInfo(id string) (ClientInfo, bool) {
 func TestLastDeparture(t *testing.T) {
 	for name, clean := range map[string]bool{"session that stays": false, "no session in between": true} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				c := r.client(packets.V4, "c", clean)
-				if i, _ := r.clientInfo("c"); i.Last != nil || !i.Connected {
+				first, _ := r.clientInfo("c")
+				if i := first; i.Last != nil || !i.Connected {
 					t.Errorf("first connection: %+v", i)
 				}
 				r.Server.Disconnect("c", broker.ReasonAdmin)
 				c.ExpectClosed()
-				synctest.Wait()
-				at := time.Now()
-				want := &Departure{Reason: broker.ReasonAdmin, At: at, Addr: "pipe"}
+				r.quiet()
+				at := r.moment()
+				want := &Departure{Reason: broker.ReasonAdmin, At: at, Addr: first.Addr}
 				i, there := r.clientInfo("c")
 				if there == clean {
 					t.Fatalf("away: %v", there)
@@ -48,7 +49,7 @@ func TestLastDeparture(t *testing.T) {
 						t.Errorf("away: %+v (-want +got):\n%s", i, diff)
 					}
 				}
-				pass(time.Minute)
+				r.pass(time.Minute)
 				r.client(packets.V4, "c", clean)
 				i, _ = r.clientInfo("c")
 				if diff := cmp.Diff(want, i.Last); diff != "" || !i.Connected {
@@ -87,7 +88,7 @@ func TestDeparturesAreBounded(t *testing.T) {
 func TestSlowFlag(t *testing.T) {
 	for qos := range byte(2) {
 		t.Run(fmt.Sprint("qos", qos), func(t *testing.T) {
-			in(t, func(t *testing.T) {
+			in(t, func(t *testing.T) { // a socket takes more than a pipe
 				r := (&rig{limits: Limits{OutBytes: 4096, WriteTimeout: -1}}).start(t)
 				slow := r.dial()
 				defer slow.Close()
@@ -145,14 +146,14 @@ func TestSlowFlag(t *testing.T) {
 
 // TestClientTraffic is what the page tells of one connection.
 func TestClientTraffic(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		c := brokertest.NewClient(t, r.dial(), packets.V5)
 		c.Connect("c", true)
 		c.Subscribe("a", 2)
 		c.Publish(&packets.Publish{Topic: "a", QoS: 1, Payload: []byte("123")})
 		c.Acknowledge(brokertest.Expect[*packets.Publish](c))
-		synctest.Wait()
+		r.quiet()
 		i, _ := r.clientInfo("c")
 		if i.Received.Messages != [3]uint64{0, 1, 0} || i.Received.Packets != 4 || i.Received.PayloadBytes != 3 ||
 			i.Sent.Messages != [3]uint64{0, 1, 0} || i.Sent.Packets != 4 || i.Sent.PayloadBytes != 3 ||

@@ -4,7 +4,6 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -33,8 +32,8 @@ func (c counted) Read(b []byte) (int, error) {
 
 // TestTraffic compares Stats with what two clients put on the wire, and finds the same when they are gone.
 func TestTraffic(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{auth: denyUser("stranger")}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{auth: denyUser("stranger")}).over(way).start(t)
 		var out, back atomic.Uint64
 		dial := func(v packets.Version) *brokertest.Client {
 			return brokertest.NewClient(t, counted{r.dial(), &out, &back}, v)
@@ -57,7 +56,7 @@ func TestTraffic(t *testing.T) {
 			t.Fatalf("CONNACK %v", code)
 		}
 		refused.Close()
-		synctest.Wait()
+		r.quiet()
 
 		payload := uint64(6 * len(large))
 		// CONNECT, SUBSCRIBE, 3 PUBACK, 6 PUBLISH, PUBREL, and the refused CONNECT
@@ -81,7 +80,7 @@ func TestTraffic(t *testing.T) {
 			c.ExpectClosed()
 			received.Packets++
 		}
-		synctest.Wait()
+		r.quiet()
 		received.Bytes = out.Load()
 		check("ended", 0)
 	})
@@ -89,8 +88,8 @@ func TestTraffic(t *testing.T) {
 
 // TestQueueStats adds up what waits for sessions that are away.
 func TestQueueStats(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		pub := r.client(packets.V4, "pub", true)
 		for _, id := range []string{"a", "b"} {
 			c := r.client(packets.V4, id, false)
@@ -99,14 +98,14 @@ func TestQueueStats(t *testing.T) {
 			c.ExpectClosed()
 		}
 		pub.Publish(&packets.Publish{Topic: "t", QoS: 1, Payload: []byte("1234")})
-		synctest.Wait()
+		r.quiet()
 		st := r.Server.Stats()
 		want := broker.Stats{Sessions: 3, Persistent: 2, Subscriptions: 2, Queued: 2, QueuedBytes: 2 * (1 + 4 + 128)}
 		got := broker.Stats{Sessions: st.Sessions, Persistent: st.Persistent, Subscriptions: st.Subscriptions, Queued: st.Queued, QueuedBytes: st.QueuedBytes}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		pass(r.Server.limits.SessionExpiryMax)
+		r.pass(r.Server.limits.SessionExpiryMax)
 		if st := r.Server.Stats(); st.SessionsExpired != 2 || st.Persistent != 0 || st.Queued != 0 || st.Dropped["session ended"] != 2 {
 			t.Errorf("after they expired: %+v", st)
 		}

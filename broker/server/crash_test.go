@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"edge/broker"
@@ -20,16 +19,16 @@ import (
 // TestRepeatedBeforeDurable lets a client come back before what it did is durable: what it repeats is answered, and what it has to get
 // again is sent, only then.
 func TestRepeatedBeforeDurable(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		c := r.client(packets.V5, "c", false)
 		c.Subscribe("a", 2)
 		c.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
 		c.Expect(&packets.Pubrec{PacketID: 5, Code: packets.NoMatchingSubscribers})
-		synctest.Wait()
+		r.quiet()
 		r.store.Hold()
 		r.client(packets.V5, "pub", true).Send(&packets.Publish{Topic: "a", QoS: 2, PacketID: 1})
-		synctest.Wait() // or the commit below may come before it
+		r.quiet() // or the commit below may come before it
 		c.Send(&packets.Pubrel{PacketID: 5})
 		c.ExpectNothing()
 		c.Close()
@@ -55,15 +54,15 @@ func TestRepeatedBeforeDurable(t *testing.T) {
 // TestCleanStartBeforeDurable ends a session by Clean Start: CONNACK says so when the end is durable, or a crash would bring the session
 // back under a client that has begun another.
 func TestCleanStartBeforeDurable(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		r.client(packets.V4, "c", false).Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
-		synctest.Wait()
+		r.quiet()
 		r.store.Hold()
 		c := brokertest.NewClient(t, r.dial(), packets.V4)
 		c.Send(&packets.Connect{Version: packets.V4, ClientID: "c", CleanStart: true})
-		synctest.Wait()
-		if r.Server.clients["c"].Online() {
+		r.quiet()
+		if i, _ := r.Server.Client("c"); i.Connected {
 			t.Error("answered before the end of the old session is durable")
 		}
 		r.store.Commit()
@@ -73,14 +72,14 @@ func TestCleanStartBeforeDurable(t *testing.T) {
 
 // TestTooManyUnacknowledged: the QoS 2 message that broke Receive Maximum was not taken over; when it comes again it is new.
 func TestTooManyUnacknowledged(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}, limits: Limits{ReceiveMaximum: 1}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}, limits: Limits{ReceiveMaximum: 1}}).over(way).start(t)
 		sub := r.client(packets.V5, "sub", true)
 		sub.Subscribe("a", 0)
 		pub := r.client(packets.V5, "pub", false)
 		second := &packets.Publish{Topic: "a", QoS: 2, PacketID: 2, Payload: []byte("second")}
 		pub.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 1}, second)
-		synctest.Wait()
+		r.quiet()
 		pub.Close()
 		pub = r.client(packets.V5, "pub", false)
 		pub.Send(second)
@@ -92,14 +91,14 @@ func TestTooManyUnacknowledged(t *testing.T) {
 
 // TestConnectNotStored: a CONNECT that the store refuses leaves the session as it was, its will included.
 func TestConnectNotStored(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		host := r.client(packets.V5, "host", false)
 		host.Subscribe("#", 1)
 		c := connectWithWill(t, r, packets.V5, "c", &packets.Will{Topic: "w", Payload: []byte("gone"), QoS: 1, Delay: 30}, 3600)
 		c.Subscribe("a", 1)
 		c.Close()
-		synctest.Wait()
+		r.quiet()
 		r.store.Fail(errors.New("disk full"))
 		refused := brokertest.NewClient(t, r.dial(), packets.V5)
 		refused.Send(&packets.Connect{Version: packets.V5, ClientID: "c"}) // would end with its connection
@@ -107,7 +106,7 @@ func TestConnectNotStored(t *testing.T) {
 			t.Fatalf("CONNACK %s", got.Code)
 		}
 		r.store.Fail(nil)
-		pass(31 * time.Second)
+		r.pass(31 * time.Second)
 		if got := brokertest.Expect[*packets.Publish](host); got.Topic != "w" {
 			t.Errorf("got %s", got.Topic)
 		}
@@ -121,8 +120,8 @@ func TestConnectNotStored(t *testing.T) {
 // TestNotStoredIsOwed lets the store fail while QoS 2 messages go on: when it is well again it learns what it missed, before the
 // client sees anything that depends on it.
 func TestNotStoredIsOwed(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		c := r.client(packets.V5, "c", false)
 		c.Subscribe("a", 2)
 		c.Send(&packets.Publish{Topic: "b", QoS: 2, PacketID: 5})
@@ -143,9 +142,9 @@ func TestNotStoredIsOwed(t *testing.T) {
 		c = r.client(packets.V5, "c", false)
 		c.Expect(&packets.Pubrel{PacketID: m.PacketID})
 
-		crashed := &rig{store: &brokertest.Store{}}
+		crashed := &rig{store: &brokertest.Store{}, clock: r.clock}
 		crashed.store.SaveSession(r.store.Changes())
-		crashed.start(t)
+		crashed.over(way).start(t)
 		back := crashed.client(packets.V5, "c", false)
 		back.Expect(&packets.Pubrel{PacketID: m.PacketID}) // not PUBLISH again
 		back.Send(&packets.Pubrel{PacketID: 5})
@@ -155,20 +154,20 @@ func TestNotStoredIsOwed(t *testing.T) {
 
 // TestTooLargeLeavesItsPlace fills the window with QoS 2 messages that the client does not take: those behind them go on.
 func TestTooLargeLeavesItsPlace(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		c := brokertest.NewClient(t, r.dial(), packets.V5)
 		c.Send(&packets.Connect{Version: packets.V5, ClientID: "c", SessionExpiry: 3600, ReceiveMaximum: 1, MaximumPacketSize: 100})
 		brokertest.Expect[*packets.Connack](c)
 		c.Subscribe("a", 2)
-		synctest.Wait()
+		r.quiet()
 		r.store.Hold()
 		r.client(packets.V5, "pub", true).Send(
 			&packets.Publish{Topic: "a", QoS: 2, PacketID: 1, Payload: make([]byte, 200)},
 			&packets.Publish{Topic: "a", QoS: 2, PacketID: 2, Payload: []byte("small")})
-		synctest.Wait()
+		r.quiet()
 		r.store.Commit()
-		synctest.Wait()
+		r.quiet()
 		r.store.Commit()
 		if got := brokertest.Expect[*packets.Publish](c); string(got.Payload) != "small" {
 			t.Errorf("got %s", brokertest.Describe(got))
@@ -181,8 +180,8 @@ func TestTooLargeLeavesItsPlace(t *testing.T) {
 func TestRetainedAcrossConnections(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 1}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 1}}).over(way).start(t)
 				pub := r.client(v, "pub", true)
 				for _, topic := range []string{"a/1", "a/2", "a/3"} {
 					pub.Publish(&packets.Publish{Topic: topic, QoS: 1, Retain: true, Payload: []byte("x")})
@@ -208,15 +207,15 @@ func TestRetainedAcrossConnections(t *testing.T) {
 
 // TestCrashTwice: a will with a delay and the expiry of a session run from the first crash, not from the last.
 func TestCrashTwice(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		connectWithWill(t, r, packets.V5, "c", &packets.Will{Topic: "w", Payload: []byte("gone"), Delay: 30}, 40)
-		synctest.Wait()
+		r.quiet()
 		for range 2 {
-			crashed := &rig{store: &brokertest.Store{}}
+			crashed := &rig{store: &brokertest.Store{}, clock: r.clock}
 			crashed.store.SaveSession(r.store.Changes())
-			r = crashed.start(t)
-			pass(16 * time.Second)
+			r = crashed.over(way).start(t)
+			r.pass(16 * time.Second)
 		}
 		var will int
 		for _, c := range r.store.Changes() {
@@ -227,7 +226,7 @@ func TestCrashTwice(t *testing.T) {
 		if will != 1 {
 			t.Errorf("%d wills published after 32 s", will)
 		}
-		pass(9 * time.Second)
+		r.pass(9 * time.Second)
 		if n := r.Server.Stats().Sessions; n != 0 {
 			t.Errorf("%d sessions after 41 s", n)
 		}
@@ -250,8 +249,8 @@ func TestMatchedForTheSessionBefore(t *testing.T) {
 	for qos := range byte(3) {
 		for name, expiry := range map[string]uint32{"in memory": 0, "on disk": 3600} {
 			t.Run(fmt.Sprint("QoS ", qos, " ", name), func(t *testing.T) {
-				in(t, func(t *testing.T) {
-					r := (&rig{store: &brokertest.Store{}}).start(t)
+				both(t, func(t *testing.T, way path) {
+					r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 					r.client(packets.V5, "c", false).Subscribe("a", qos)
 					var c *brokertest.Client
 					_, err := r.router.Route(&broker.Message{Topic: "a", QoS: qos, From: "p"}, between{r.Server, func() {
@@ -285,8 +284,8 @@ func TestRetainedAcrossCrash(t *testing.T) {
 		for got := range len(topics) + 1 {
 			for _, unsubscribe := range []bool{false, true} {
 				t.Run(fmt.Sprint(name, " after ", got, " unsubscribed ", unsubscribe), func(t *testing.T) {
-					in(t, func(t *testing.T) {
-						r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 1}}).start(t)
+					both(t, func(t *testing.T, way path) {
+						r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 1}}).over(way).start(t)
 						pub := r.client(v, "pub", true)
 						for _, topic := range topics {
 							pub.Publish(&packets.Publish{Topic: topic, QoS: 2, Retain: true, Payload: []byte("x")})
@@ -303,7 +302,7 @@ func TestRetainedAcrossCrash(t *testing.T) {
 							c.Send(&packets.Unsubscribe{PacketID: 99, Filters: []string{"a/#"}})
 							brokertest.Expect[*packets.Unsuback](c)
 						}
-						synctest.Wait()
+						r.quiet()
 						left := topics[got:]
 						if unsubscribe && len(left) > 1 {
 							left = left[:1] // [MQTT-3.10.4-3]

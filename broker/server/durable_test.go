@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"edge/broker/brokertest"
@@ -16,12 +15,12 @@ import (
 func TestAcknowledgedWhenDurable(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{store: &brokertest.Store{}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 				sub := r.client(v, "sub", false)
 				sub.Subscribe("a", 1)
 				pub := r.client(v, "pub", false)
-				synctest.Wait() // for the commits so far
+				r.quiet() // for the commits so far
 				r.store.Hold()
 				for id := uint16(1); id <= 3; id++ {
 					pub.Send(&packets.Publish{Topic: "a", QoS: 1, PacketID: id, Payload: []byte{byte(id)}})
@@ -60,11 +59,11 @@ func TestAcknowledgedWhenDurable(t *testing.T) {
 // TestExactlyOnceWaits shows that a QoS 2 message is begun for a session on disk only when its identifier is durable,
 // and PUBREL sent only when it is durable that the message itself is done.
 func TestExactlyOnceWaits(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		sub := r.client(packets.V5, "sub", false)
 		sub.Subscribe("a", 2)
-		synctest.Wait() // for the commits so far
+		r.quiet() // for the commits so far
 		r.store.Hold()
 		pub := r.client(packets.V5, "pub", true)
 		pub.Send(&packets.Publish{Topic: "a", QoS: 2, PacketID: 1}, &packets.Publish{Topic: "a", QoS: 2, PacketID: 2})
@@ -86,8 +85,8 @@ func TestStoreFails(t *testing.T) {
 	for name, v := range versions {
 		for qos := byte(1); qos <= 2; qos++ {
 			t.Run(fmt.Sprint(name, " QoS ", qos), func(t *testing.T) {
-				in(t, func(t *testing.T) {
-					r := (&rig{store: &brokertest.Store{}}).start(t)
+				both(t, func(t *testing.T, way path) {
+					r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 					sub, sub0 := r.client(v, "sub", false), r.client(v, "sub0", true)
 					sub.Subscribe("a", 2)
 					sub0.Subscribe("a", 0)
@@ -125,8 +124,8 @@ func TestStoreFails(t *testing.T) {
 // TestCrash drops the server without a word and starts another from what the store has: wills of those who
 // were connected are published before anyone connects, and sessions are there.
 func TestCrash(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		host := r.client(packets.V5, "host", false)
 		host.Subscribe("w/#", 1)
 		will := func(name string, delay uint32) *packets.Will {
@@ -136,13 +135,13 @@ func TestCrash(t *testing.T) {
 		connectWithWill(t, r, packets.V4, "old", will("old", 0), 0)
 		connectWithWill(t, r, packets.V5, "later", will("later", 30), 60)
 		connectWithWill(t, r, packets.V5, "left", will("left", 0), 0).Send(&packets.Disconnect{})
-		synctest.Wait()
+		r.quiet()
 
-		crashed := &rig{store: &brokertest.Store{}}
+		crashed := &rig{store: &brokertest.Store{}, clock: r.clock}
 		crashed.store.SaveSession(r.store.Changes())
 		var p recorder
 		p.into(crashed)
-		crashed.start(t)
+		crashed.over(way).start(t)
 		if len(p.of("clean")) != 1 || len(p.of("old")) != 1 || len(p.of("later")) != 0 || len(p.of("left")) != 0 {
 			t.Errorf("taps were told %q", p.lines)
 		}
@@ -156,7 +155,7 @@ func TestCrash(t *testing.T) {
 		for range 2 {
 			brokertest.Expect[*packets.Publish](back)
 		}
-		pass(31 * time.Second)
+		crashed.pass(31 * time.Second)
 		if got := brokertest.Expect[*packets.Publish](back); got.Topic != "w/later" {
 			t.Errorf("got %s", got.Topic)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,7 +29,7 @@ func TestTapsAreToldInOrder(t *testing.T) {
 			[]string{"disconnected: connection lost", "w gone"}},
 		"malformed": {func(_ *rig, c *brokertest.Client) { c.SendRaw([]byte{0x36, 0}) },
 			[]string{"disconnected: protocol error", "w gone"}},
-		"keep alive": {func(*rig, *brokertest.Client) { pass(500 * time.Second) },
+		"keep alive": {func(r *rig, _ *brokertest.Client) { r.pass(500 * time.Second) },
 			[]string{"disconnected: keep alive timeout", "w gone"}},
 		"administrator": {func(r *rig, _ *brokertest.Client) { r.Server.Disconnect("c", broker.ReasonAdmin) },
 			[]string{"disconnected: disconnected by administrator", "w gone"}},
@@ -43,15 +42,15 @@ func TestTapsAreToldInOrder(t *testing.T) {
 			[]string{"disconnected: broker shutting down", "w gone"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
+			both(t, func(t *testing.T, way path) {
 				var p recorder
 				r := &rig{}
 				p.into(r)
-				r.start(t)
+				r.over(way).start(t)
 				k := connectWithWill(t, r, packets.V5, "c", &packets.Will{Topic: "w", Payload: []byte("gone")}, 0)
 				k.Publish(&packets.Publish{Topic: "t", Payload: []byte("one"), QoS: 1})
 				c.end(r, k)
-				synctest.Wait()
+				r.quiet()
 				want := []string{"c connected", "c t one"}
 				for _, w := range c.want {
 					want = append(want, "c "+w)
@@ -66,8 +65,8 @@ func TestTapsAreToldInOrder(t *testing.T) {
 
 // TestShutdown tells everyone, after everyone has seen everyone's will.
 func TestShutdown(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		var all []*brokertest.Client
 		const n = 10
 		for i := range n {
@@ -96,12 +95,12 @@ func TestShutdown(t *testing.T) {
 
 // TestShutdownOfStuckClient ends in time though a client reads nothing.
 func TestShutdownOfStuckClient(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		conn := r.dial()
 		defer conn.Close()
 		conn.Write((&packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true}).Append(nil, packets.V5))
-		synctest.Wait()
+		r.quiet()
 		begun := time.Now()
 		r.stop()
 		if took := time.Since(begun); took > 2*lastWrite {

@@ -80,8 +80,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 		{"3.1.1 AUTH", v4, 0, join(0xF0, 0)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				watcher := r.client(v5, "watcher", true)
 				watcher.Subscribe("#", 1)
 				k := r.client(c.v, "k", true)
@@ -143,8 +143,8 @@ func TestFaultsOfConnect(t *testing.T) {
 		{"3.1.1 client id is not UTF-8", packets.Success, join(0x10, 13, 0, 4, "MQTT", 4, 2, 0, 0, 0, 1, 0xFF)},                    // [v3 MQTT-3.1.3-4] [v3 MQTT-1.5.3-1]
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				v := packets.ConnectVersion(c.raw)
 				if v == 0 {
 					v = packets.V4 // which every client reads

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 
 	"edge/broker"
 	"edge/broker/brokertest"
@@ -16,8 +15,8 @@ func TestSharedIsFair(t *testing.T) {
 	for name, expiry := range map[string]uint32{"in memory": 0, "on disk": 3600} {
 		for qos := range byte(3) {
 			t.Run(fmt.Sprint(name, " QoS ", qos), func(t *testing.T) {
-				in(t, func(t *testing.T) {
-					r := (&rig{store: &brokertest.Store{}}).start(t)
+				both(t, func(t *testing.T, way path) {
+					r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 					var members []*brokertest.Client
 					for i := range 3 {
 						c := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: fmt.Sprint("m", i), SessionExpiry: expiry})
@@ -28,7 +27,7 @@ func TestSharedIsFair(t *testing.T) {
 					for range 30 {
 						pub.Publish(&packets.Publish{Topic: "t", QoS: 2})
 					}
-					synctest.Wait()
+					r.quiet()
 					for _, c := range members {
 						for range 10 {
 							c.Acknowledge(brokertest.Expect[*packets.Publish](c))
@@ -43,8 +42,8 @@ func TestSharedIsFair(t *testing.T) {
 
 // TestHandOverNotStored lets the store fail while a member leaves: what it holds stays with it.
 func TestHandOverNotStored(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		a, b := r.client(packets.V5, "a", false), r.client(packets.V5, "b", false)
 		a.Subscribe("$share/g/t", 1)
 		r.client(packets.V5, "pub", true).Publish(&packets.Publish{Topic: "t", QoS: 1, Payload: []byte("x")})
@@ -52,7 +51,7 @@ func TestHandOverNotStored(t *testing.T) {
 		b.Subscribe("$share/g/t", 1)
 		r.store.Fail(errors.New("disk full"))
 		a.Close()
-		synctest.Wait()
+		r.quiet()
 		b.ExpectNothing()
 		r.store.Fail(nil)
 		a = r.client(packets.V5, "a", false)
@@ -61,7 +60,7 @@ func TestHandOverNotStored(t *testing.T) {
 		}
 		a.Close()
 		brokertest.Expect[*packets.Publish](b)
-		synctest.Wait()
+		r.quiet()
 		crashed := r.crash(t)
 		if p := brokertest.Expect[*packets.Publish](crashed.client(packets.V5, "b", false)); !p.Dup {
 			t.Errorf("after a crash: %s", brokertest.Describe(p))
@@ -88,8 +87,8 @@ func TestChosenHasGone(t *testing.T) {
 	} {
 		for where, expiry := range map[string]uint32{"in memory": 0, "on disk": 3600} {
 			t.Run(name+", another "+where, func(t *testing.T) {
-				in(t, func(t *testing.T) {
-					r := (&rig{store: &brokertest.Store{}, limits: Limits{QueueMessages: 1}}).start(t)
+				both(t, func(t *testing.T, way path) {
+					r := (&rig{store: &brokertest.Store{}, limits: Limits{QueueMessages: 1}}).over(way).start(t)
 					a := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "a", SessionExpiry: 3600, ReceiveMaximum: 1})
 					a.Subscribe("own", 1)
 					a.Subscribe("$share/g/t", 1)
@@ -101,7 +100,7 @@ func TestChosenHasGone(t *testing.T) {
 					b.Subscribe("$share/g/t", 1)
 					to.Share = r.router.Share("$share/g/t")
 					change(r, a)
-					synctest.Wait()
+					r.quiet()
 					if _, err := d.deliverStored(m); err != nil {
 						t.Fatal(err)
 					}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"edge/broker"
@@ -99,17 +98,17 @@ func TestHurry(t *testing.T) {
 // TestHurriesWhenAllWait: two publishers that send when they are answered have the journal commit as soon as both wait; a third,
 // which sends when it likes, does not.
 func TestHurriesWhenAllWait(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		r.client(packets.V5, "away", false).Subscribe("a", 1)
 		one, two, slow := r.client(packets.V5, "one", true), r.client(packets.V4, "two", true), r.client(packets.V5, "slow", true)
-		synctest.Wait() // for the commits so far
+		r.quiet() // for the commits so far
 		r.store.Hold()
 		say := func(c *brokertest.Client) (last bool) {
 			t.Helper()
 			_, before := r.store.Awaited()
 			c.Send(&packets.Publish{Topic: "a", QoS: 1, PacketID: 1})
-			synctest.Wait()
+			r.quiet()
 			awaited, hurried := r.store.Awaited()
 			if awaited != broker.Index(r.Server.saved.Load()) {
 				t.Errorf("%d is awaited, %d was saved", awaited, r.Server.saved.Load())
@@ -125,7 +124,7 @@ func TestHurriesWhenAllWait(t *testing.T) {
 		}
 		for round := range 4 {
 			if round%2 == 0 {
-				pass(time.Second)
+				r.pass(time.Second)
 				if say(slow) {
 					t.Errorf("round %d: a slow client hurries", round)
 				}
@@ -147,8 +146,8 @@ func TestHurriesWhenAllWait(t *testing.T) {
 
 // TestHurriesForASubscriber: a subscriber of QoS 2 that answers at once has the journal commit as soon as all that it may be sent is held.
 func TestHurriesForASubscriber(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 2}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 2}}).over(way).start(t)
 		sub := r.client(packets.V4, "sub", false)
 		sub.Subscribe("a", 2)
 		sub.Close()
@@ -156,7 +155,7 @@ func TestHurriesForASubscriber(t *testing.T) {
 		for id := range uint16(8) {
 			pub.Publish(&packets.Publish{Topic: "a", QoS: 2, PacketID: id + 1})
 		}
-		synctest.Wait()
+		r.quiet()
 		r.store.Hold()
 		sub = r.client(packets.V4, "sub", false)
 		hurries := 0
@@ -165,7 +164,7 @@ func TestHurriesForASubscriber(t *testing.T) {
 				func(p packets.Packet) packets.Packet { return &packets.Pubrec{PacketID: p.(*packets.Publish).PacketID} },
 				func(p packets.Packet) packets.Packet { return &packets.Pubcomp{PacketID: p.(*packets.Pubrel).PacketID} },
 			} {
-				synctest.Wait()
+				r.quiet()
 				_, before := r.store.Awaited()
 				r.store.Commit()
 				for range 2 {
@@ -175,7 +174,7 @@ func TestHurriesForASubscriber(t *testing.T) {
 					}
 					sub.Send(answer(p))
 				}
-				synctest.Wait()
+				r.quiet()
 				if _, hurried := r.store.Awaited(); hurried > before {
 					hurries++
 				}

@@ -188,22 +188,22 @@ func TestInboxGivesUp(t *testing.T) {
 
 // TestSlowLargePacket sends a packet that takes longer than the time for any packet, but not too slowly; then one too slowly.
 func TestSlowLargePacket(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{PacketBytes: 16 << 20}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{PacketBytes: 16 << 20}}).over(way).start(t)
 		c := r.client(packets.V5, "c", true)
 		raw := (&packets.Publish{Topic: "t", QoS: 1, PacketID: 1, Payload: make([]byte, 10<<20)}).Append(nil, packets.V5)
 		for len(raw) > 0 {
 			n := min(len(raw), 100<<10)
 			c.SendRaw(raw[:n])
 			raw = raw[n:]
-			pass(time.Second)
+			r.pass(time.Second)
 		}
 		brokertest.Expect[*packets.Puback](c)
 		raw = (&packets.Publish{Topic: "t", Payload: make([]byte, 10<<20)}).Append(nil, packets.V5)
 		for i := 0; i < 25; i++ {
 			c.TrySendRaw(raw[:100])
 			raw = raw[100:]
-			pass(time.Second)
+			r.pass(time.Second)
 		}
 		if code := c.ExpectClosed(); code != packets.ProtocolError {
 			t.Errorf("ended with %v", code)

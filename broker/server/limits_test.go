@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"edge/broker/auth"
@@ -15,11 +14,11 @@ import (
 
 // TestRightsTakenAway swaps the rules: publishes, subscriptions, retained messages and wills follow at once.
 func TestRightsTakenAway(t *testing.T) {
-	in(t, func(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
 		var p recorder
 		r := &rig{}
 		p.into(r)
-		r.start(t)
+		r.over(way).start(t)
 		bad := connectWithWill(t, r, packets.V5, "bad", &packets.Will{Topic: "w", Payload: []byte("gone")}, 0)
 		bad.Subscribe("plant/#", 0)
 		bad.Subscribe("own", 0)
@@ -43,7 +42,7 @@ func TestRightsTakenAway(t *testing.T) {
 		good.Subscribe("kept", 0) // CVE-2018-12546
 		good.ExpectNothing()
 		bad.Close()
-		synctest.Wait()
+		r.quiet()
 		if last := p.last("bad"); last != "bad disconnected: connection lost" {
 			t.Errorf("after the rights were gone: %s", last)
 		}
@@ -57,8 +56,8 @@ func TestRightsTakenAway(t *testing.T) {
 func TestWillNeedsTheRight(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{auth: rules{publish: func(_ auth.Identity, n topic.Name) bool { return n != "secret" }}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{auth: rules{publish: func(_ auth.Identity, n topic.Name) bool { return n != "secret" }}}).over(way).start(t)
 				for _, will := range []string{"secret", "$SYS/x"} {
 					c := brokertest.NewClient(t, r.dial(), v)
 					c.Send(&packets.Connect{Version: v, ClientID: "c", CleanStart: true, Will: &packets.Will{Topic: will}})
@@ -74,8 +73,8 @@ func TestWillNeedsTheRight(t *testing.T) {
 
 // TestLimits fills each limit.
 func TestLimits(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{Clients: 2, Sessions: 3, Subscriptions: 1, TopicLevels: 2, ReceiveMaximum: 2, PacketBytes: 100}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{Clients: 2, Sessions: 3, Subscriptions: 1, TopicLevels: 2, ReceiveMaximum: 2, PacketBytes: 100}}).over(way).start(t)
 		try := func(id string, expiry uint32) (*brokertest.Client, packets.ReasonCode) {
 			c := brokertest.NewClient(t, r.dial(), packets.V5)
 			c.Send(&packets.Connect{Version: packets.V5, ClientID: id, SessionExpiry: expiry})
@@ -91,10 +90,10 @@ func TestLimits(t *testing.T) {
 			t.Errorf("taking over: %v", code)
 		}
 		one.Close()
-		synctest.Wait()
+		r.quiet()
 		three, _ := try("three", 100)
 		three.Close()
-		synctest.Wait()
+		r.quiet()
 		if _, code := try("four", 0); code != packets.QuotaExceeded {
 			t.Errorf("a session too many: %v", code)
 		}
@@ -171,8 +170,8 @@ func TestConnectionsPerAddress(t *testing.T) {
 // TestAssignedClientID gives each nameless client a name of its own [MQTT-3.1.3-6] [v3 MQTT-3.1.3-6], tells 5.0 which [MQTT-3.2.2-16], and
 // knows it again by that name [MQTT-3.1.3-7].
 func TestAssignedClientID(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		a, b := r.client(packets.V4, "", true), r.client(packets.V4, "", true)
 		a.ExpectNothing()
 		b.ExpectNothing()
@@ -182,7 +181,7 @@ func TestAssignedClientID(t *testing.T) {
 			t.Errorf("assigned %q, %d sessions", id, r.Server.Stats().Sessions)
 		}
 		c.Close()
-		synctest.Wait()
+		r.quiet()
 		c = brokertest.NewClient(t, r.dial(), packets.V5)
 		if ack := c.Connect(id, false); !ack.SessionPresent || ack.AssignedClientID != "" {
 			t.Errorf("back as %s: %+v", id, ack)
@@ -198,8 +197,8 @@ func TestAssignedClientID(t *testing.T) {
 
 // TestSessionExpiryIsCapped tells 5.0 the expiry it got, and lets nobody raise it from 0 in DISCONNECT [MQTT-3.14.2.2.2-a].
 func TestSessionExpiryIsCapped(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{SessionExpiryMax: time.Hour}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{SessionExpiryMax: time.Hour}}).over(way).start(t)
 		for asked, told := range map[uint32]packets.Optional[uint32]{10: {}, 3600: {}, 3601: packets.Some[uint32](3600), 0xFFFFFFFF: packets.Some[uint32](3600)} {
 			c := brokertest.NewClient(t, r.dial(), packets.V5)
 			c.Send(&packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, SessionExpiry: asked})
@@ -229,8 +228,8 @@ func TestMalformedConnect(t *testing.T) {
 		"level 3":             {[]byte{0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 3, 2, 0, 0, 0, 1, 'a'}, packets.UnsupportedProtocolVersion},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				k := brokertest.NewClient(t, r.dial(), packets.Version(c.raw[8]))
 				k.SendRaw(c.raw)
 				if c.want != packets.Success {

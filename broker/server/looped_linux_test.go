@@ -264,16 +264,6 @@ func TestKickedDuringLogin(t *testing.T) {
 	}
 }
 
-// clientOf returns the connection that a client has.
-func (s *Server) clientOf(id string) *conn {
-	s.mu.Lock()
-	c := s.clients[id]
-	s.mu.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.conn
-}
-
 // TestHeldUpLoop: a loop that could not run for longer than a keep alive reads what its clients have sent meanwhile before it judges.
 func TestHeldUpLoop(t *testing.T) {
 	r := (&rig{loops: 1}).over(overLoops).start(t)

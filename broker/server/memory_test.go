@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 
 	"edge/broker/brokertest"
 	"edge/broker/packets"
@@ -12,8 +11,8 @@ import (
 // TestHalfPacketsGiveWay: clients that begin large packets and do not finish them are closed, the first to have begun first, when
 // they hold more than all together may; who finishes is let.
 func TestHalfPacketsGiveWay(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{TotalPacketBytes: 6 << 20}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{TotalPacketBytes: 6 << 20}}).over(way).start(t)
 		watcher := r.client(packets.V5, "watcher", true)
 		watcher.Subscribe("whole", 0)
 		const n = 10
@@ -27,9 +26,9 @@ func TestHalfPacketsGiveWay(t *testing.T) {
 			whole.Publish(&packets.Publish{Topic: "whole", Payload: make([]byte, 900<<10)})
 			brokertest.Expect[*packets.Publish](watcher)
 			whole.Close()
-			synctest.Wait()
-			if r.Server.half.bytes > 6<<20 {
-				t.Fatalf("%d bytes held", r.Server.half.bytes)
+			r.quiet()
+			if bytes, _ := r.Server.half.held(); bytes > 6<<20 {
+				t.Fatalf("%d bytes held", bytes)
 			}
 		}
 		closed := int(r.Server.Refusals()[RefuseHalf])
@@ -44,9 +43,9 @@ func TestHalfPacketsGiveWay(t *testing.T) {
 			}
 			c.Close()
 		}
-		synctest.Wait()
-		if h := &r.Server.half; h.bytes != 0 || len(h.of) != 0 || h.begun.Len() != 0 {
-			t.Errorf("left behind: %d bytes, %d packets", h.bytes, len(h.of))
+		r.quiet()
+		if bytes, packets := r.Server.half.held(); bytes != 0 || packets != 0 {
+			t.Errorf("left behind: %d bytes, %d packets", bytes, packets)
 		}
 	})
 }
@@ -54,8 +53,8 @@ func TestHalfPacketsGiveWay(t *testing.T) {
 // TestOutboxesGiveWay: when all that waits to be written is too much, those who do not read get no more than a little each, and
 // who reads gets all.
 func TestOutboxesGiveWay(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{TotalOutBytes: 1 << 20}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{TotalOutBytes: 1 << 20}}).over(way).start(t)
 		const n = 20
 		for i := range n {
 			conn := r.dial()
@@ -72,7 +71,7 @@ func TestOutboxesGiveWay(t *testing.T) {
 			pub.Publish(&packets.Publish{Topic: "a", QoS: 1, Payload: make([]byte, 1000)})
 			good.Acknowledge(brokertest.Expect[*packets.Publish](good))
 		}
-		synctest.Wait()
+		r.quiet()
 		if held := r.Server.Stats().OutboxBytes; held > 1<<20+n*(crowdedOut+outStep) {
 			t.Errorf("%d bytes wait to be written", held)
 		}
@@ -86,20 +85,19 @@ func TestOutboxesGiveWay(t *testing.T) {
 // TestDiskHasMuchToDo: who publishes retained messages of QoS 0, which nobody acknowledges, is not read from while the disk is
 // behind; others are served.
 func TestDiskHasMuchToDo(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		floods, other := r.client(packets.V5, "floods", true), r.client(packets.V5, "other", true)
 		r.store.Hold()
 		r.store.SetCrowded(true)
 		floods.Send(&packets.Publish{Topic: "a", Retain: true, Payload: []byte("x")})
-		synctest.Wait()
-		write := make(chan error)
+		r.quiet()
+		read := func() uint64 { i, _ := r.clientInfo("floods"); return i.Received.Bytes }
+		before, write := read(), make(chan error)
 		go func() { write <- floods.TrySendRaw([]byte{0xC0, 0}) }()
-		synctest.Wait()
-		select {
-		case <-write:
+		r.quiet()
+		if read() != before {
 			t.Error("the client is read from while the disk is behind")
-		default:
 		}
 		other.Publish(&packets.Publish{Topic: "b", QoS: 1})
 		r.store.Commit()
@@ -108,4 +106,10 @@ func TestDiskHasMuchToDo(t *testing.T) {
 		}
 		floods.Expect(&packets.Pingresp{})
 	})
+}
+
+func (u *halfPackets) held() (bytes int64, packets int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.bytes, max(len(u.of), u.begun.Len())
 }

@@ -9,8 +9,8 @@ import (
 
 // TestMQTT31 serves a client of 3.1 as one of 3.1.1, byte by byte, and shows it as what it is.
 func TestMQTT31(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		long := "more-than-the-23-characters-of-3.1"
 		c := brokertest.NewClient(t, r.dial(), packets.V31)
 		connect := append([]byte{

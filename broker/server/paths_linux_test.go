@@ -35,7 +35,10 @@ func (l *loop) do(f func()) {
 		f()
 		close(done)
 	})
-	<-done
+	select {
+	case <-done:
+	case <-l.ended:
+	}
 }
 
 func (w *looped) isQuiet(written int64, held bool) bool {

@@ -36,7 +36,9 @@ func both(t *testing.T, test func(t *testing.T, way path)) {
 // over has the rig's connections go that way, from the next start on.
 func (r *rig) over(way path) *rig {
 	if way == overLoops {
-		r.clock = newFakeClock()
+		if r.clock == nil {
+			r.clock = newFakeClock()
+		}
 		if r.limits.AcceptsPerSecond == 0 {
 			r.limits.AcceptsPerSecond = -1 // it would wait for the clock
 		}
@@ -64,6 +66,14 @@ func (r *rig) pass(d time.Duration) {
 	r.quiet() // what was sent or closed before came before
 	r.clock.add(d)
 	r.quiet()
+}
+
+// moment is what time it is for the server.
+func (r *rig) moment() time.Time {
+	if r.clock == nil {
+		return time.Now()
+	}
+	return r.clock.Now()
 }
 
 // quiet waits until the server has done all that it has to do now.
@@ -213,4 +223,14 @@ func (r *rig) openEnds() map[string]int64 {
 		open[d.LocalAddr().String()] = n
 	}
 	return open
+}
+
+// clientOf returns the connection that a client has.
+func (s *Server) clientOf(id string) *conn {
+	s.mu.Lock()
+	c := s.clients[id]
+	s.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
 }

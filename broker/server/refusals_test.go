@@ -1,13 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"edge/broker/brokertest"
@@ -15,19 +14,36 @@ import (
 )
 
 // logged is a log that a test reads; it is safe for one writer at a time, which slog's handler sees to.
-func logged(r *rig) *bytes.Buffer {
-	var b bytes.Buffer
+func logged(r *rig) *logText {
+	var b logText
 	r.log = slog.New(slog.NewTextHandler(&b, nil))
 	return &b
+}
+
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // TestRefusalsAreSaidOnce: of one client each reason is one line in the log, however often it comes, until it has been quiet
 // for a while; all are counted.
 func TestRefusalsAreSaidOnce(t *testing.T) {
-	in(t, func(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
 		r := &rig{auth: denyUser("mallory")}
 		log := logged(r)
-		r.start(t)
+		r.over(way).start(t)
 		attempt := func() {
 			c := brokertest.NewClient(t, r.dial(), packets.V5)
 			c.Send(&packets.Connect{Version: packets.V5, ClientID: "m", CleanStart: true, HasUsername: true, Username: "mallory"})
@@ -35,7 +51,7 @@ func TestRefusalsAreSaidOnce(t *testing.T) {
 				t.Fatalf("CONNACK %v", ack.Code)
 			}
 			c.Close()
-			synctest.Wait()
+			r.quiet()
 		}
 		for range 50 {
 			attempt()
@@ -47,7 +63,7 @@ func TestRefusalsAreSaidOnce(t *testing.T) {
 		if n := r.Server.Refusals()[RefuseNotAllowed]; n != 50 {
 			t.Errorf("%d counted", n)
 		}
-		pass(sayAgain)
+		r.pass(sayAgain)
 		attempt()
 		if n := strings.Count(log.String(), "level=WARN msg=refused"); n != 2 {
 			t.Errorf("after a while: %d lines", n)
@@ -57,10 +73,10 @@ func TestRefusalsAreSaidOnce(t *testing.T) {
 
 // TestRefusalsOfManyNames: the log and what it remembers are bounded when each attempt has another name.
 func TestRefusalsOfManyNames(t *testing.T) {
-	in(t, func(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
 		var r rig
 		log := logged(&r)
-		r.start(t)
+		r.over(way).start(t)
 		for round := range 3 {
 			for i := range 3 * maxSaid {
 				r.Server.refused(RefuseNotAllowed, fmt.Sprint("c", round, i), "", "", errors.New("no"))
@@ -69,7 +85,7 @@ func TestRefusalsOfManyNames(t *testing.T) {
 			if n := strings.Count(log.String(), "\n"); n != want || len(r.Server.refusals.said) > maxSaid {
 				t.Errorf("round %d: %d lines, not %d; %d names kept", round, n, want, len(r.Server.refusals.said))
 			}
-			pass(2 * sayAgain)
+			r.pass(2 * sayAgain)
 		}
 		if n := r.Server.Refusals()[RefuseNotAllowed]; n != 9*maxSaid {
 			t.Errorf("%d counted", n)
@@ -79,14 +95,14 @@ func TestRefusalsOfManyNames(t *testing.T) {
 
 // TestComingsAreBounded: a storm of connections is a bounded number of lines a second, and the log says how many are missing.
 func TestComingsAreBounded(t *testing.T) {
-	in(t, func(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
 		var r rig
 		log := logged(&r)
-		r.start(t)
+		r.over(way).start(t)
 		for range 3 * comingsPerSecond {
 			r.Server.comings.log(r.Server, "client connected")
 		}
-		pass(time.Second)
+		r.pass(time.Second)
 		r.Server.comings.log(r.Server, "client connected")
 		if n := strings.Count(log.String(), "\n"); n != comingsPerSecond+1 || !strings.Contains(log.String(), fmt.Sprint("left_out=", 2*comingsPerSecond)) {
 			t.Errorf("%d lines:\n%s", n, log)
@@ -130,13 +146,13 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		}, "", `reason="message refused"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
+			both(t, func(t *testing.T, way path) {
 				var r rig
 				log := logged(&r)
-				r.start(t)
+				r.over(way).start(t)
 				k := r.client(packets.V5, "mallory", true)
 				c.do(t, k)
-				synctest.Wait()
+				r.quiet()
 				if n := r.Server.Refusals()[c.reason]; c.reason != "" && n == 0 {
 					t.Errorf("not counted: %v", r.Server.Refusals())
 				}

@@ -14,7 +14,7 @@ import (
 // TestRoomComesWhileItIsLookedFor lets a slow subscriber read everything at the moment at which a delivery has seen that there is no
 // room and has not said yet that it waits for some: nobody would wake it, so it has to look again.
 func TestRoomComesWhileItIsLookedFor(t *testing.T) {
-	in(t, func(t *testing.T) {
+	in(t, func(t *testing.T) { // a pipe writes when its reader reads
 		var between atomic.Pointer[func()]
 		r := (&rig{limits: Limits{OutBytes: 300}, now: func() time.Time {
 			if f := between.Load(); f != nil {

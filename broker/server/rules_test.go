@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"edge/broker"
 	"edge/broker/brokertest"
@@ -48,8 +47,8 @@ func identifier(t *testing.T, p packets.Packet) uint16 {
 func TestIdentifiersAreRepeated(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{store: &brokertest.Store{}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 				c := r.client(v, "c", false)
 				filters := []packets.Subscription{{Filter: "a"}}
 				for _, step := range []struct {
@@ -85,8 +84,8 @@ func TestIdentifiersAreRepeated(t *testing.T) {
 func TestIdentifiersOfMessages(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{limits: Limits{Inflight: 10}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{limits: Limits{Inflight: 10}}).over(way).start(t)
 				sub, pub := r.client(v, "sub", true), r.client(v, "pub", true)
 				sub.Subscribe("a", 2)
 				window := make(map[uint16]byte)
@@ -136,12 +135,12 @@ func remove(list []uint16, id uint16) (rest []uint16) {
 func TestPacketsBehindConnect(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{store: &brokertest.Store{}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 				before := r.client(v, "c", false)
 				before.Subscribe("a", 1)
 				before.Close()
-				synctest.Wait()
+				r.quiet()
 				r.client(v, "pub", true).Publish(&packets.Publish{Topic: "a", QoS: 1, Payload: []byte("waits")})
 				c := brokertest.NewClient(t, r.dial(), v)
 				c.Send(&packets.Connect{Version: v, ClientID: "c", SessionExpiry: 100}, &packets.Subscribe{PacketID: 1, Filters: []packets.Subscription{{Filter: "b"}}},
@@ -183,8 +182,8 @@ func TestConnack(t *testing.T) {
 	} {
 		for limits, l := range map[string]Limits{"default": {}, "none": {ReceiveMaximum: -1, TopicAlias: -1, PacketBytes: -1, KeepAliveMax: -1}} {
 			t.Run(name+", limits "+limits, func(t *testing.T) {
-				in(t, func(t *testing.T) {
-					r := (&rig{limits: l}).start(t)
+				both(t, func(t *testing.T, way path) {
+					r := (&rig{limits: l}).over(way).start(t)
 					k := brokertest.NewClient(t, r.dial(), packets.V5)
 					c.Version = packets.V5
 					k.Send(c)
@@ -212,8 +211,8 @@ func TestConnack(t *testing.T) {
 func TestDollarTopics(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				wild, named := r.client(v, "wild", true), r.client(v, "named", true)
 				wild.Subscribe("#", 1)
 				wild.Subscribe("+/x", 1)
@@ -243,8 +242,8 @@ func TestAnswerTooLarge(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				c := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, MaximumPacketSize: 30})
 				c.Send(ask(25)) // 2 + 2 + 1 + 25
 				if _, err := c.Next(); err != nil {
@@ -264,8 +263,8 @@ func TestLongestTopic(t *testing.T) {
 	longest := strings.Repeat("a", 65535)
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				c := r.client(v, "c", true)
 				if code := c.Subscribe(longest, 1); code != packets.GrantedQoS1 {
 					t.Fatal(code)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"edge/broker/brokertest"
 	"edge/broker/packets"
@@ -25,11 +24,11 @@ func connectWithWill(t *testing.T, r *rig, v packets.Version, id string, will *p
 // TestTakeOverStorm connects one client identifier from many sides at once: one survives, each of the others is
 // told and leaves one will [MQTT-3.1.4-3].
 func TestTakeOverStorm(t *testing.T) {
-	in(t, func(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
 		var p recorder
 		r := &rig{limits: Limits{Clients: 10}}
 		p.into(r)
-		r.start(t)
+		r.over(way).start(t)
 		const n = 100
 		var wg sync.WaitGroup
 		ended := make(chan packets.ReasonCode, n)
@@ -49,9 +48,12 @@ func TestTakeOverStorm(t *testing.T) {
 				}
 			})
 		}
-		synctest.Wait()
+		r.quiet()
 		if st := r.Server.Stats(); st.Clients != 1 || st.Sessions != 1 {
 			t.Errorf("%+v", st)
+		}
+		if way == overLoops {
+			r.until("all have read why", func() bool { return len(ended) == n-1 })
 		}
 		if len(ended) != n-1 {
 			t.Errorf("%d of %d were told", len(ended), n-1)
@@ -87,8 +89,8 @@ func TestSessionBelongsToItsUser(t *testing.T) {
 }
 
 func sessionBelongsToItsUser(t *testing.T, v packets.Version, connected bool) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		as := func(user string, clean bool) (*brokertest.Client, *packets.Connack) {
 			c := brokertest.NewClient(t, r.dial(), v)
 			c.Send(&packets.Connect{Version: v, ClientID: "c", CleanStart: clean, SessionExpiry: 100, HasUsername: true, Username: user})
@@ -98,7 +100,7 @@ func sessionBelongsToItsUser(t *testing.T, v packets.Version, connected bool) {
 		alice.Subscribe("secret", 1)
 		if !connected {
 			alice.Close()
-			synctest.Wait()
+			r.quiet()
 		}
 		for _, clean := range []bool{true, false} {
 			if _, ack := as("mallory", clean); ack.Code != packets.NotAuthorized || ack.SessionPresent {
@@ -121,8 +123,8 @@ func sessionBelongsToItsUser(t *testing.T, v packets.Version, connected bool) {
 func TestRetainedStorm(t *testing.T) {
 	for qos := byte(0); qos <= 2; qos++ {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{limits: Limits{QueueMessages: 10, Inflight: 5, OutBytes: 1000}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{limits: Limits{QueueMessages: 10, Inflight: 5, OutBytes: 1000}}).over(way).start(t)
 				pub := r.client(packets.V5, "pub", true)
 				const n = 1000
 				for i := range n {
@@ -147,8 +149,8 @@ func TestRetainedStorm(t *testing.T) {
 
 // TestLargeMessages mixes payloads that are copied with such that are not, in their order.
 func TestLargeMessages(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		sub := r.client(packets.V5, "sub", true)
 		sub.Subscribe("a", 1)
 		pub := brokertest.NewClient(t, brokertest.InPieces(r.dial(), 1000), packets.V5)
@@ -175,8 +177,8 @@ func TestLargeMessages(t *testing.T) {
 func TestByteByByte(t *testing.T) {
 	for name, v := range versions {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{}).over(way).start(t)
 				c := brokertest.NewClient(t, brokertest.InPieces(r.dial(), 1), v)
 				c.Connect("c", true)
 				c.Subscribe("a/#", 2)
@@ -194,8 +196,8 @@ func TestByteByByte(t *testing.T) {
 // TestResubscribeLosesNothing subscribes to the same filter again and again while messages come: each arrives, in
 // order [MQTT-3.8.4-4] [v3 MQTT-3.8.4-3]; an older retained message never follows a newer one.
 func TestResubscribeLosesNothing(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{limits: Limits{OutBytes: 1 << 20}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{limits: Limits{OutBytes: 1 << 20}}).over(way).start(t)
 		sub := r.client(packets.V5, "sub", true)
 		sub.Subscribe("a", 1)
 		pub := r.client(packets.V5, "pub", true)

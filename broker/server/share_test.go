@@ -143,7 +143,7 @@ func (bubbled) Deadline() (deadline time.Time, ok bool) { return time.Time{}, fa
 // TestSharedAgainstModel: however members come and go, sessions end and the program crashes, a message that was acknowledged to
 // its publisher is finished by one of them, and one of QoS 2 never by two.
 func TestSharedAgainstModel(t *testing.T) {
-	in(t, func(t *testing.T) {
+	in(t, func(t *testing.T) { // rapid runs within the bubble
 		rapid.Check(bubbled{t}, func(rt *rapid.T) { (&pool{t: t, rt: rt}).run() })
 	})
 }
@@ -238,8 +238,8 @@ func (p *pool) finishAll() {
 func TestSharedPassesOver(t *testing.T) {
 	for name, expiry := range map[string]uint32{"in memory": 0, "on disk": 3600} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{store: &brokertest.Store{}, limits: Limits{QueueMessages: 1}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{store: &brokertest.Store{}, limits: Limits{QueueMessages: 1}}).over(way).start(t)
 				member := func(id string, max uint32) *brokertest.Client {
 					c := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: id, SessionExpiry: expiry, ReceiveMaximum: 1, MaximumPacketSize: max})
 					c.Subscribe("$share/g/t", 1)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"testing"
-	"testing/synctest"
 
 	"edge/broker/brokertest"
 	"edge/broker/packets"
@@ -35,8 +34,8 @@ func TestWhatIsStored(t *testing.T) {
 	}
 	for _, x := range tests {
 		t.Run(x.name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{store: &brokertest.Store{}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 				if x.to != "" {
 					sub := r.client(packets.V5, "sub", x.to == memory)
 					sub.Subscribe("a", x.subQoS)
@@ -45,7 +44,7 @@ func TestWhatIsStored(t *testing.T) {
 					}
 				}
 				pub := r.client(packets.V5, "pub", true)
-				synctest.Wait()
+				r.quiet()
 				r.store.Hold()
 				before := len(r.store.Changes()) + len(r.store.Retained())
 				awaitedBefore, _ := r.store.Awaited()
@@ -54,7 +53,7 @@ func TestWhatIsStored(t *testing.T) {
 					x.message.PacketID = 0
 				}
 				pub.Send(&x.message)
-				synctest.Wait()
+				r.quiet()
 				if n := len(r.store.Changes()) + len(r.store.Retained()) - before; n != x.records {
 					t.Errorf("%d records, want %d", n, x.records)
 				}

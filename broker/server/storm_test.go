@@ -23,8 +23,8 @@ import (
 func TestStorm(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 3, QueueMessages: 20, OutBytes: 2000, ReceiveMaximum: 10}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}, limits: Limits{Inflight: 3, QueueMessages: 20, OutBytes: 2000, ReceiveMaximum: 10}}).over(way).start(t)
 		var wg sync.WaitGroup
 		for worker := range uint64(8) {
 			wg.Go(func() {
@@ -35,12 +35,12 @@ func TestStorm(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		pass(5 * time.Second)
+		r.pass(5 * time.Second)
 		byID := cmpopts.SortSlices(func(a, b session.Snapshot) bool { return a.ClientID < b.ClientID })
 		if diff := cmp.Diff(r.sessions(), r.Server.Snapshots(), byID, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("what the store has and what the server has (-store +server):\n%s", diff)
 		}
-		pass(25 * time.Hour)
+		r.pass(25 * time.Hour)
 		st := r.Server.Stats()
 		if st.Clients+st.Sessions+st.Subscriptions != 0 || r.Server.sessionLimits.Total.Used() != 0 {
 			t.Errorf("left behind: %+v, %d bytes", st, r.Server.sessionLimits.Total.Used())

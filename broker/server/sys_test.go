@@ -14,7 +14,7 @@ import (
 
 // TestSys: a subscriber of $SYS gets all figures at once and then those that change, true ones; nothing of it is stored.
 func TestSys(t *testing.T) {
-	in(t, func(t *testing.T) {
+	in(t, func(t *testing.T) { // its ticks are the bubble's
 		r := (&rig{store: &brokertest.Store{}}).start(t)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)

@@ -61,7 +61,7 @@ func traced(t *testing.T, s *Server, id string) (lines []string) {
 // TestTrace records a client from before its first CONNECT: one that is refused, then a conversation. There is no payload in it
 // and no password.
 func TestTrace(t *testing.T) {
-	in(t, func(t *testing.T) {
+	in(t, func(t *testing.T) { // what is traced names the pipe
 		r := (&rig{auth: denyUser("stranger")}).start(t)
 		if err := r.Server.StartTrace("c", TraceOptions{}); err != nil {
 			t.Fatal(err)
@@ -118,8 +118,8 @@ func TestTrace(t *testing.T) {
 
 // TestTraceOfConnected begins with a client that is there: payloads if asked for, and what is dropped.
 func TestTraceOfConnected(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		c, pub := r.client(packets.V5, "c", true), r.client(packets.V5, "pub", true)
 		c.Subscribe("t", 0)
 		if err := r.Server.StartTrace("c", TraceOptions{Payloads: true}); err != nil {
@@ -129,7 +129,7 @@ func TestTraceOfConnected(t *testing.T) {
 		brokertest.Expect[*packets.Publish](c)
 		r.Server.Disconnect("c", broker.ReasonAdmin)
 		c.ExpectClosed()
-		synctest.Wait()
+		r.quiet()
 		want := []string{
 			fmt.Sprintf("<- PUBLISH 3007B qos0 t %q", strings.Repeat("p", maxTraceText)),
 			"<- DISCONNECT 3B administrative action (0x98)",
@@ -144,9 +144,9 @@ func TestTraceOfConnected(t *testing.T) {
 // TestTraceOfWhatIsLost tells why a message did not arrive: one of the client that it may not send, and those for it that it does
 // not take.
 func TestTraceOfWhatIsLost(t *testing.T) {
-	in(t, func(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
 		mayNot := func(_ auth.Identity, name topic.Name) bool { return name != "secret" }
-		r := (&rig{auth: rules{publish: mayNot}, limits: Limits{OutBytes: 100, WriteTimeout: -1}}).start(t)
+		r := (&rig{auth: rules{publish: mayNot}, limits: Limits{OutBytes: 100, WriteTimeout: -1}}).over(way).start(t)
 		if err := r.Server.StartTrace("c", TraceOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestTraceOfWhatIsLost(t *testing.T) {
 		pub.Publish(&packets.Publish{Topic: "t", Payload: make([]byte, 300)})
 		pub.Send(&packets.Publish{Topic: "t", Payload: make([]byte, 150)}, &packets.Publish{Topic: "t", Payload: make([]byte, 150)})
 		pub.ExpectNothing()
-		synctest.Wait()
+		r.quiet()
 		want := []string{
 			"-> PUBLISH 13B id2 qos1 secret",
 			"-- (message not taken: not authorized)",
@@ -177,8 +177,8 @@ func TestTraceOfWhatIsLost(t *testing.T) {
 // TestTraceEnds when it has as many lines as asked for, when its time is over, and when another of the client begins; then
 // the connection does not know it any more.
 func TestTraceEnds(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		c := r.client(packets.V4, "c", true)
 		start := func(o TraceOptions) *trace {
 			t.Helper()
@@ -202,13 +202,13 @@ func TestTraceEnds(t *testing.T) {
 			ping()
 		}
 		check(x, 3, "as many packets as asked for")
-		if r.Server.clients["c"].conn.traced.Load() != nil {
+		if r.Server.clientOf("c").traced.Load() != nil {
 			t.Error("the connection still looks at a trace that is over")
 		}
 		x = start(TraceOptions{Duration: time.Hour})
-		pass(maxTraceDuration - time.Second)
+		r.pass(maxTraceDuration - time.Second)
 		ping()
-		pass(time.Second)
+		r.pass(time.Second)
 		ping()
 		check(x, 2, "its time is over")
 		x = start(TraceOptions{})
@@ -222,8 +222,8 @@ func TestTraceEnds(t *testing.T) {
 
 // TestTracesAreBounded: so many at one time, those that are over make room, and only for names that clients can have.
 func TestTracesAreBounded(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{}).over(way).start(t)
 		for _, id := range []string{"", strings.Repeat("x", maxClientID+1)} {
 			if err := r.Server.StartTrace(id, TraceOptions{}); !errors.Is(err, ErrTraceClient) {
 				t.Errorf("%d bytes: %v", len(id), err)
@@ -240,7 +240,7 @@ func TestTracesAreBounded(t *testing.T) {
 		if err := r.Server.StartTrace("0", TraceOptions{Duration: maxTraces * time.Second}); err != nil {
 			t.Errorf("the same client again: %v", err)
 		}
-		pass(2 * time.Second) // the last two are over, the very last first
+		r.pass(2 * time.Second) // the last two are over, the very last first
 		if err := r.Server.StartTrace("more", TraceOptions{}); err != nil {
 			t.Error(err)
 		}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"testing"
-	"testing/synctest"
 
 	"edge/broker"
 	"edge/broker/brokertest"
@@ -38,12 +37,12 @@ func TestVerdict(t *testing.T) {
 		for qos := byte(1); qos <= 2; qos++ {
 			for _, disk := range []bool{false, true} {
 				t.Run(name+map[bool]string{true: " on disk", false: " in memory"}[disk]+map[byte]string{1: " QoS 1", 2: " QoS 2"}[qos], func(t *testing.T) {
-					in(t, func(t *testing.T) {
+					both(t, func(t *testing.T, way path) {
 						r := &rig{store: &brokertest.Store{}, limits: Limits{QueueMessages: 1}, keeps: 1}
 						if c.tap {
 							r.taps = []broker.Tap{tapAll{}}
 						}
-						r.start(t)
+						r.over(way).start(t)
 						expiry := uint32(0)
 						if disk {
 							expiry = 100
@@ -73,7 +72,7 @@ func TestVerdict(t *testing.T) {
 						if c.want.Failed() && qos == 2 { // its identifier is free, now and after a crash [MQTT-4.3.3-9]
 							pub.Send(&packets.Pubrel{PacketID: 77})
 							pub.Expect(&packets.Pubcomp{PacketID: 77, Code: packets.PacketIdentifierNotFound})
-							synctest.Wait()
+							r.quiet()
 							for _, snap := range r.sessions() {
 								if len(snap.Received) > 0 {
 									t.Errorf("%s keeps %v", snap.ClientID, snap.Received)
@@ -101,8 +100,8 @@ func TestReasonStrings(t *testing.T) {
 		"room enough": {max: 40, puback: "more topic levels than allowed", disconnect: "wildcard in a topic name"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
-				r := (&rig{limits: Limits{TopicLevels: 2}}).start(t)
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{limits: Limits{TopicLevels: 2}}).over(way).start(t)
 				k := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, NoProblemInformation: c.none, MaximumPacketSize: c.max})
 				k.Send(&packets.Publish{Topic: "a/b/c", QoS: 1, PacketID: 1})
 				k.Expect(&packets.Puback{PacketID: 1, Code: packets.TopicNameInvalid, ReasonString: c.puback})
@@ -111,8 +110,8 @@ func TestReasonStrings(t *testing.T) {
 			})
 		})
 	}
-	in(t, func(t *testing.T) {
-		r := (&rig{auth: rules{}, limits: Limits{Clients: 1}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{auth: rules{}, limits: Limits{Clients: 1}}).over(way).start(t)
 		r.client(packets.V5, "one", true)
 		for id, why := range map[string]string{"two": "as many clients as allowed are connected", "$x": "client identifier too long or begins with $"} {
 			k := brokertest.NewClient(t, r.dial(), packets.V5)

@@ -139,7 +139,7 @@ func (l *loop) wait() int {
 		timeout = 0
 	}
 	var n int
-	if l.quiet < rawWaits || timeout == 0 {
+	if timeout == 0 || l.quiet < rawWaits && l.server.opt.KeepProcessor {
 		n = epollWaitRaw(l.epoll, l.events, min(timeout, rawWait))
 	} else {
 		n, _ = unix.EpollWait(l.epoll, l.events, milliseconds(timeout)) // an error is an interrupted wait

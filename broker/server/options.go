@@ -22,9 +22,12 @@ type Options struct {
 	Durable  Durable            // nil: what is stored is acknowledged at once
 	Sessions []session.Snapshot // what the store held at start
 	Limits   Limits
-	Loops    int              // event loops for plain TCP and unix sockets, on Linux; 0: DefaultLoops, negative: none, goroutines serve them
-	Log      *slog.Logger     // nil: discard
-	Now      func() time.Time // nil: time.Now
+	Loops    int // event loops for plain TCP and unix sockets, on Linux; 0: DefaultLoops, negative: none, goroutines serve them
+	// KeepProcessor: a loop that has traffic keeps its processor while it waits, and wakes up at half the cost. For a process that gave
+	// the scheduler one more for each loop (GOMAXPROCS), or its other goroutines have none.
+	KeepProcessor bool
+	Log           *slog.Logger     // nil: discard
+	Now           func() time.Time // nil: time.Now
 }
 
 // DefaultLoops is one event loop for two processors: the others compute while it waits.

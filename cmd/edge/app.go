@@ -35,12 +35,13 @@ type App struct {
 	ready    chan struct{} // closed once clients are let in
 }
 
-// appOptions is what `edge demo` and tests add to a configuration.
+// appOptions is what a command or a test adds to a configuration.
 type appOptions struct {
-	writes      bool                   // the page may write values
-	demo        ui.Demo                // the demo's pane
-	tuneUplink  func(*uplink.Options)  // last word on an uplink's options
-	tuneJournal func(*journal.Options) // the same for the journal's
+	writes        bool                   // the page may write values
+	demo          ui.Demo                // the demo's pane
+	tuneUplink    func(*uplink.Options)  // last word on an uplink's options
+	tuneJournal   func(*journal.Options) // the same for the journal's
+	keepProcessor bool                   // as server.Options
 }
 
 // NewApp opens the data folder and takes the addresses of a valid configuration. Nothing runs before Run.

@@ -46,7 +46,7 @@ func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error
 		return nil, errors.Join(err, p.closeStores())
 	}
 	p.joinPlant(cfg, log)
-	if err := p.joinBroker(cfg, log); err != nil {
+	if err := p.joinBroker(cfg, log, o); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	p.commands = &commands{plant: p.plant, journal: p.journal, to: p.router, writes: o.writes}
@@ -124,7 +124,7 @@ func reorderTimeout(cfg *Config) time.Duration {
 }
 
 // joinBroker makes the router with the plant as its tap, and the server with the sessions of before.
-func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger) error {
+func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error {
 	sessions, retained, err := p.sessions.Load()
 	if err != nil {
 		return fmt.Errorf("load sessions: %w", err)
@@ -134,17 +134,17 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger) error {
 		return err
 	}
 	l := cfg.Broker.Limits
-	o := router.Options{
+	routing := router.Options{
 		RetainedMessages: l.RetainedMessages, RetainedBytes: int64(l.RetainedBytes), Retained: retained,
 		Store: p.sessions, Taps: []broker.Tap{p.plant},
 	}
 	if cfg.Sparkplug.Aware {
-		o.Gates = []broker.Gate{deathStamp{now: time.Now}}
+		routing.Gates = []broker.Gate{deathStamp{now: time.Now}}
 	}
-	p.router = router.New(o)
+	p.router = router.New(routing)
 	p.server = server.New(server.Options{
 		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
-		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), Log: log,
+		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor, Log: log,
 	})
 	p.sys = &server.Sys{Server: p.server, Version: thisBuild().Version, Every: time.Duration(cfg.Broker.SysInterval)}
 	return nil

@@ -55,8 +55,8 @@ func runRun(ctx context.Context, args []string, std streams) int {
 	for _, w := range loaded.Warnings {
 		log.Warn(w.Message, "key", w.Key)
 	}
-	tuneRuntime(loaded.Config.Broker.EventLoops)
-	app, err := NewApp(&loaded.Config, log, appOptions{})
+	keep := tuneRuntime(loaded.Config.Broker.EventLoops)
+	app, err := NewApp(&loaded.Config, log, appOptions{keepProcessor: keep})
 	if err != nil {
 		fmt.Fprintln(std.err, "edge run:", err)
 		return startCode(err)

@@ -11,11 +11,15 @@ import (
 // The scheduler gets one processor more for each event loop of the broker: a loop keeps the one it has while it waits for the next
 // message, so that a device's message wakes nothing but the loop. And the garbage of two live heaps is let gather instead of one's:
 // the live heap is small, a few MB for a cell, and what messages leave behind much.
-func tuneRuntime(loops int) {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.NumCPU() + loops)
-	}
+//
+// It returns whether the loops may keep their processors.
+func tuneRuntime(loops int) (keep bool) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
+	if os.Getenv("GOMAXPROCS") != "" {
+		return false
+	}
+	runtime.GOMAXPROCS(runtime.NumCPU() + loops)
+	return true
 }

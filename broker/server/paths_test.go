@@ -171,8 +171,10 @@ type ends struct {
 }
 
 // dialLoop opens a connection that an event loop has.
-func (r *rig) dialLoop() net.Conn {
-	nc, err := net.Dial("tcp", r.address)
+func (r *rig) dialLoop() net.Conn { return r.dialWith(net.Dialer{}) }
+
+func (r *rig) dialWith(dialer net.Dialer) net.Conn {
+	nc, err := dialer.Dial("tcp", r.address)
 	if err != nil {
 		r.t.Fatal(err)
 	}

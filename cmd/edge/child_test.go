@@ -24,7 +24,7 @@ import (
 
 // child is `edge run` as a process of its own, whose log the test reads.
 type child struct {
-	t          *testing.T
+	t          testing.TB
 	cmd        *exec.Cmd
 	mqtt, page string        // once it is up
 	ended      chan struct{} // closed when it has ended and its log is read
@@ -51,7 +51,7 @@ func configure(t *testing.T, dir, more string) (file string) {
 }
 
 // launch starts `edge run` and does not wait until it is up.
-func launch(t *testing.T, config string, env ...string) *child {
+func launch(t testing.TB, config string, env ...string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: asProgram(context.Background(), t, "run", "--config", config), ended: make(chan struct{})}
 	c.cmd.Env = append(c.cmd.Env, env...)
@@ -80,7 +80,7 @@ func (c *child) read(stderr io.Reader) {
 var startedLine = regexp.MustCompile(`msg=started .*mqtt=(\S+) page=(\S+)`)
 
 // start runs `edge run` until it lets clients in.
-func start(t *testing.T, config string, env ...string) *child {
+func start(t testing.TB, config string, env ...string) *child {
 	t.Helper()
 	c := launch(t, config, env...)
 	eventually(t, 20*time.Second, "edge run starts", func() bool {

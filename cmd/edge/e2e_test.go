@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 }
 
 // asProgram returns the command line of `edge args...`, to be run as a process of its own.
-func asProgram(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
+func asProgram(ctx context.Context, t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -130,7 +130,7 @@ func (a *testApp) get(t *testing.T, path string, v any) {
 	getJSON(t, a.URL()+strings.TrimPrefix(path, "/"), v)
 }
 
-func getJSON(t *testing.T, url string, v any) {
+func getJSON(t testing.TB, url string, v any) {
 	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {
@@ -187,7 +187,7 @@ func (a *testApp) node(t *testing.T, group, node string) (n nodeState, ok bool) 
 }
 
 // eventually waits until ok holds, looking every 20 ms, and fails the test after the deadline.
-func eventually(t *testing.T, deadline time.Duration, what string, ok func() bool) {
+func eventually(t testing.TB, deadline time.Duration, what string, ok func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -202,7 +202,7 @@ func eventually(t *testing.T, deadline time.Duration, what string, ok func() boo
 }
 
 // program finds an outside program, or skips the test with what to install.
-func program(t *testing.T, name, install string) string {
+func program(t testing.TB, name, install string) string {
 	t.Helper()
 	for _, candidate := range []string{name, "/usr/sbin/" + name} {
 		if path, err := exec.LookPath(candidate); err == nil {

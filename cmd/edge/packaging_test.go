@@ -14,7 +14,7 @@ import (
 )
 
 // packaged reads a file of packaging/.
-func packaged(t *testing.T, name string) string {
+func packaged(t testing.TB, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "..", "packaging", name))
 	if err != nil {

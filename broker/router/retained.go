@@ -3,6 +3,8 @@ package router
 import (
 	"cmp"
 	"slices"
+	"sort"
+	"strings"
 	"time"
 
 	"edge/broker"
@@ -64,6 +66,9 @@ func (r *Router) setRetained(m *broker.Message) {
 	if old != nil {
 		r.retainedBytes -= size(old)
 	}
+	if (old == nil) != (len(m.Payload) == 0) { // a name came or went
+		r.ordered = nil
+	}
 }
 
 func size(m *broker.Message) int64 { return m.Size() }
@@ -83,29 +88,54 @@ func (r *Router) Retained(name topic.Name, now time.Time) *broker.Message {
 // publishers use [MQTT-4.7.2-1].
 var retainedRoots = [...]topic.Filter{"#", "$sparkplug/#"}
 
-// RetainedNames returns the topics selected by f that have a retained message, in order.
+// RetainedNames returns topics that have a retained message, in order. Those that f selects are among them; which they are is for the
+// caller to see as it goes on (topic.Match), in portions if it likes. The list is shared, and not to be written to.
 func (r *Router) RetainedNames(f topic.Filter) []topic.Name {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var names []topic.Name
-	r.retainedBy(f).Match(f, func(n topic.Name, _ *broker.Message) bool {
-		names = append(names, n)
-		return true
-	})
+	all := r.ordered
+	if r.retainedBy(f) == &r.system {
+		all = namesOf(&r.system, "$SYS/#")
+	}
+	r.mu.RUnlock()
+	if all == nil {
+		all = r.order()
+	}
+	prefix := f.Prefix()
+	from, _ := slices.BinarySearch(all, topic.Name(prefix))
+	all = all[from:]
+	return all[:sort.Search(len(all), func(i int) bool { return !strings.HasPrefix(string(all[i]), prefix) })]
+}
+
+// order makes the list of all retained topics, which stands until one comes or goes.
+func (r *Router) order() []topic.Name {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ordered == nil {
+		r.ordered = namesOf(&r.retained, retainedRoots[:]...)
+	}
+	return r.ordered
+}
+
+func namesOf(in *topic.Names[*broker.Message], roots ...topic.Filter) []topic.Name {
+	names := make([]topic.Name, 0, in.Len())
+	for _, root := range roots {
+		in.Match(root, func(n topic.Name, _ *broker.Message) bool {
+			names = append(names, n)
+			return true
+		})
+	}
 	slices.Sort(names)
 	return names
 }
 
-// HasRetained tells whether a topic selected by f has a retained message.
-func (r *Router) HasRetained(f topic.Filter) (has bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	r.retainedBy(f).Match(f, func(topic.Name, *broker.Message) bool {
-		has = true
-		return false
-	})
-	return has
+// HasRetained tells whether a topic selected by f has a retained message. It does not look far: it may say yes where none has.
+func (r *Router) HasRetained(f topic.Filter) bool {
+	names := r.RetainedNames(f)
+	near := names[:min(len(names), lookNear)]
+	return len(names) > len(near) || slices.ContainsFunc(near, func(n topic.Name) bool { return topic.Match(f, n) })
 }
+
+const lookNear = 64
 
 // RetainedAll returns all retained messages in order of topic, for a checkpoint.
 func (r *Router) RetainedAll() []*broker.Message {

@@ -75,6 +75,7 @@ type Router struct {
 	groups        map[groupKey]*group
 	retained      topic.Names[*broker.Message]
 	retainedBytes int64
+	ordered       []topic.Name                 // of retained, in order; nil: to be made anew
 	system        topic.Names[*broker.Message] // see systemPrefix
 
 	retainedFull    atomic.Uint64

@@ -150,6 +150,9 @@ func (s *store) SaveRetained(m *broker.Message) (broker.Index, error) {
 func names(r *Router, f topic.Filter) string {
 	s := ""
 	for _, n := range r.RetainedNames(f) {
+		if !topic.Match(f, n) {
+			continue
+		}
 		s += string(n) + "=" + string(r.Retained(n, time.Time{}).Payload) + " "
 	}
 	return s

@@ -67,6 +67,7 @@ type wire interface {
 	closing()                  // outbox.closing was set: the rest is written within lastWrite, then the connection is closed
 	cut()                      // outbox.aborted was set: the connection is closed now
 	roomLocked()               // conn.fullLocked may have become false; outbox.mu is held
+	yield() bool               // others wait for this goroutine: stop, roomAgain comes soon; false: go on
 	refuse(last []byte)        // a login failed: last is written and the connection closed; before any of the others
 	tls() *tls.ConnectionState // nil without TLS
 }

@@ -495,6 +495,12 @@ func (w *looped) interrupted() {
 	}
 }
 
+// yield gives the loop's other connections their turn.
+func (w *looped) yield() bool {
+	w.post(postPump)
+	return true
+}
+
 func (w *looped) interrupt() { w.post(postInterrupt) }
 func (w *looped) closing()   { w.post(postClosing) }
 func (w *looped) cut()       { w.post(postCut) }

@@ -18,6 +18,7 @@ import (
 	"edge/broker/auth"
 	"edge/broker/brokertest"
 	"edge/broker/packets"
+	"edge/broker/topic"
 )
 
 // What only an event loop can do wrong.
@@ -341,5 +342,27 @@ func TestFailedListener(t *testing.T) {
 	cancel()
 	if err := <-served; err != nil {
 		t.Errorf("Serve: %v", err)
+	}
+}
+
+// TestReplayHasItsSlice: a subscription that has to look at many retained topics does so over many turns, so that others have theirs.
+func TestReplayHasItsSlice(t *testing.T) {
+	r := (&rig{}).over(overLoops).start(t)
+	const n = 20 * replaySlice
+	for i := range n {
+		name := topic.Name(fmt.Sprint("line/", i))
+		if _, err := r.router.Publish(&broker.Message{Topic: name, Payload: []byte("x"), Retain: true, From: "$test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := r.client(packets.V5, "c", true)
+	before := r.turns()
+	c.Subscribe("+/+/none", 0)
+	c.Subscribe("+/1", 0)
+	if got := brokertest.Expect[*packets.Publish](c); got.Topic != "line/1" || !got.Retain {
+		t.Errorf("got %s", got.Topic)
+	}
+	if turns := r.turns() - before; turns < n/replaySlice {
+		t.Errorf("%d topics were looked at in %d turns", n, turns)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // it is: who got SUBACK for QoS 1 or 2 gets the rest after a crash.
 type replay struct {
 	session.Replay
-	names []topic.Name // still to be sent
+	names []topic.Name // still to be looked at
 	begun bool         // names is set
 }
 
@@ -61,6 +61,7 @@ func (c *client) replayLocked(now time.Time, t *turn) {
 	if len(c.replays) == 0 || !c.server.isDurable(c.replayAt) {
 		return
 	}
+	slice := replaySlice
 	for len(c.replays) > 0 {
 		r := &c.replays[0]
 		sub, subscribed := c.session.Subscription(r.Filter)
@@ -68,11 +69,17 @@ func (c *client) replayLocked(now time.Time, t *turn) {
 			r.begin(c.server.router)
 		}
 		for subscribed && len(r.names) > 0 {
-			if !c.hasRoomLocked() {
+			if slice--; slice <= 0 && c.conn.wire.yield() {
+				c.setBlockedLocked(true, now) // so that roomAgain goes on
 				return
 			}
-			if !c.replayOneLocked(r.names[0], sub, now, t) {
-				return // the window is full: the next acknowledgement goes on
+			if topic.Match(r.Filter, r.names[0]) {
+				if !c.hasRoomLocked() {
+					return
+				}
+				if !c.replayOneLocked(r.names[0], sub, now, t) {
+					return // the window is full: the next acknowledgement goes on
+				}
 			}
 			r.After, r.names = r.names[0], r.names[1:]
 		}
@@ -85,7 +92,10 @@ func (c *client) replayLocked(now time.Time, t *turn) {
 	c.replays = nil
 }
 
-// begin finds what is to be sent. Shared subscriptions have no replay, so the filter is one as it stands.
+// replaySlice is how many topics are looked at before other connections of an event loop have their turn.
+const replaySlice = 256
+
+// begin finds where to look. Shared subscriptions have no replay, so the filter is one as it stands.
 func (r *replay) begin(from *router.Router) {
 	r.names, r.begun = from.RetainedNames(r.Filter), true
 	at, found := slices.BinarySearch(r.names, r.After)

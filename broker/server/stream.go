@@ -230,6 +230,9 @@ func (w *stream) waitForRoom() {
 	c.in.pausedFor(c.server.now().Sub(since))
 }
 
+// yield lets go on: the goroutine serves one connection.
+func (w *stream) yield() bool { return false }
+
 func (w *stream) roomLocked() { w.room.Broadcast() }
 
 var longAgo = time.Unix(1, 0)

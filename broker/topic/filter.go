@@ -77,3 +77,12 @@ func Covers(f, g Filter) bool {
 	}
 	return !moreNarrow
 }
+
+// Prefix is what every name that the filter selects begins with.
+func (f Filter) Prefix() string {
+	s := string(f)
+	if i := strings.IndexAny(s, "+#"); i >= 0 {
+		s = s[:i]
+	}
+	return strings.TrimSuffix(s, "/") // a/# selects a, too
+}

@@ -279,6 +279,21 @@ func witnesses(g Filter) (list []Name) {
 }
 
 // FuzzMatch: filters and names of any kind neither panic nor make the trees and Match differ.
+// TestPrefix: every name that a filter selects begins with the filter's prefix.
+func TestPrefix(t *testing.T) {
+	for f, want := range map[Filter]string{"#": "", "+/a": "", "a/#": "a", "a/+/b": "a", "a/b": "a/b", "/+": "", "a//#": "a/"} {
+		if got := f.Prefix(); got != want {
+			t.Errorf("%s: %q, want %q", f, got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		f, n := drawFilter(t), drawName(t)
+		if Match(f, n) && !strings.HasPrefix(string(n), f.Prefix()) {
+			t.Fatalf("%s selects %s, which does not begin with %q", f, n, f.Prefix())
+		}
+	})
+}
+
 func FuzzMatch(f *testing.F) {
 	for _, c := range matchTests {
 		f.Add(string(c.f), string(c.n))

@@ -1,16 +1,23 @@
 // Package server accepts MQTT connections, reads, steps sessions, writes, and ends them.
 //
-//	accept ─► login ─► readLoop ─► handle ─┬─► session step ─► Save, Send
-//	                                       └─► router.Route ─► Deliver ─► outbox of each subscriber ─► its writeLoop
-//	journal's commit ─► onDurable ─► acknowledgements ─► outbox of the publisher ─► its writeLoop
+//	accept ─► login ─► read ─► handle ─┬─► session step ─► Save, Send
+//	                                   └─► router.Route ─► Deliver ─► outbox of each subscriber ─► write
+//	journal's commit ─► onDurable ─► acknowledgements ─► outbox of the publisher ─► write
 //
-// Goroutines: one readLoop per connection (Serve starts it, Shutdown waits for it; ServeConn runs it on the
-// caller's), one writeLoop per connection that has logged in (its reader starts it and waits for it), and one
-// tickLoop (New starts it, Shutdown waits for it).
+// What reads and writes is a wire, and there are two. Plain TCP and unix sockets on Linux are descriptors of an event loop
+// (loop_linux.go, looped_linux.go): one goroutine waits for all of them, handles what has come, and writes what that caused, one
+// write per connection and turn. A loop never waits for anything else: a login that must (for a password to be checked, an earlier
+// connection to end, the journal) and the end of a connection in a Shutdown get a goroutine of their own, which tells the loop.
+// All others are a stream (stream.go): TLS, WebSocket, pipes, other systems. It has a goroutine for each direction.
+// Everything above the wire is shared, and both run all tests.
 //
-// A reader handles all packets that one read brought, and then sees to what it has given to others: a turn. For few and quiet
-// TCP connections the turn writes what the kernel takes at once (flush.go); otherwise it wakes their writers, and
-// each writes all that has gathered by one write. No goroutine but a connection's own waits for its socket.
+// Goroutines: one run per event loop (the first Serve of a plain listener starts them, Shutdown ends them), startLogin and startEnd as
+// said; one readLoop per stream (Serve starts it, Shutdown waits for it; ServeConn runs it on the caller's), one writeLoop per stream that has
+// logged in (its reader starts it and waits for it); and one tickLoop (New starts it, Shutdown waits for it).
+//
+// Who reads handles all packets that one read brought, and then sees to what it has given to others: a turn. On a loop the turn
+// writes, whatever loop the connection belongs to, as far as the kernel takes it; epoll says when it takes more. A stream's writer is
+// woken, and writes all that has gathered.
 //
 // What an acknowledgement promises, when there is a journal to wait for: PUBACK and PUBREC, that the message is on disk in the queue
 // of every session on disk that it matched and that had room, and retained if it asked for that; PUBCOMP, that its identifier is free
@@ -54,8 +61,7 @@
 // and 0x97 when nobody has it because the queues of those that matched are full, or when it could not be retained. When anyone has it the
 // answer is success. Reason Strings say why, but nothing that helps to guess names or passwords.
 //
-// not done: Response Information, for which a client may ask [MQTT-3.1.2-28]: it needs a place that only that client may read, which
-// is the rules' to give; checking that a payload marked as UTF-8 is, which section 3.3.2.3.2 leaves open.
+// not done: checking that a payload marked as UTF-8 is, which section 3.3.2.3.2 leaves open.
 //
 // Transports: a Listener is any net.Listener. What it accepts is counted by the limits before a byte of it is read; a TLS
 // handshake (tls.Listener) and an upgrade (WebSocketListener) happen on the connection's own goroutine, within the time

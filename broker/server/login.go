@@ -367,6 +367,7 @@ func (c *conn) announce(p *packets.Connect, expiry time.Duration, connack *packe
 	connack.ReceiveMaximum = uint16(l.ReceiveMaximum)
 	connack.MaximumPacketSize = uint32(l.PacketBytes)
 	connack.TopicAliasMaximum = uint16(l.TopicAlias)
+	connack.ResponseInfo = c.responseInformation(p)
 	if asked := c.server.uncapped(p.SessionExpiry); expiry != asked {
 		connack.SessionExpiry = packets.Some(uint32(expiry / time.Second))
 	}

@@ -25,8 +25,9 @@ type rig struct {
 	router  *router.Router
 	store   *brokertest.Store // nil: in memory
 	limits  Limits
-	keeps   int // retained messages at most; 0: no limit
-	loops   int // as Options.Loops
+	keeps   int    // retained messages at most; 0: no limit
+	loops   int    // as Options.Loops
+	answers string // as Options.ResponsePrefix
 	auth    Auth
 	log     *slog.Logger
 	now     func() time.Time // nil: time.Now
@@ -42,7 +43,7 @@ type rig struct {
 func (r *rig) start(t testing.TB) *rig {
 	r.t = t
 	o := router.Options{RetainedMessages: r.keeps, Taps: r.taps, Gates: r.gates}
-	so := Options{Limits: r.limits, Loops: r.loops, Auth: r.auth, Log: r.log, Now: r.now}
+	so := Options{Limits: r.limits, Loops: r.loops, ResponsePrefix: r.answers, Auth: r.auth, Log: r.log, Now: r.now}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store
 		o.Retained = r.retained()

@@ -22,7 +22,11 @@ type Options struct {
 	Durable  Durable            // nil: what is stored is acknowledged at once
 	Sessions []session.Snapshot // what the store held at start
 	Limits   Limits
-	Loops    int // event loops for plain TCP and unix sockets, on Linux; 0: DefaultLoops, negative: none, goroutines serve them
+
+	// ResponsePrefix begins the Response Information that a 5.0 client gets if it asks, followed by its identifier; "": none is given.
+	ResponsePrefix string
+
+	Loops int // event loops for plain TCP and unix sockets, on Linux; 0: DefaultLoops, negative: none, goroutines serve them
 	// KeepProcessor: a loop that has traffic keeps its processor while it waits, and wakes up at half the cost. For a process that gave
 	// the scheduler one more for each loop (GOMAXPROCS), or its other goroutines have none.
 	KeepProcessor bool

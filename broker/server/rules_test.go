@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"edge/broker"
+	"edge/broker/auth"
 	"edge/broker/brokertest"
 	"edge/broker/packets"
+	"edge/broker/topic"
 )
 
 // Rules of the specifications that a script cannot show: packet identifiers, the fields of CONNACK, several packets in one write.
@@ -203,6 +205,35 @@ func TestConnack(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestResponseInformation: a client that asks is told where answers may be sent to, if it may subscribe there; a server may as well
+// tell nothing [MQTT-4.10-a]. Nobody is told without asking [MQTT-3.1.2-28].
+func TestResponseInformation(t *testing.T) {
+	for name, c := range map[string]struct {
+		prefix, id string
+		asks       bool
+		want       string
+	}{
+		"asks":               {"response/", "c1", true, "response/c1"},
+		"does not ask":       {"response/", "c1", false, ""},
+		"may not subscribe":  {"response/", "locked out", true, ""},
+		"several levels":     {"response/", "a/b", true, ""},
+		"wildcard":           {"response/", "a+", true, ""},
+		"nothing configured": {"", "c1", true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				allowed := rules{subscribe: func(id auth.Identity, _ topic.Filter) bool { return id.ClientID != "locked out" }}
+				r := (&rig{answers: c.prefix, auth: allowed}).start(t)
+				k := brokertest.NewClient(t, r.dial(), packets.V5)
+				k.Send(&packets.Connect{Version: packets.V5, ClientID: c.id, CleanStart: true, RequestResponseInformation: c.asks})
+				if ack := brokertest.Expect[*packets.Connack](k); ack.ResponseInfo != c.want {
+					t.Errorf("%q, want %q", ack.ResponseInfo, c.want)
+				}
+			})
+		})
 	}
 }
 

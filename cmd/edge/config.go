@@ -40,8 +40,9 @@ type BrokerConfig struct {
 	CommitInterval Duration         `mapstructure:"commit_interval"`
 	Users          string           `mapstructure:"users"`
 	ACL            string           `mapstructure:"acl"`
-	SysInterval    Duration         `mapstructure:"sys_interval"` // how often $SYS is published; 0: never
-	EventLoops     int              `mapstructure:"event_loops"`  // for plain TCP and unix sockets, on Linux; 0: none, every connection has goroutines
+	SysInterval    Duration         `mapstructure:"sys_interval"`    // how often $SYS is published; 0: never
+	ResponsePrefix string           `mapstructure:"response_prefix"` // of the Response Information that 5.0 clients may ask for; empty: none
+	EventLoops     int              `mapstructure:"event_loops"`     // for plain TCP and unix sockets, on Linux; 0: none, every connection has goroutines
 }
 
 // ListenerConfig is one address the broker listens on.
@@ -192,7 +193,7 @@ func defaultConfig() Config {
 			},
 			Durability: "safe", CommitInterval: Duration(10 * time.Millisecond), Users: "users.yaml", ACL: "acl.yaml",
 			SysInterval: Duration(10 * time.Second),
-			EventLoops:  server.DefaultLoops(),
+			EventLoops:  server.DefaultLoops(), ResponsePrefix: "response/",
 		},
 		Sparkplug: SparkplugConfig{HostID: "edge", ExtraHostIDs: []string{}, ReorderTimeout: Duration(5 * time.Second), Aware: true},
 		Historian: HistorianConfig{

@@ -111,6 +111,8 @@ func (v *validator) broker(b *BrokerConfig) {
 	if b.SysInterval != 0 {
 		v.within("broker.sys_interval", b.SysInterval, time.Second, time.Hour)
 	}
+	v.must(!strings.ContainsAny(b.ResponsePrefix, "+#") && !strings.HasPrefix(b.ResponsePrefix, "$"),
+		"broker.response_prefix", "is not the beginning of a topic that clients may use: it has a wildcard, or begins with $")
 	v.must(b.EventLoops >= 0 && b.EventLoops <= 64, "broker.event_loops", "is not between 0 and 64; one for two processors is best")
 	l := b.Limits
 	v.must(l.PacketBytes <= 268435460, "broker.limits.packet_bytes", "is above what MQTT can carry, 256 MiB")

@@ -144,7 +144,8 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 	p.router = router.New(routing)
 	p.server = server.New(server.Options{
 		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
-		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor, Log: log,
+		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor,
+		ResponsePrefix: cfg.Broker.ResponsePrefix, Log: log,
 	})
 	p.sys = &server.Sys{Server: p.server, Version: thisBuild().Version, Every: time.Duration(cfg.Broker.SysInterval)}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -253,7 +254,53 @@ func TestOlderFormatIsTakenOver(t *testing.T) {
 		t.Errorf("%d sessions", len(sessions))
 	}
 	err = r.store.db.View(func(tx *bolt.Tx) error {
-		if version, _, err := readMeta(tx, r.db()); version != formatVersion || err != nil {
+		if version, _, err := readVersion(tx, r.db()); version != formatVersion || err != nil {
+			t.Errorf("version %d: %v", version, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFileThatTheSystemRefuses: a file that may not be read is no damaged file, and stays.
+func TestFileThatTheSystemRefuses(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "broker.db")
+	if err := os.Symlink("broker.db", path); err != nil { // ELOOP, for root, too
+		t.Fatal(err)
+	}
+	j, err := journal.Open(filepath.Join(dir, "journal"), journalOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if _, err := Open(path, j, Options{noSync: true}); !errors.Is(err, syscall.ELOOP) {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error("the file was moved:", err)
+	}
+}
+
+// TestCheckpointMarksTheFormat: a file that had no room to be marked as of this version when it was opened is marked with the first data
+// of this version that come into it.
+func TestCheckpointMarksTheFormat(t *testing.T) {
+	r := start(t, t.TempDir())
+	defer r.close()
+	err := r.store.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put(keyVersion, seal([]byte{0, 0, 0, 1}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.save(everyChange("c1")...)
+	if err := r.store.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	err = r.store.db.View(func(tx *bolt.Tx) error {
+		if version, _, err := readVersion(tx, r.db()); version != formatVersion || err != nil {
 			t.Errorf("version %d: %v", version, err)
 		}
 		return nil

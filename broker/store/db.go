@@ -8,7 +8,9 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -39,16 +41,18 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// open opens broker.db, after looking at every page of it; a damaged one is moved aside and a new one made.
+// open opens broker.db, after looking at every page of it; a damaged one is moved aside and a new one made. What the system refuses
+// (permission, descriptors, memory) says nothing about the file, which stays as it is.
 func (s *Store) open() error {
 	err := s.openExisting()
-	if newer := (*journal.VersionError)(nil); errors.As(err, &newer) {
-		return err
-	}
-	if err == nil {
+	newer, errno := (*journal.VersionError)(nil), syscall.Errno(0)
+	switch {
+	case err == nil:
 		return nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
+	case errors.Is(err, os.ErrNotExist):
+	case errors.As(err, &newer), errors.Is(err, bolterrors.ErrTimeout), errors.As(err, &errno) && errno != syscall.EIO:
+		return err
+	default:
 		s.setAside(err)
 	}
 	if err := s.create(); err != nil {
@@ -62,17 +66,25 @@ func (s *Store) openExisting() error {
 	if err := verify(s.path); err != nil {
 		return err
 	}
-	db, err := bolt.Open(s.path, 0o600, s.boltOptions())
+	var db *bolt.DB
+	err := guard(func() (err error) {
+		db, err = bolt.Open(s.path, 0o600, s.boltOptions())
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	var version uint32
-	err = db.View(func(tx *bolt.Tx) error {
-		version, s.upTo, err = readMeta(tx, s.path)
-		return err
+	err = guard(func() error {
+		return db.View(func(tx *bolt.Tx) (err error) {
+			version, s.upTo, err = readVersion(tx, s.path)
+			return err
+		})
 	})
 	if err == nil && version < formatVersion { // before anything that an older program does not read, here or in the journal
-		err = db.Update(putVersion)
+		if err := guard(func() error { return db.Update(putVersion) }); err != nil { // a full disk; the next checkpoint says it
+			s.o.Log.Error("broker.db is not yet marked as of a newer format: start no older program", "file", s.path, "err", err)
+		}
 	}
 	if err != nil {
 		return errors.Join(err, db.Close())
@@ -80,6 +92,17 @@ func (s *Store) openExisting() error {
 	s.db = db
 	s.recovered.Checkpoint = broker.Index(s.upTo)
 	return nil
+}
+
+// guard turns what bbolt does with a damaged file, a panic or a fault in its map, into an error.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("damaged: %v", r)
+		}
+	}()
+	return f()
 }
 
 func (s *Store) boltOptions() *bolt.Options {
@@ -94,7 +117,7 @@ func (s *Store) boltOptions() *bolt.Options {
 	}
 }
 
-func readMeta(tx *bolt.Tx, path string) (version uint32, upTo journal.Index, err error) {
+func readVersion(tx *bolt.Tx, path string) (version uint32, upTo journal.Index, err error) {
 	for _, name := range [][]byte{bucketMeta, bucketSessions, bucketEntries, bucketRetained} {
 		if tx.Bucket(name) == nil {
 			return 0, 0, fmt.Errorf("bucket %s missing", name)
@@ -182,9 +205,11 @@ func (s *Store) Checkpoint() error {
 	start := s.upTo
 	for more := true; more; {
 		var upTo journal.Index
-		err := s.db.Update(func(tx *bolt.Tx) (err error) {
-			upTo, more, err = s.checkpoint(tx)
-			return err
+		err := guard(func() error {
+			return s.db.Update(func(tx *bolt.Tx) (err error) {
+				upTo, more, err = s.checkpoint(tx)
+				return err
+			})
 		})
 		if errors.Is(err, bolterrors.ErrMaxSizeReached) {
 			err = fmt.Errorf("larger than %d bytes: %w", s.o.MaxBytes, err)
@@ -218,7 +243,7 @@ func (s *Store) checkpoint(tx *bolt.Tx) (upTo journal.Index, more bool, err erro
 			return 0, false, err
 		}
 	}
-	return upTo, more, putCheckpoint(tx, upTo)
+	return upTo, more, errors.Join(putVersion(tx), putCheckpoint(tx, upTo))
 }
 
 // hash is the key of a client identifier or topic, which may be longer than a key may be.

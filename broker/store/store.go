@@ -54,7 +54,7 @@ type Recovery struct {
 }
 
 // Open opens or creates broker.db at path. Run and Load come after it; the journal's Run must not have begun.
-// A damaged file is moved aside. It returns a *journal.VersionError, unchanged, for a file of a newer program.
+// A damaged file is moved aside; one that the system does not let it read is an error. It returns a *journal.VersionError, unchanged, for a file of a newer program.
 func Open(path string, j *journal.Journal, o Options) (*Store, error) {
 	s := &Store{path: path, j: j, o: o.withDefaults(path), owner: j.Owner(owner), asked: make(chan struct{}, 1)}
 	if err := s.open(); err != nil {
@@ -191,7 +191,7 @@ func (s *Store) Load() (sessions []session.Snapshot, retained []*broker.Message,
 	defer s.checkpointing.Unlock()
 	w := newWorld(nil)
 	if s.db != nil {
-		if err := s.db.View(w.loadAll); err != nil {
+		if err := guard(func() error { return s.db.View(w.loadAll) }); err != nil {
 			s.o.Log.Error("broker.db damaged in part", "file", s.path, "err", err)
 		}
 	}

@@ -25,9 +25,9 @@ const (
 	maxPageOverrun = 1 << 18 // overflow pages of one node: 1 GiB
 )
 
-// verify reads a bbolt file and proves that its pages form a tree, so that bbolt can open it: every page reached once, where
-// it says it is, with its elements inside it and its keys in order. bbolt itself panics in a goroutine of its own on some
-// files that do not. If only the latest transaction is damaged, it is taken back: the one before it is still whole in
+// verify reads a bbolt file and proves that its pages form a tree as bbolt writes it: every page reached once, where it says it is,
+// with its elements inside it, its keys in order and the first of them the one its parent has for it. On a file that does not, bbolt
+// panics, in a goroutine of its own even: whatever it objects to must be refused here. If only the latest transaction is damaged, it is taken back: the one before it is still whole in
 // the file, and the journal has what came since. Any error but one of the file system means that the file is of no use.
 func verify(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -40,8 +40,8 @@ func verify(path string) error {
 		return err
 	}
 	metas := readMetas(f)
-	if len(metas) == 0 {
-		return errors.New("no valid meta page")
+	if err := verifyMetas(f, metas); err != nil {
+		return err
 	}
 	newest := verifyTree(f, metas[0], st.Size())
 	if newest == nil || len(metas) == 1 {
@@ -53,7 +53,31 @@ func verify(path string) error {
 	return takeBack(f, metas[0])
 }
 
+// verifyMetas refuses a file that bbolt would read with pages of another size: it takes the size from the first valid meta page
+// that it finds, at 0 or at any power of two from 1 KiB.
+func verifyMetas(f *os.File, metas []meta) error {
+	if len(metas) == 0 {
+		return errors.New("no valid meta page")
+	}
+	first := false
+	for _, m := range metas {
+		if m.pageSize != pageBytes {
+			return fmt.Errorf("pages of %d bytes", m.pageSize)
+		}
+		first = first || m.page == 0
+	}
+	for at := int64(1024); at < pageBytes && !first; at *= 2 {
+		if _, ok := readMeta(f, at); ok {
+			return fmt.Errorf("meta page at byte %d", at)
+		}
+	}
+	return nil
+}
+
 func verifyTree(f *os.File, m meta, size int64) error {
+	if m.freelist != noFreelist {
+		return fmt.Errorf("free pages listed in page %d", m.freelist)
+	}
 	if m.pages > uint64(size/pageBytes) {
 		return fmt.Errorf("file of %d bytes is too short for %d pages", size, m.pages)
 	}
@@ -71,34 +95,40 @@ func takeBack(f *os.File, newer meta) error {
 
 // meta is a valid meta page.
 type meta struct {
-	page        int64 // 0 or 1
-	root, pages uint64
-	txid        uint64
+	page                  int64 // 0 or 1
+	pageSize              uint32
+	root, freelist, pages uint64
+	txid                  uint64
 }
 
-// readMetas returns the valid meta pages, the newer first.
+// readMetas returns the meta pages that bbolt calls valid, first the one it would use.
 func readMetas(f *os.File) (metas []meta) {
 	for page := range int64(2) {
-		b := make([]byte, pageHeader+64)
-		if _, err := f.ReadAt(b, page*pageBytes); err != nil {
-			continue
+		if m, ok := readMeta(f, page*pageBytes); ok {
+			m.page = page
+			metas = append(metas, m)
 		}
-		b = b[pageHeader:]
-		sum := fnv.New64a()
-		sum.Write(b[:56])
-		if binary.LittleEndian.Uint32(b) != boltMagic || binary.LittleEndian.Uint32(b[4:]) != boltVersion ||
-			binary.LittleEndian.Uint32(b[8:]) != pageBytes || binary.LittleEndian.Uint64(b[56:]) != sum.Sum64() ||
-			binary.LittleEndian.Uint64(b[32:]) != noFreelist {
-			continue
-		}
-		m := meta{page: page, root: binary.LittleEndian.Uint64(b[16:]), pages: binary.LittleEndian.Uint64(b[40:]),
-			txid: binary.LittleEndian.Uint64(b[48:])}
-		metas = append(metas, m)
 	}
 	if len(metas) == 2 && metas[1].txid > metas[0].txid {
 		metas[0], metas[1] = metas[1], metas[0]
 	}
 	return metas
+}
+
+func readMeta(f *os.File, at int64) (m meta, ok bool) {
+	b := make([]byte, pageHeader+64)
+	if _, err := f.ReadAt(b, at); err != nil {
+		return meta{}, false
+	}
+	b = b[pageHeader:]
+	sum := fnv.New64a()
+	sum.Write(b[:56])
+	m = meta{
+		pageSize: binary.LittleEndian.Uint32(b[8:]), root: binary.LittleEndian.Uint64(b[16:]), freelist: binary.LittleEndian.Uint64(b[32:]),
+		pages: binary.LittleEndian.Uint64(b[40:]), txid: binary.LittleEndian.Uint64(b[48:]),
+	}
+	return m, binary.LittleEndian.Uint32(b) == boltMagic && binary.LittleEndian.Uint32(b[4:]) == boltVersion &&
+		binary.LittleEndian.Uint64(b[56:]) == sum.Sum64()
 }
 
 // verifier walks the pages of one transaction.
@@ -109,8 +139,9 @@ type verifier struct {
 	inside bool // a bucket of ours, which has none in it
 }
 
-// tree walks the page and all below it. Its keys are at least low and below high; nil is no bound.
-func (v *verifier) tree(id uint64, low, high []byte, depth int) error {
+// tree walks the page and all below it. Its keys begin with first and are below high; nil is no bound. bbolt finds a page's place in
+// its parent by the page's first key: were it another one there, the next write would leave both in the tree.
+func (v *verifier) tree(id uint64, first, high []byte, depth int) error {
 	b, err := v.node(id)
 	if err != nil {
 		return err
@@ -118,7 +149,7 @@ func (v *verifier) tree(id uint64, low, high []byte, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("page %d: tree too deep", id)
 	}
-	if err := v.elements(b, low, high, depth); err != nil {
+	if err := v.elements(b, first, high, depth); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	return nil
@@ -154,10 +185,13 @@ func (v *verifier) node(id uint64) ([]byte, error) {
 }
 
 // elements checks the elements of a node, which may be inline in a bucket's value, and walks on.
-func (v *verifier) elements(b, low, high []byte, depth int) error {
+func (v *verifier) elements(b, first, high []byte, depth int) error {
 	flags, count := binary.LittleEndian.Uint16(b[8:]), int(binary.LittleEndian.Uint16(b[10:]))
-	if flags != branchPage && flags != leafPage || flags == branchPage && count == 0 {
+	if flags != branchPage && flags != leafPage || flags == branchPage && count < 2 {
 		return fmt.Errorf("flags %#x with %d elements", flags, count)
+	}
+	if first != nil && count == 0 {
+		return errors.New("empty below another page")
 	}
 	if pageHeader+count*elementBytes > len(b) {
 		return fmt.Errorf("%d elements in %d bytes", count, len(b))
@@ -168,7 +202,7 @@ func (v *verifier) elements(b, low, high []byte, depth int) error {
 		if err != nil {
 			return err
 		}
-		if i > 0 && bytes.Compare(keys[i-1], key) >= 0 || low != nil && bytes.Compare(key, low) < 0 && flags == leafPage ||
+		if i == 0 && first != nil && !bytes.Equal(key, first) || i > 0 && bytes.Compare(keys[i-1], key) >= 0 ||
 			high != nil && bytes.Compare(key, high) >= 0 {
 			return fmt.Errorf("element %d: key out of order", i)
 		}
@@ -204,7 +238,7 @@ func elementAt(b []byte, i int, flags uint16) (key, value []byte, err error) {
 			uint64(binary.LittleEndian.Uint32(e[12:]))
 	}
 	count := uint64(binary.LittleEndian.Uint16(b[10:]))
-	if at+pos < pageHeader+count*elementBytes || at+pos+ksize+vsize > uint64(len(b)) || flags == leafPage && ksize == 0 {
+	if at+pos < pageHeader+count*elementBytes || at+pos+ksize+vsize > uint64(len(b)) || ksize == 0 {
 		return nil, nil, fmt.Errorf("element %d out of bounds", i)
 	}
 	p := b[at+pos:]
@@ -222,7 +256,7 @@ func (v *verifier) bucket(value []byte, depth int) error {
 		return v.tree(root, nil, nil, depth)
 	}
 	inline := value[bucketHeader:]
-	if len(inline) < pageHeader || binary.LittleEndian.Uint16(inline[8:]) != leafPage || depth > maxDepth {
+	if len(inline) < pageHeader || binary.LittleEndian.Uint64(inline) != 0 || binary.LittleEndian.Uint16(inline[8:]) != leafPage || depth > maxDepth {
 		return errors.New("inline bucket damaged")
 	}
 	return v.elements(inline, nil, nil, depth)

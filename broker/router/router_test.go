@@ -366,9 +366,12 @@ func TestRouteDoesNotAllocatePerSubscriber(t *testing.T) {
 		r.Subscribe(Subscription{Subscriber: &subscriber{id: fmt.Sprint(i)}, Filter: "a/#", QoS: 1})
 	}
 	m, d := msg("a/b", "x"), deliverFunc(func(*broker.Message, []Delivery) {})
-	r.Route(m, d)
-	// Under the race detector a sync.Pool loses some of what it was given.
-	if n := testing.AllocsPerRun(100, func() { r.Route(m, d) }); n > 5 {
-		t.Errorf("%v allocations for 100 subscribers", n)
+	// Under the race detector a sync.Pool loses some of what it was given: the least of some runs tells.
+	least := testing.AllocsPerRun(1, func() { r.Route(m, d) })
+	for range 50 {
+		least = min(least, testing.AllocsPerRun(1, func() { r.Route(m, d) }))
+	}
+	if least > 0 {
+		t.Errorf("%v allocations for 100 subscribers", least)
 	}
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 // peerBroker is a broker in a process of its own.
 type peerBroker struct {
 	name, address string
+	page          string // of the appliance
 	pid           int
 }
 
@@ -28,14 +31,16 @@ type gauge struct {
 	elapsed  time.Duration
 	cpu      time.Duration // of the broker
 	written  int64         // by the broker, to disk
+	syncs    float64
 	rss      int64
 	took     []time.Duration // latencies of single messages
 }
 
 func (m *gauge) measure(load func()) {
-	written, cpu, begun := m.broker.written(), m.broker.cpu(), time.Now()
+	syncs, written, cpu, begun := m.broker.syncs(), m.broker.written(), m.broker.cpu(), time.Now()
 	load()
-	m.elapsed, m.cpu, m.written, m.rss = time.Since(begun), m.broker.cpu()-cpu, m.broker.written()-written, m.broker.rss()
+	m.elapsed, m.cpu = time.Since(begun), m.broker.cpu()-cpu
+	m.syncs, m.written, m.rss = m.broker.syncs()-syncs, m.broker.written()-written, m.broker.rss()
 }
 
 // delivered checks that nothing is missing.
@@ -59,6 +64,23 @@ func (p *peerBroker) rss() int64 { return p.field("status", "VmRSS:") << 10 }
 
 func (p *peerBroker) written() int64 { return p.field("io", "write_bytes:") }
 
+// syncs are the appliance's flushes of its journal.
+func (p *peerBroker) syncs() (n float64) {
+	if p.page == "" {
+		return 0
+	}
+	resp, err := http.Get(p.page + "metrics")
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	if _, rest, found := strings.Cut(string(text), "\nedge_journal_syncs_total "); found {
+		fmt.Sscan(rest, &n)
+	}
+	return n
+}
+
 // field is a number that /proc has about the process, 0 without.
 func (p *peerBroker) field(file, key string) int64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.pid, file))
@@ -81,7 +103,7 @@ func benchmarkEdge(t testing.TB, name string, env ...string) *peerBroker {
 		t.Fatal(err)
 	}
 	c := start(t, file, env...)
-	return &peerBroker{name: name, address: c.mqtt, pid: c.cmd.Process.Pid}
+	return &peerBroker{name: name, address: c.mqtt, page: c.page, pid: c.cmd.Process.Pid}
 }
 
 // benchmarkMosquitto runs mosquitto as packaging/benchmark has it, on a free port.
@@ -128,6 +150,10 @@ func BenchmarkPeers(b *testing.B) {
 		}
 	}
 	brokers := []*peerBroker{benchmarkMosquitto(b, path), benchmarkEdge(b, "edge"), benchmarkEdge(b, "goroutines", "EDGE_BROKER_EVENT_LOOPS=0")}
+	each := make([]float64, len(brokers)) // while their memory is as they started
+	for i, p := range brokers {
+		each[i] = idle(b, p, idleClients)
+	}
 	var table []string
 	for _, l := range peerLoads {
 		b.Run(l.name, func(b *testing.B) {
@@ -145,7 +171,23 @@ func BenchmarkPeers(b *testing.B) {
 			table = append(table, row.String())
 		})
 	}
-	fmt.Printf("\n%s%s\n\n", tableHead, strings.Join(table, "\n"))
+	fmt.Printf("\n%s%s\n\nResident for each of %d idle connections with a subscription, KB: mosquitto %.1f, edge %.1f, by goroutines %.1f\n\n",
+		tableHead, strings.Join(table, "\n"), idleClients, each[0], each[1], each[2])
+}
+
+const idleClients = 5000
+
+// idle returns how many KB more are resident for each of n clients that have subscribed and say nothing.
+func idle(t testing.TB, p *peerBroker, n int) float64 {
+	t.Helper()
+	g := generate(t, p.address)
+	before := p.rss()
+	for i := range n {
+		g.login(fmt.Sprint("idle", i), true, nil).subscribe(0, []string{fmt.Sprintf("plant/idle%d/+", i)}, nil)
+	}
+	each := float64(p.rss()-before) / 1024 / float64(n)
+	g.leave()
+	return each
 }
 
 // round puts one load on one broker.
@@ -160,8 +202,8 @@ func round(t testing.TB, l *peerLoad, p *peerBroker, scale int) *gauge {
 
 // row is what is told of one load: the medians of each broker's rounds.
 type row struct {
-	name                              string
-	rate, cpu, p50, p99, rss, written []float64 // by broker; cpu and latencies in microseconds
+	name                                     string
+	rate, cpu, p50, p99, rss, written, syncs []float64 // by broker; cpu and latencies in microseconds
 }
 
 func rowOf(name string, rounds [][]*gauge) row {
@@ -179,6 +221,7 @@ func rowOf(name string, rounds [][]*gauge) row {
 		add(&r.cpu, func(m *gauge) float64 { return m.cpu.Seconds() * 1e6 / n(m) })
 		add(&r.rss, func(m *gauge) float64 { return float64(m.rss) / (1 << 20) })
 		add(&r.written, func(m *gauge) float64 { return float64(m.written) / n(m) })
+		add(&r.syncs, func(m *gauge) float64 { return m.syncs / n(m) })
 		add(&r.p50, func(m *gauge) float64 { return quantile(m.took, 0.5) / 1e3 })
 		add(&r.p99, func(m *gauge) float64 { return quantile(m.took, 0.99) / 1e3 })
 	}
@@ -207,7 +250,7 @@ func (r *row) report(b *testing.B) {
 const tableHead = "" +
 	"| load (MQTT 3.1.1, 128 B) | messages/s: mosquitto | edge | by goroutines | edge : mosquitto " +
 	"| CPU us/message: mosquitto | edge | by goroutines | edge : mosquitto | p50, p99 us: mosquitto | edge | by goroutines " +
-	"| MB resident: mosquitto | edge | by goroutines | written B/message: edge |\n" +
+	"| MB resident: mosquitto | edge | by goroutines | written B, syncs a message: edge |\n" +
 	"|---" + "|--:|--:|--:|--:" + "|--:|--:|--:|--:" + "|--:|--:|--:" + "|--:|--:|--:" + "|--:|\n"
 
 // String is a line of the table. A rate that was given is no figure.
@@ -232,7 +275,7 @@ func (r row) String() string {
 	for _, v := range r.rss {
 		fmt.Fprintf(&s, "| %.0f ", v)
 	}
-	fmt.Fprintf(&s, "| %.0f |", r.written[1])
+	fmt.Fprintf(&s, "| %.0f, %.4f |", r.written[1], r.syncs[1])
 	return s.String()
 }
 
@@ -244,12 +287,16 @@ func TestPeerLoads(t *testing.T) {
 		t.Fatalf("%v, warnings %v", err, loaded.Warnings)
 	}
 	for _, p := range []*peerBroker{benchmarkEdge(t, "edge"), benchmarkEdge(t, "goroutines", "EDGE_BROKER_EVENT_LOOPS=0")} {
+		idle(t, p, 20)
 		for _, l := range peerLoads {
 			t.Run(p.name+"/"+l.name, func(t *testing.T) {
 				if m := round(t, &l, p, 50); m.messages == 0 || m.cpu <= 0 || m.rss <= 0 {
 					t.Errorf("measured %+v", m)
 				}
 			})
+		}
+		if p.syncs() == 0 {
+			t.Errorf("%s tells of no syncs", p.name)
 		}
 	}
 }

@@ -219,18 +219,25 @@ func (c *conn) release(t *turn) {
 	c.awaitHeld(t)
 }
 
-// nextHeld takes the first held packet that may go.
-func (c *conn) nextHeld() (send session.Send, ok bool) {
+// heldNow returns the held packet in place i if it may go.
+func (c *conn) heldNow(i int) (send session.Send, ok bool) {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.held) == 0 || !c.server.isDurable(o.held[0].index) {
+	if i >= len(o.held) || !c.server.isDurable(o.held[i].index) {
 		return send, false
 	}
-	send = o.held[0].send
-	o.held = slices.Delete(o.held, 0, 1)
+	return o.held[i].send, true
+}
+
+// sentHeld forgets the first n, which have gone.
+func (c *conn) sentHeld(n int) {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = slices.Delete(o.held, 0, min(n, len(o.held)))
 	o.holding.Store(len(o.held) > 0)
-	return send, true
+	c.wire.roomLocked()
 }
 
 // awaitHeld goes on waiting for what is still held.

@@ -244,12 +244,13 @@ func (c *client) released(conn *conn, t *turn) {
 		return
 	}
 	now := c.server.now()
-	for {
-		send, ok := conn.nextHeld()
-		if !ok {
-			break
-		}
+	sent := 0
+	for send, ok := conn.heldNow(sent); ok; send, ok = conn.heldNow(sent) {
 		c.writeSendLocked(&send, now, t)
+		sent++
+	}
+	if sent > 0 {
+		conn.sentHeld(sent)
 	}
 	if len(c.replays) > 0 || c.session.Waiting() { // one that was too large has left its place
 		c.pumpLocked(now, t)

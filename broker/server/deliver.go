@@ -74,6 +74,7 @@ func (d *delivering) Deliver(m *broker.Message, to []router.Delivery, also route
 	clear(d.stored)
 	clear(d.changes)
 	d.with = nil
+	defer d.count()
 	if err != nil {
 		return 0, err
 	}
@@ -85,7 +86,6 @@ func (d *delivering) Deliver(m *broker.Message, to []router.Delivery, also route
 	for _, i := range d.memory {
 		d.deliverInMemory(to[i].To.(*subscriber), m, &to[i])
 	}
-	d.count()
 	return index, nil
 }
 

@@ -130,6 +130,14 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// window is the most that Inflight allows.
+func (l *Limits) window() int {
+	if l.Inflight > 0 {
+		return l.Inflight
+	}
+	return 65535
+}
+
 func def[T int | int64 | time.Duration](v *T, d T) {
 	switch {
 	case *v == 0:

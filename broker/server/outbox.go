@@ -244,10 +244,11 @@ func (c *conn) freeRoom() int64 {
 }
 
 // fullLocked tells whether no more is to be read from a client that does not read what it caused: answers, or, in
-// 3.1.1, which has no Receive Maximum, acknowledgements that wait for the disk; or while the disk has much to do.
+// 3.1.1, which has no Receive Maximum, acknowledgements that wait for the disk; or that has more sent to it, by saying PUBREC
+// again, than its window has; or while the disk has much to do.
 func (c *conn) fullLocked() bool {
-	o := &c.out
-	return !o.closing && (o.size > c.server.limits.OutBytes || len(o.acks) > c.server.limits.ReceiveMaximum || o.disk > 0)
+	o, l := &c.out, &c.server.limits
+	return !o.closing && (o.size > l.OutBytes || len(o.acks) > l.ReceiveMaximum || len(o.held) > l.window() || o.disk > 0)
 }
 
 // closeOut appends a last packet (nil: none; 3.1.1 has none [MQTT-3.14.0-1]) and has the rest written and the connection closed.

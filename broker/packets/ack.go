@@ -63,9 +63,9 @@ func appendReason(dst []byte, reason string, user []UserProperty) []byte {
 func (a *Ack) terse() Ack { return Ack{PacketID: a.PacketID, Code: a.Code} }
 
 // PlainAck returns the packet identifier of a PUBACK, PUBREC, PUBREL or PUBCOMP that says success and nothing more, as nearly all
-// do; for any other packet ok is false. frame is as FrameLength delimited it.
+// do; for any other packet, and with the flag DUP that only 3.1 has, ok is false. frame is as FrameLength delimited it.
 func PlainAck(frame []byte) (id uint16, ok bool) {
-	if t := Type(frame[0] >> 4); len(frame) != 4 || t < TypePuback || t > TypePubcomp {
+	if t := Type(frame[0] >> 4); len(frame) != 4 || t < TypePuback || t > TypePubcomp || frame[0]&flagDup != 0 {
 		return 0, false
 	}
 	id = uint16(frame[2])<<8 | uint16(frame[3])

@@ -27,6 +27,8 @@ const (
 	maxTopics  = 4096
 	maxMatches = 16384
 	maxList    = 1024 // a longer list is not remembered
+
+	maxTopicBytes = 256 // nor is that of a longer topic
 )
 
 func (f *matches) init() {
@@ -46,7 +48,7 @@ func (f *matches) of(name topic.Name, tree *topic.Tree[*member, options], change
 	clear(f.list)
 	f.list = f.list[:0]
 	tree.Match(name, f.add)
-	if len(f.list) <= maxList {
+	if len(f.list) <= maxList && len(name) <= maxTopicBytes {
 		if len(f.byTopic) >= maxTopics || f.size+len(f.list) > maxMatches {
 			f.forget()
 		}

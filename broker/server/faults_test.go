@@ -31,8 +31,10 @@ func TestFaultsOnTheWire(t *testing.T) {
 		code packets.ReasonCode
 		raw  []byte
 	}{
-		{"flags of PUBREL", v5, packets.MalformedPacket, join(0x60, 2, 0, 1)},                                            // [MQTT-3.6.1-1] [MQTT-2.1.3-a]
-		{"3.1.1 flags of PUBREL", v4, 0, join(0x60, 2, 0, 1)},                                                            // [v3 MQTT-3.6.1-1] [v3 MQTT-2.2.2-2]
+		{"flags of PUBREL", v5, packets.MalformedPacket, join(0x60, 2, 0, 1)}, // [MQTT-3.6.1-1] [MQTT-2.1.3-a]
+		{"3.1.1 flags of PUBREL", v4, 0, join(0x60, 2, 0, 1)},                 // [v3 MQTT-3.6.1-1] [v3 MQTT-2.2.2-2]
+		{"PUBREL with the DUP flag of 3.1", v5, packets.MalformedPacket, join(0x6A, 2, 0, 1)},
+		{"3.1.1 PUBREL with the DUP flag of 3.1", v4, 0, join(0x6A, 2, 0, 1)},
 		{"flags of SUBSCRIBE", v5, packets.MalformedPacket, join(0x80, 7, 0, 1, 0, 0, 1, "a", 0)},                        // [MQTT-3.8.1-1]
 		{"3.1.1 flags of SUBSCRIBE", v4, 0, join(0x80, 6, 0, 1, 0, 1, "a", 0)},                                           // [v3 MQTT-3.8.1-1]
 		{"flags of UNSUBSCRIBE", v5, packets.MalformedPacket, join(0xA0, 6, 0, 1, 0, 0, 1, "a")},                         // [MQTT-3.10.1-1]

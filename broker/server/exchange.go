@@ -164,14 +164,15 @@ func (c *conn) handleAuth(p *packets.Auth) error {
 		return protocolError("4.12.1", "AUTH is not the next of an exchange")
 	}
 	answer, id, err := e.exchange.Step(p.Data)
+	user := e.exchange.User()
 	switch {
 	case err != nil:
 		return c.reauthFailed(err)
+	case user != "" && user != c.identity.User: // before it has proved anything: no passwords of others are tried here
+		return c.reauthFailed(&refusedError{packets.NotAuthorized, RefuseOtherUser, "re-authentication as another user"})
 	case id == nil:
 		c.sendPacket(&packets.Auth{Code: packets.ContinueAuthentication, Method: e.method, Data: answer})
 		return nil
-	case id.User != c.identity.User:
-		return c.reauthFailed(&refusedError{packets.NotAuthorized, RefuseOtherUser, "re-authentication as another user"})
 	}
 	e.exchange = nil
 	c.sendPacket(&packets.Auth{Code: packets.Success, Method: e.method, Data: answer})

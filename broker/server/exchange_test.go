@@ -338,7 +338,10 @@ func TestReauthenticationFails(t *testing.T) {
 		reason string
 	}{
 		{"wrong password", func(t *testing.T, _ *rig, k *brokertest.Client) { again(t, k, "press", "wrong horse") }, packets.NotAuthorized, auth.ReasonBadLogin},
-		{"as another user", func(t *testing.T, _ *rig, k *brokertest.Client) { again(t, k, "scada", plantPassword) }, packets.NotAuthorized, RefuseOtherUser},
+		{"as another user, whose password is not asked for", func(t *testing.T, _ *rig, k *brokertest.Client) {
+			c := talk(t, "scada", plantPassword)
+			k.Send(&packets.Auth{Code: packets.ReAuthenticate, Method: auth.ScramSHA256, Data: say(t, c, nil)})
+		}, packets.NotAuthorized, RefuseOtherUser},
 		{"rights taken away meanwhile", func(t *testing.T, r *rig, k *brokertest.Client) {
 			r.Server.SetAuth(nil)
 			k.Send(&packets.Auth{Code: packets.ReAuthenticate, Method: auth.ScramSHA256})

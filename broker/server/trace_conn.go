@@ -25,7 +25,7 @@ func (c *conn) connectCame(p *packets.Connect, size int) {
 	c.traced.Store(t)
 	note := fmt.Sprintf("from %s, listener %s, version %d, keep alive %d s", c.remote, c.listener.Name, c.level, p.KeepAlive)
 	if p.HasUsername {
-		note += fmt.Sprintf(", user %q", p.Username)
+		note += fmt.Sprintf(", user %q", cut(p.Username))
 	}
 	if p.AuthMethod != "" {
 		note += fmt.Sprintf(", method %q", cut(p.AuthMethod))

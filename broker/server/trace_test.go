@@ -116,6 +116,30 @@ func TestTrace(t *testing.T) {
 	})
 }
 
+// TestTraceOfLongNames keeps a line short whatever a CONNECT says.
+func TestTraceOfLongNames(t *testing.T) {
+	in(t, func(t *testing.T) {
+		r := (&rig{auth: denyUser("")}).start(t)
+		if err := r.Server.StartTrace("c", TraceOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		c, long := brokertest.NewClient(t, r.dial(), packets.V5), strings.Repeat("x", 20_000)
+		c.Send(&packets.Connect{Version: packets.V5, ClientID: "c", HasUsername: true, Username: long, AuthMethod: long,
+			Will: &packets.Will{Topic: long}})
+		brokertest.Expect[*packets.Connack](c)
+		synctest.Wait()
+		lines := traced(t, r.Server, "c")
+		for _, l := range lines {
+			if len(l) > 2048 {
+				t.Errorf("a line of %d bytes: %.100s", len(l), l)
+			}
+		}
+		if len(lines) < 2 || !strings.Contains(lines[0], "user \"xxx") {
+			t.Errorf("%q", lines)
+		}
+	})
+}
+
 // TestTraceOfConnected begins with a client that is there: payloads if asked for, and what is dropped.
 func TestTraceOfConnected(t *testing.T) {
 	both(t, func(t *testing.T, way path) {

@@ -20,7 +20,8 @@ const (
 	leafBucket = 1
 )
 
-// readTree checks every page of a file: numbers, bounds and order of keys. A writer of a file without a freelist makes
+// readTree checks every page of a file: numbers, bounds and order of keys, and that a page begins with the key its parent has for it:
+// bbolt finds the page's place there by that key, and were it another one, the next write would leave both in the tree. A writer of a file without a freelist makes
 // bbolt read the tree in a goroutine of its own, where a panic at a damaged page would end the program; so nothing damaged
 // may come there.
 func readTree(path string) error {
@@ -39,6 +40,9 @@ func checkTree(path string, tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
+	if size := tx.DB().Info().PageSize; size != pageBytes {
+		return errors.Join(&CorruptError{File: path, Err: fmt.Errorf("pages of %d bytes", size), Hint: hintQuarantine}, f.Close())
+	}
 	t := &tree{file: f, seen: make([]bool, tx.Size()/pageBytes)}
 	err = t.page(uint64(tx.Cursor().Bucket().Root()), nil, nil, 0)
 	if err := errors.Join(err, f.Close()); err != nil {
@@ -52,8 +56,8 @@ type tree struct {
 	seen []bool
 }
 
-// page checks a page and all below it. Its keys lie between low and high; nil is no bound.
-func (t *tree) page(id uint64, low, high []byte, depth int) error {
+// page checks a page and all below it. Its keys begin with first and are below high; nil is no bound.
+func (t *tree) page(id uint64, first, high []byte, depth int) error {
 	var head [pageHeader]byte
 	if id < 2 || id >= uint64(len(t.seen)) || depth > 32 {
 		return fmt.Errorf("page %d of %d, %d deep", id, len(t.seen), depth)
@@ -75,7 +79,7 @@ func (t *tree) page(id uint64, low, high []byte, depth int) error {
 	if _, err := t.file.ReadAt(buf, int64(id)*pageBytes); err != nil {
 		return err
 	}
-	if err := t.elements(buf, low, high, depth); err != nil {
+	if err := t.elements(buf, first, high, depth); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	return nil
@@ -84,9 +88,10 @@ func (t *tree) page(id uint64, low, high []byte, depth int) error {
 var errElement = errors.New("malformed element")
 
 // elements checks what a page holds, and what that leads to.
-func (t *tree) elements(buf, low, high []byte, depth int) error {
+func (t *tree) elements(buf, first, high []byte, depth int) error {
 	flags, count := binary.LittleEndian.Uint16(buf[8:]), int(binary.LittleEndian.Uint16(buf[10:]))
-	if flags != pageBranch && flags != pageLeaf || pageHeader+count*16 > len(buf) || flags == pageBranch && count == 0 {
+	if flags != pageBranch && flags != pageLeaf || pageHeader+count*16 > len(buf) || flags == pageBranch && count < 2 ||
+		count == 0 && first != nil {
 		return errElement
 	}
 	keys, values := make([][]byte, count), make([][]byte, count)
@@ -98,11 +103,11 @@ func (t *tree) elements(buf, low, high []byte, depth int) error {
 		}
 		start := uint64(at) + uint64(pos)
 		end := start + uint64(kn) + uint64(vn)
-		if end > uint64(len(buf)) || kn > bolt.MaxKeySize {
+		if end > uint64(len(buf)) || kn == 0 || kn > bolt.MaxKeySize {
 			return errElement
 		}
 		keys[i], values[i] = buf[start:start+uint64(kn)], buf[start+uint64(kn):end]
-		if i == 0 && low != nil && bytes.Compare(keys[i], low) < 0 || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 ||
+		if i == 0 && first != nil && !bytes.Equal(keys[i], first) || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 ||
 			high != nil && bytes.Compare(keys[i], high) >= 0 {
 			return errors.New("keys out of order")
 		}
@@ -135,7 +140,7 @@ func (t *tree) below(element []byte, flags uint16, keys [][]byte, value []byte, 
 		return t.page(root, nil, nil, depth+1)
 	}
 	inline := value[16:] // a small bucket's only page, in its value
-	if len(inline) < pageHeader || binary.LittleEndian.Uint16(inline[8:]) != pageLeaf || depth > 32 {
+	if len(inline) < pageHeader || binary.LittleEndian.Uint64(inline) != 0 || binary.LittleEndian.Uint16(inline[8:]) != pageLeaf || depth > 32 {
 		return errElement
 	}
 	return t.elements(inline, nil, nil, depth+1)

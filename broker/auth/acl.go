@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"strings"
-
 	"go.yaml.in/yaml/v3"
 
 	"edge/broker/topic"
@@ -74,7 +72,7 @@ func (d *document) patterns(n *yaml.Node, filters []string) (list []pattern) {
 		if err := f.Validate(0); err != nil {
 			d.problem(n, "filter %q: %v", s, err)
 		}
-		list = append(list, pattern{filter: f, hasNames: strings.Contains(s, "%u") || strings.Contains(s, "%c")})
+		list = append(list, newPattern(f))
 	}
 	return list
 }

@@ -107,9 +107,11 @@ func (p *Policy) MayPublish(id Identity, name topic.Name) bool {
 	if id.Anonymous {
 		return true
 	}
-	for _, r := range p.rulesOf(id) {
-		for _, allowed := range r.publish {
-			if f, ok := allowed.expand(id); ok && topic.Match(f, name) {
+	rules := p.rulesOf(id)
+	for i := range rules {
+		allowed := rules[i].publish
+		for j := range allowed {
+			if allowed[j].selects(id, name) {
 				return true
 			}
 		}

@@ -19,7 +19,29 @@ type rule struct {
 // pattern is a topic filter in which %u stands for the user name and %c for the client identifier.
 type pattern struct {
 	filter   topic.Filter
-	hasNames bool // holds %u or %c
+	hasNames bool   // holds %u or %c
+	prefix   string // of every name that it selects: a message is compared with many patterns, and mostly differs here
+}
+
+func newPattern(f topic.Filter) pattern {
+	s := string(f)
+	p := pattern{filter: f, hasNames: strings.Contains(s, "%u") || strings.Contains(s, "%c"), prefix: s}
+	if i := strings.IndexAny(s, "+#%"); i >= 0 {
+		p.prefix = s[:i]
+		if s[i] == '#' {
+			p.prefix = strings.TrimSuffix(p.prefix, "/") // "a/#" selects "a"
+		}
+	}
+	return p
+}
+
+// selects tells whether the pattern, with the names of id in it, selects name.
+func (p *pattern) selects(id Identity, name topic.Name) bool {
+	if !strings.HasPrefix(string(name), p.prefix) {
+		return false
+	}
+	f, ok := p.expand(id)
+	return ok && topic.Match(f, name)
 }
 
 // expand puts the names of id in. Names that are empty or hold a character with a meaning in topics select nothing: they would
@@ -79,7 +101,7 @@ func sparkplugHost(hostID string, groups []string, commands bool) rule {
 func literal(filters ...string) []pattern {
 	list := make([]pattern, len(filters))
 	for i, f := range filters {
-		list[i] = pattern{filter: topic.Filter(f)}
+		list[i] = newPattern(topic.Filter(f))
 	}
 	return list
 }

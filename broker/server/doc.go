@@ -9,7 +9,7 @@
 // write per connection and turn. A loop never waits for anything else: a login that must (for a password to be checked, an earlier
 // connection to end, the journal) and the end of a connection in a Shutdown get a goroutine of their own, which tells the loop.
 // All others are a stream (stream.go): TLS, WebSocket, pipes, other systems. It has a goroutine for each direction.
-// Everything above the wire is shared, and both run all tests.
+// Everything above the wire is shared, and nearly every test runs over both; the others say why not.
 //
 // Goroutines: one run per event loop (the first Serve of a plain listener starts them, Shutdown ends them), startLogin and startEnd as
 // said; one readLoop per stream (Serve starts it, Shutdown waits for it; ServeConn runs it on the caller's), one writeLoop per stream that has
@@ -17,7 +17,8 @@
 //
 // Who reads handles all packets that one read brought, and then sees to what it has given to others: a turn. On a loop the turn
 // writes, whatever loop the connection belongs to, as far as the kernel takes it; epoll says when it takes more. A stream's writer is
-// woken, and writes all that has gathered.
+// woken, and writes all that has gathered. A client that does not take its answers is not read from; of its deadlines only that for
+// writing runs on meanwhile.
 //
 // What an acknowledgement promises, when there is a journal to wait for: PUBACK and PUBREC, that the message is on disk in the queue
 // of every session on disk that it matched and that had room, and retained if it asked for that; PUBCOMP, that its identifier is free
@@ -31,7 +32,7 @@
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
 // which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu is
-// taken before a client.mu or alone, kickMu, offerMu and the lock of attempts alone, waitMu within an outbox.mu, a trace's lock last. Taps, gates and
+// taken before a client.mu or alone, kickMu, offerMu and the lock of attempts alone, waitMu and a loop's mu within an outbox.mu, a trace's lock last. Taps, gates and
 // Route are called with none of them held.
 //
 // Figures: each connection counts what it carries (count.go); Stats adds up. Sys publishes them on $SYS, on the goroutine of its

@@ -9,6 +9,25 @@ import (
 	"edge/broker/topic"
 )
 
+func TestPatternSelects(t *testing.T) {
+	id := Identity{User: "oven", ClientID: "c7"}
+	for _, c := range []struct {
+		filter topic.Filter
+		name   topic.Name
+		want   bool
+	}{
+		{"a/b", "a/b", true}, {"a/b", "a/bc", false}, {"a/b", "a", false},
+		{"a/#", "a", true}, {"a/#", "ab", false}, {"a/#", "a/b/c", true}, {"#", "a", true},
+		{"a/+", "a", false}, {"a/+", "a/", true}, {"+/b", "x/b", true}, {"/#", "", true}, {"/+", "/a", true},
+		{"a/%u/x", "a/oven/x", true}, {"a/%u/x", "a/%u/x", false}, {"%u", "oven", true}, {"a%c/#", "ac7", true}, {"50%", "50%", true},
+	} {
+		p := newPattern(c.filter)
+		if got := p.selects(id, c.name); got != c.want {
+			t.Errorf("%q selects %q: %v", c.filter, c.name, got)
+		}
+	}
+}
+
 // TestPatternAgainstMatch: what a pattern remembers of its filter changes nothing.
 func TestPatternAgainstMatch(t *testing.T) {
 	level := rapid.SampledFrom([]string{"", "a", "b", "ab", "oven", "50%", "%u", "x%cy"})

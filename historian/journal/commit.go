@@ -306,7 +306,7 @@ func (j *Journal) committed(b *batch, ref frameRef, took time.Duration) {
 	s.end += int64(pages(ref.len()))
 	j.tail.add(frame{first: b.first, last: b.last, base: b.base, payload: payload})
 	j.durable = b.last
-	j.inflight.buf = j.inflight.buf[:0]
+	j.inflight.buf, j.body = emptied(j.inflight.buf), emptied(j.body)
 	recovered := j.badErr != nil
 	j.badErr = nil
 	j.stats.Commits++
@@ -325,6 +325,14 @@ func (j *Journal) committed(b *batch, ref frameRef, took time.Duration) {
 	for _, f := range notify {
 		f(ref.last)
 	}
+}
+
+// emptied is b for what comes next, unless it grew for something that comes seldom.
+func emptied(b []byte) []byte {
+	if cap(b) > 2*defaultMaxBuffered {
+		return nil
+	}
+	return b[:0]
 }
 
 // moveLocked wakes all who wait for durable to move or for the end.

@@ -305,3 +305,22 @@ func TestRecycledIndexSaysWhereTheLogBegins(t *testing.T) {
 		t.Errorf("%d records from %d on, want 25", len(got), gone.Oldest)
 	}
 }
+
+// TestLargeRecordLeavesNoMemory: what a record of many MiB needed is given back with its commit.
+func TestLargeRecordLeavesNoMemory(t *testing.T) {
+	const large = 20 << 20
+	j, _ := startJournal(t, filepath.Join(t.TempDir(), "j"), Options{SegmentBytes: 48 << 20, MaxBuffered: 24 << 20, Spares: -1})
+	for range 3 { // both buffers
+		if _, err := j.Append(0, Record{Kind: KindSession, Data: make([]byte, large)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if held := cap(j.active.buf) + cap(j.inflight.buf) + cap(j.body) + j.tail.bytes; held > large {
+		t.Errorf("%d bytes held", held)
+	}
+}

@@ -56,6 +56,7 @@ func TestRoomComesWhileItIsLookedFor(t *testing.T) {
 			close(drained)
 			synctest.Wait() // until all is written, and the writer has gone to sleep
 		}
+		synctest.Wait() // tickLoop looks at its clients now and then, and would want the lock
 		between.Store(&hook)
 		pub.Send(message)
 		if err := <-read; err != nil {

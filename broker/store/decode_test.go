@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"edge/broker"
+	"edge/broker/packets"
 	"edge/broker/session"
 )
 
@@ -22,6 +24,31 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		if len(m.names) > maxNames || len(m.names[id]) > maxName {
 			t.Fatalf("%d names are kept, of %d bytes", len(m.names), len(m.names[id]))
+		}
+	}
+}
+
+// TestLoadedMessagesAreTheirOwn: what Load returns lives for long, and may not keep the commits of the journal in memory.
+func TestLoadedMessagesAreTheirOwn(t *testing.T) {
+	m := message("topic", "payload")
+	m.Properties = &packets.PublishProperties{CorrelationData: []byte("correlation")}
+	w := newWorld(nil)
+	w.keeps = true
+	for _, record := range [][]byte{
+		encodeChanges([]session.Change{{Kind: session.Created, ClientID: "c"},
+			{Kind: session.Enqueued, ClientID: "c", Entry: &session.Entry{Seq: 1, QoS: 1, Message: m}},
+			{Kind: session.WillSet, ClientID: "c", Will: &session.Will{Message: m}}}),
+		encodeRetained(m),
+	} {
+		if err := w.apply(record); err != nil {
+			t.Fatal(err)
+		}
+		clear(record)
+	}
+	c := w.sessions["c"]
+	for _, got := range []*broker.Message{c.Entries[0].Message, c.Will.Message, w.retained["topic"]} {
+		if string(got.Payload) != "payload" || string(got.Properties.CorrelationData) != "correlation" {
+			t.Errorf("%+v %+v", got, got.Properties)
 		}
 	}
 }

@@ -190,6 +190,7 @@ func (s *Store) Load() (sessions []session.Snapshot, retained []*broker.Message,
 	s.checkpointing.Lock()
 	defer s.checkpointing.Unlock()
 	w := newWorld(nil)
+	w.keeps = true
 	if s.db != nil {
 		if err := guard(func() error { return s.db.View(w.loadAll) }); err != nil {
 			s.o.Log.Error("broker.db damaged in part", "file", s.path, "err", err)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -16,6 +17,7 @@ type world struct {
 	sessions map[string]*session.Snapshot // nil value: the session is gone
 	retained map[string]*broker.Message
 	memory   memory
+	keeps    bool // what is here outlives the replay: no message may keep the whole commit in memory in which it lies
 }
 
 func newWorld(load func(clientID string) *session.Snapshot) *world {
@@ -31,13 +33,29 @@ func (w *world) apply(data []byte) error {
 	if err != nil {
 		return err
 	}
+	if w.keeps && retained == nil {
+		for _, m := range w.memory.messages {
+			own(m)
+		}
+	}
 	for i := range changes {
 		w.change(&changes[i])
 	}
 	if retained != nil {
+		if w.keeps {
+			own(retained)
+		}
 		w.retained[string(retained.Topic)] = retained
 	}
 	return nil
+}
+
+// own gives a message bytes of its own.
+func own(m *broker.Message) {
+	m.Payload = bytes.Clone(m.Payload)
+	if m.Properties != nil {
+		m.Properties.CorrelationData = bytes.Clone(m.Properties.CorrelationData)
+	}
 }
 
 func (w *world) change(c *session.Change) {

@@ -23,6 +23,7 @@ func (c *conn) ack(a ack) {
 		return
 	}
 	o.acks = append(o.acks, a)
+	o.answers += a.bytes()
 	last := c.server.hurry.waits(&o.clock, len(o.acks), c.deliver.now)
 	o.mu.Unlock()
 	c.await(a.index, last, &c.deliver.turn)
@@ -185,7 +186,7 @@ func (c *conn) release(t *turn) {
 	o := &c.out
 	o.mu.Lock()
 	if o.closing { // the client sends again what was not acknowledged, and gets again what was held
-		o.acks, o.held, o.disk, o.listed = nil, nil, 0, false
+		o.acks, o.answers, o.held, o.disk, o.listed = nil, 0, nil, 0, false
 		o.holding.Store(false)
 		o.mu.Unlock()
 		return
@@ -193,6 +194,7 @@ func (c *conn) release(t *turn) {
 	done := 0
 	for done < len(o.acks) && c.server.isDurable(o.acks[done].index) {
 		c.appendAckLocked(&o.acks[done])
+		o.answers -= o.acks[done].bytes()
 		done++
 	}
 	if done > 0 {

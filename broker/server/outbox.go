@@ -25,6 +25,7 @@ type outbox struct {
 
 	// Acknowledgements, and QoS 2 packets with what comes behind them, that wait until the journal is durable, each in their order [MQTT-4.6.0-2].
 	acks      []ack
+	answers   int // bytes of the packets in acks, about
 	held      []heldSend
 	holding   atomic.Bool  // held is not empty
 	disk      broker.Index // no more is read until this is durable
@@ -48,6 +49,17 @@ type ack struct {
 	id     uint16
 	why    string         // the Reason String, if the client wants to know
 	packet packets.Packet // SUBACK and UNSUBACK
+}
+
+// bytes is about what the packet of a takes: a byte for each code.
+func (a *ack) bytes() int {
+	switch p := a.packet.(type) {
+	case *packets.Suback:
+		return len(p.Codes)
+	case *packets.Unsuback:
+		return len(p.Codes)
+	}
+	return 0
 }
 
 type heldSend struct {
@@ -248,7 +260,7 @@ func (c *conn) freeRoom() int64 {
 // again, than its window has; or while the disk has much to do.
 func (c *conn) fullLocked() bool {
 	o, l := &c.out, &c.server.limits
-	return !o.closing && (o.size > l.OutBytes || len(o.acks) > l.ReceiveMaximum || len(o.held) > l.window() || o.disk > 0)
+	return !o.closing && (o.size+o.answers > l.OutBytes || len(o.acks) > l.ReceiveMaximum || len(o.held) > l.window() || o.disk > 0)
 }
 
 // closeOut appends a last packet (nil: none; 3.1.1 has none [MQTT-3.14.0-1]) and has the rest written and the connection closed.

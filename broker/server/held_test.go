@@ -77,3 +77,52 @@ func TestRepeatedPubrec(t *testing.T) {
 		}
 	})
 }
+
+// TestLongAnswersWait: the answers to long SUBSCRIBE that wait for the disk take no more memory than what waits to be written may.
+func TestLongAnswersWait(t *testing.T) {
+	in(t, func(t *testing.T) {
+		const filters, packetsSent = 1000, 50
+		r := (&rig{store: &brokertest.Store{}, limits: Limits{OutBytes: 10_000}}).start(t)
+		c := r.client(packets.V5, "c", false)
+		synctest.Wait()
+		r.store.Hold()
+		flood := make(chan error, 1)
+		go func() {
+			var b []byte
+			for id := range uint16(packetsSent) {
+				p := &packets.Subscribe{PacketID: id + 1}
+				for i := range filters {
+					p.Filters = append(p.Filters, packets.Subscription{Filter: string(rune('a' + i%26))})
+				}
+				b = p.Append(b, packets.V5)
+			}
+			flood <- c.TrySendRaw(b)
+		}()
+		<-time.After(time.Second)
+		r.Server.mu.Lock()
+		conn := r.Server.clients["c"].conn
+		r.Server.mu.Unlock()
+		conn.out.mu.Lock()
+		if n := len(conn.out.acks); n == 0 || n > 10_000/filters+2 {
+			t.Errorf("%d answers wait", n)
+		}
+		conn.out.mu.Unlock()
+		for id := uint16(0); id < packetsSent; id++ {
+			for synctest.Wait(); conn.out.waits() > 0; synctest.Wait() {
+				r.store.Commit()
+			}
+			if p := brokertest.Expect[*packets.Suback](c); p.PacketID != id+1 || len(p.Codes) != filters {
+				t.Fatalf("SUBACK %d of %d", p.PacketID, len(p.Codes))
+			}
+		}
+		if err := <-flood; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (o *outbox) waits() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.acks)
+}

@@ -37,7 +37,6 @@ func slowConnect(a *attacker) {
 
 // lengthBombs claim much and send nothing (CVE-2017-7651, CVE-2021-33175 and their kind).
 func lengthBombs(a *attacker) {
-	var all []*foe
 	for i := range a.many(300, 1800) {
 		f := a.dial(packets.V5)
 		claim := [][]byte{{0x10, 0xFF, 0xFF, 0xFF, 0x7F}, {0x10, 0xE0, 0xD4, 3}, {0x10, 0xFF, 0xFF, 0xFF, 0xFF, 1}, {0x30, 0xFF, 0xFF, 0xFF, 0x7F}}[i%4]
@@ -45,7 +44,6 @@ func lengthBombs(a *attacker) {
 		if i%4 != 1 {
 			f.end("length bomb", packets.Success)
 		}
-		all = append(all, f)
 	}
 	a.hold()
 }

@@ -5,7 +5,7 @@
 //	journal's commit ─► onDurable ─► acknowledgements ─► outbox of the publisher ─► write
 //
 // What reads and writes is a wire, and there are two. Plain TCP and unix sockets on Linux are descriptors of an event loop
-// (loop_linux.go, looped_linux.go): one goroutine waits for all of them, handles what has come, and writes what that caused, one
+// (loop_linux.go; looped_*.go are its connections): one goroutine waits for all of them, handles what has come, and writes what that caused, one
 // write per connection and turn. A loop never waits for anything else: a login that must (for a password to be checked, an earlier
 // connection to end, the journal) and the end of a connection in a Shutdown get a goroutine of their own, which tells the loop.
 // All others are a stream (stream.go): TLS, WebSocket, pipes, other systems. It has a goroutine for each direction.

@@ -51,6 +51,7 @@ func TestHandOverNotStored(t *testing.T) {
 		b.Subscribe("$share/g/t", 1)
 		r.store.Fail(errors.New("disk full"))
 		a.Close()
+		r.until("the end and the hand-over have failed", func() bool { return r.Server.counters.storeErrors.Load() == 2 })
 		r.quiet()
 		b.ExpectNothing()
 		r.store.Fail(nil)

@@ -14,14 +14,14 @@ import (
 // TestFailedMessageIsForgotten: what was encoded of a message that the store did not take reaches nobody, though the next message
 // of the same client is encoded in the same memory.
 func TestFailedMessageIsForgotten(t *testing.T) {
-	in(t, func(t *testing.T) {
-		r := (&rig{store: &brokertest.Store{}}).start(t)
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
 		member := connectAs(t, r, &packets.Connect{Version: packets.V5, ClientID: "m", SessionExpiry: 3600, MaximumPacketSize: 1000})
 		member.Subscribe("$share/g/secret", 1)
 		other := r.client(packets.V5, "other", true)
 		other.Subscribe("open", 0)
 		pub := r.client(packets.V5, "pub", true)
-		synctest.Wait()
+		r.quiet()
 		r.store.Fail(errors.New("disk full"))
 		if code := pub.Publish(&packets.Publish{Topic: "secret", QoS: 1, Payload: []byte("for m")}); !code.Failed() {
 			t.Fatalf("taken: %v", code)

@@ -52,6 +52,7 @@ func (r *rig) start(t testing.TB) *rig {
 	r.router = router.New(o)
 	so.Router = r.router
 	if r.clock != nil {
+		so.KeepProcessor = r.loops <= 1 // more would take all processors of a small machine
 		so.Now = r.clock.Now
 	}
 	r.Server = New(so)

@@ -22,12 +22,13 @@ type inbox struct {
 	fallback *[]byte   // from the pool, kept while a larger buffer is in use
 }
 
-// smallBuffer is what a connection begins with, keepBuffer what it keeps after a larger packet has passed, and
-// largeBuffer what it keeps to write from.
+// smallBuffer is what a connection begins with, keepBuffer what it keeps after a larger packet has passed, largeBuffer
+// what it keeps to write from, and partBuffer how much gathers to be written at once.
 const (
 	smallBuffer = 4 << 10
 	keepBuffer  = 16 << 10
 	largeBuffer = 64 << 10
+	partBuffer  = 32 << 10
 )
 
 var smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}

@@ -64,7 +64,8 @@ const (
 	rawWait       = 10 * time.Millisecond  // longest wait that the scheduler does not know of
 	rawWaits      = 20                     // so many in a row bring nothing, and the loop is quiet
 	deadlineEvery = time.Second            // how exactly keep alive and the like are kept
-	turnTime      = time.Millisecond       // about how long a turn lasts, when many connections bring much
+	turnTime      = 300 * time.Microsecond // about how long a turn lasts, when some connections bring much
+	leastSlice    = 20 * time.Microsecond  // how long each of them may keep the loop, however many there are
 	leavingEvery  = 100 * time.Millisecond // the same for connections that are being closed
 )
 
@@ -115,7 +116,7 @@ func (l *loop) run() {
 		l.turns++
 		l.now = l.server.now()
 		l.delivering.now = l.now
-		l.slice = turnTime / time.Duration(max(1, n))
+		l.slice = max(turnTime/time.Duration(max(1, n)), leastSlice)
 		for i := range n {
 			e := &l.events[i]
 			if s := &l.sources[e.Fd]; s.generation == e.Pad && s.ready != nil {

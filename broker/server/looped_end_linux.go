@@ -69,7 +69,7 @@ func (w *looped) leave() {
 	o := &w.out
 	o.mu.Lock()
 	over := o.aborted || !time.Now().Before(w.closeBy)
-	left := len(o.buf) > 0 || len(w.unsent) > 0
+	left := !o.nothingLocked() || len(w.unsent) > 0
 	if w.writing || left && !over {
 		o.mu.Unlock()
 		return

@@ -68,7 +68,7 @@ func (w *looped) moreLocked() bool {
 	if len(w.unsent) > 0 {
 		return true
 	}
-	if len(w.out.buf) == 0 {
+	if w.out.nothingLocked() {
 		return false
 	}
 	buf, large := w.out.takeLocked()

@@ -16,6 +16,7 @@ type outbox struct {
 	mu      sync.Mutex
 	buf     []byte    // encoded packets; nil while there are none
 	large   []payload // payloads that are not copied into buf
+	parts   []part    // what gathered before buf, the earliest first
 	size    int       // bytes in buf and large, and those being written
 	counted int       // of size, in Server.outBytes
 	sent    sent
@@ -33,6 +34,12 @@ type outbox struct {
 	clock     clock        // of acks
 	heldClock clock        // of held
 	receiving int          // QoS 1 and 2 messages of the client that are not acknowledged, see Receive Maximum
+}
+
+// part is what gathered before buf.
+type part struct {
+	buf   []byte
+	large []payload
 }
 
 // payload belongs behind buf[:at].
@@ -109,8 +116,31 @@ func (p *buffers) give(b []byte) {
 	}
 }
 
-// takeLocked hands what has gathered over to who writes it.
+// readyLocked sees to it that there is a buffer to append to. One that has gathered a part is not made longer, which would copy it, for all
+// the connections that do not read at about the same time: it waits as it is.
+func (o *outbox) readyLocked(mem *buffers) {
+	if len(o.buf) >= partBuffer {
+		o.parts = append(o.parts, part{o.buf, o.large})
+		o.buf, o.large = nil, nil
+	}
+	if o.buf == nil {
+		o.buf = mem.take()
+	}
+}
+
+// nothingLocked tells that nothing waits for who writes.
+func (o *outbox) nothingLocked() bool { return len(o.buf) == 0 && len(o.parts) == 0 }
+
+// takeLocked hands a part of what has gathered over to who writes it, the earliest.
 func (o *outbox) takeLocked() (buf []byte, large []payload) {
+	if len(o.parts) > 0 {
+		first := o.parts[0]
+		o.parts[0] = part{}
+		if o.parts = o.parts[1:]; len(o.parts) == 0 {
+			o.parts = nil
+		}
+		return first.buf, first.large
+	}
 	buf, large = o.buf, o.large
 	o.buf, o.large = nil, nil
 	return buf, large
@@ -134,9 +164,7 @@ func appendPieces(pieces net.Buffers, buf []byte, large []payload) net.Buffers {
 
 // appendLocked appends one PUBLISH.
 func (o *outbox) appendLocked(mem *buffers, shared *packets.Shared, d *packets.Delivery, size int) {
-	if o.buf == nil {
-		o.buf = mem.take()
-	}
+	o.readyLocked(mem)
 	if p := shared.Payload(); len(p) < copyBelow {
 		o.buf = shared.Append(o.buf, d)
 	} else {
@@ -187,7 +215,7 @@ func (c *conn) unlockAndMark(t *turn) {
 	c.countOutLocked()
 	first := !c.out.dirty
 	c.out.dirty = true
-	t.large = t.large || len(c.out.buf) >= largeBuffer
+	t.large = t.large || len(c.out.buf) >= partBuffer
 	c.out.mu.Unlock()
 	if first {
 		t.conns = append(t.conns, c)
@@ -216,9 +244,7 @@ func (c *conn) appendPacketLocked(p packets.Packet) {
 	if o.closing {
 		return
 	}
-	if o.buf == nil {
-		o.buf = c.server.buffers.take()
-	}
+	o.readyLocked(&c.server.buffers)
 	before := len(o.buf)
 	o.buf, _ = packets.AppendWithin(o.buf, c.version, p, c.maxPacket)
 	if size := len(o.buf) - before; size > 0 {
@@ -231,12 +257,10 @@ func (c *conn) appendPacketLocked(p packets.Packet) {
 // appendPlainLocked appends one of PUBACK, PUBREC, PUBREL and PUBCOMP that says success.
 func (c *conn) appendPlainLocked(t packets.Type, id uint16) {
 	o := &c.out
-	switch {
-	case o.closing || c.maxPacket > 0 && c.maxPacket < plainAck:
+	if o.closing || c.maxPacket > 0 && c.maxPacket < plainAck {
 		return
-	case o.buf == nil:
-		o.buf = c.server.buffers.take()
 	}
+	o.readyLocked(&c.server.buffers)
 	o.buf = packets.AppendPlainAck(o.buf, t, id)
 	o.size += plainAck
 	o.sent.packet(plainAck)

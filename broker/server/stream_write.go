@@ -32,7 +32,7 @@ func (w *stream) writeLoop() {
 	c, o := w.conn, &w.conn.out
 	for {
 		o.mu.Lock()
-		for len(o.buf) == 0 && !o.closing {
+		for o.nothingLocked() && !o.closing {
 			o.mu.Unlock()
 			<-w.wake
 			o.mu.Lock()

@@ -45,6 +45,8 @@ type loop struct {
 	slice      time.Duration // how long one connection may keep the loop in this turn
 	turns      uint64
 
+	spare []*looped // memory of the next posts
+
 	mu     sync.Mutex
 	posts  []*looped
 	calls  []func()
@@ -116,7 +118,7 @@ func (l *loop) run() {
 		l.turns++
 		l.now = l.server.now()
 		l.delivering.now = l.now
-		l.slice = max(turnTime/time.Duration(max(1, n)), leastSlice)
+		l.slice = sliceOf(n)
 		for i := range n {
 			e := &l.events[i]
 			if s := &l.sources[e.Fd]; s.generation == e.Pad && s.ready != nil {
@@ -244,16 +246,21 @@ func (l *loop) posted() bool {
 func (l *loop) takePosts() {
 	l.mu.Lock()
 	posts, calls := l.posts, l.calls
-	l.posts, l.calls = nil, nil
+	l.posts, l.calls = l.spare, nil
 	l.mu.Unlock()
 	for _, f := range calls {
 		f()
 	}
-	l.slice = turnTime / time.Duration(max(1, len(posts)))
+	l.slice = sliceOf(len(posts))
 	for _, w := range posts {
 		w.takePost()
 	}
+	clear(posts)
+	l.spare = posts[:0]
 }
+
+// sliceOf is how long each of n connections may keep the loop.
+func sliceOf(n int) time.Duration { return max(turnTime/time.Duration(max(1, n)), leastSlice) }
 
 // lookAtDeadlines ends what has taken too long, at the end of a turn that had n events. A loop that was held up for long first
 // reads what has come meanwhile: silent is who has sent nothing.

@@ -122,7 +122,7 @@ func p99(list []time.Duration) time.Duration {
 func (g *target) judge(a *attack, before report, peak int64) {
 	t := g.t
 	t.Helper()
-	if limit := cmpOr(a.mib, calmMiB) << 20; peak-before.RSS > limit {
+	if limit := cmpOr(a.mib, calmMiB) * raceMemory << 20; peak-before.RSS > limit {
 		t.Errorf("memory grew by %d MiB, more than %d", (peak-before.RSS)>>20, limit>>20)
 	}
 	now := g.report()

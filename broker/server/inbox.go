@@ -22,8 +22,8 @@ type inbox struct {
 	fallback *[]byte   // from the pool, kept while a larger buffer is in use
 }
 
-// smallBuffer is what a connection begins with, keepBuffer what it keeps after a larger packet has passed, largeBuffer
-// what it keeps to write from, and partBuffer how much gathers to be written at once.
+// smallBuffer is what a connection begins with, keepBuffer what it keeps after a larger packet has passed, largeBuffer from where on a
+// packet is large, and partBuffer how much output gathers to be written at once.
 const (
 	smallBuffer = 4 << 10
 	keepBuffer  = 16 << 10

@@ -59,8 +59,7 @@ func TestMix(t *testing.T) {
 			t.Errorf("%s: %.2f %% of the samples, want %.2f", Class(c), got, share)
 		}
 	}
-	set = G2
-	set.Duration = 10 * time.Second
+	set = Set{Metrics: 40_000, PerDevice: 20, Duration: time.Second}
 	n = count(t, set)
 	if got := float64(n.own) / float64(n.messages); got < 0.25 || got > 0.35 {
 		t.Errorf("%.0f %% of the messages have several time stamps, want 30", 100*got)

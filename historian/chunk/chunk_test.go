@@ -42,6 +42,7 @@ func roundTrip(t rapid.TB, samples []journal.Sample) []byte {
 		}
 		compare(t, "Decode", one, want)
 	}
+	checkColumns(t, b, samples)
 	return block
 }
 
@@ -308,7 +309,15 @@ func FuzzParse(f *testing.F) {
 		if err == nil && len(got) != b.Len() {
 			t.Fatalf("%d samples of %d", len(got), b.Len())
 		}
+		var line Timeline
+		var c Columns
+		lineErr := b.Timeline(&line)
 		for i := range b.Entries {
+			if lineErr == nil {
+				if err := b.Columns(i, &line, &c); err == nil && (c.Len() != b.Entries[i].Count || len(c.Floats(nil)) != c.Len()) {
+					t.Fatalf("series %d: columns of %d samples of %d", i, c.Len(), b.Entries[i].Count)
+				}
+			}
 			if one, err := b.Decode(nil, i); err == nil && len(one) != b.Entries[i].Count {
 				t.Fatalf("series %d: %d samples of %d", i, len(one), b.Entries[i].Count)
 			}

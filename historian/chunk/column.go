@@ -80,35 +80,75 @@ func (r *reader) column(dst []int64) {
 			dst[i] = x
 		}
 	case form == colFrame:
-		low := r.svarint()
-		for i, u := range r.residuals(len(dst)) {
-			dst[i] = int64(uint64(low) + u)
-		}
+		r.frame(dst, r.svarint())
 	case form == colDelta:
 		dst[0] = r.svarint()
-		for i, u := range r.residuals(len(dst) - 1) {
-			dst[i+1] = dst[i] + unzigzag(u)
-		}
+		r.delta(dst[1:], dst[0])
 	case form == colDelta2 && len(dst) > 1:
 		dst[0] = r.svarint()
 		d := r.svarint()
 		dst[1] = dst[0] + d
-		for i, u := range r.residuals(len(dst) - 2) {
-			d += unzigzag(u)
-			dst[i+2] = dst[i+1] + d
-		}
+		r.delta2(dst[2:], dst[1], d)
 	default:
 		r.bad = true
 	}
 }
 
-func (r *reader) residuals(n int) []uint64 {
-	if r.bad {
-		return nil
+func (r *reader) frame(dst []int64, low int64) {
+	var buf [pforBlock]uint64
+	for len(dst) > 0 && !r.bad {
+		u := r.pforBlock(&buf, len(dst))
+		for i, x := range u {
+			dst[i] = int64(uint64(low) + x)
+		}
+		dst = dst[len(u):]
 	}
-	u := make([]uint64, n)
-	r.pfor(u)
-	return u
+}
+
+func (r *reader) delta(dst []int64, last int64) {
+	var buf [pforBlock]uint64
+	for len(dst) > 0 && !r.bad {
+		u := r.pforBlock(&buf, len(dst))
+		for i, x := range u {
+			last += unzigzag(x)
+			dst[i] = last
+		}
+		dst = dst[len(u):]
+	}
+}
+
+func (r *reader) delta2(dst []int64, last, d int64) {
+	var buf [pforBlock]uint64
+	for len(dst) > 0 && !r.bad {
+		u := r.pforBlock(&buf, len(dst))
+		for i, x := range u {
+			d += unzigzag(x)
+			last += d
+			dst[i] = last
+		}
+		dst = dst[len(u):]
+	}
+}
+
+// skipColumn passes over a column of n values.
+func (r *reader) skipColumn(n int) {
+	if n == 0 {
+		return
+	}
+	form := r.byte()
+	r.uvarint()
+	switch form {
+	case colConst:
+	case colFrame:
+		r.skipPFOR(n)
+	case colDelta:
+		r.skipPFOR(n - 1)
+	case colDelta2:
+		r.uvarint()
+		r.skipPFOR(n - 2)
+	default:
+		r.bad = true
+	}
 }
 
 // appendBits appends one bit for each value that is not zero.
@@ -162,8 +202,18 @@ func (r *reader) slots(dst []uint32, n int) {
 	case slotsBits:
 		r.slotBits(dst, n)
 	case slotsGaps:
-		next := uint64(0)
-		for i, gap := range r.residuals(len(dst)) {
+		r.slotGaps(dst, n)
+	default:
+		r.bad = true
+	}
+}
+
+func (r *reader) slotGaps(dst []uint32, n int) {
+	var buf [pforBlock]uint64
+	next := uint64(0)
+	for len(dst) > 0 && !r.bad {
+		u := r.pforBlock(&buf, len(dst))
+		for i, gap := range u {
 			if next += gap; gap >= uint64(n) || next >= uint64(n) {
 				r.bad = true
 				return
@@ -171,6 +221,18 @@ func (r *reader) slots(dst []uint32, n int) {
 			dst[i] = uint32(next)
 			next++
 		}
+		dst = dst[len(u):]
+	}
+}
+
+// skipSlots passes over a list of count slots.
+func (r *reader) skipSlots(count, n int) {
+	switch r.byte() {
+	case slotsAll:
+	case slotsBits:
+		r.take((n + 7) / 8)
+	case slotsGaps:
+		r.skipPFOR(count)
 	default:
 		r.bad = true
 	}

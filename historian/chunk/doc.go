@@ -1,7 +1,7 @@
 // Package chunk turns the samples of one group of series over one window into a block of bytes, and back.
 //
 //	[]journal.Sample ─► Encode ─► slots ─► columns ─► PFOR-128 ─► block ─► verified by decoding
-//	block ─► Parse (head checked) ─► Decode one series, All, From an index
+//	block ─► Parse (head checked) ─► Timeline ─► Columns of one series ─► Decode, All, Range of indices
 //
 // Samples that arrived in one message share a slot: its time stamp, its arrival time, its flags and its first journal
 // index are stored once. What a series adds is which slots it is in, its values, and its own time stamps where they differ.

@@ -189,17 +189,12 @@ func (e *encoder) add(c *column, s *journal.Sample, joins bool) {
 
 func far(a, b int64) bool { return a-b > slotReach || b-a > slotReach }
 
-const (
-	flagHistorical = 1
-	flagBirth      = 2
-)
-
 func flags(s *journal.Sample) (f int64) {
 	if s.Historical {
-		f |= flagHistorical
+		f |= Historical
 	}
 	if s.Birth {
-		f |= flagBirth
+		f |= Birth
 	}
 	return f
 }

@@ -100,42 +100,99 @@ func appendPacked(dst []byte, v []uint64, w int) []byte {
 	return dst
 }
 
-// pfor fills dst with what appendPFOR wrote.
-func (r *reader) pfor(dst []uint64) {
-	for len(dst) > 0 && !r.bad {
-		n := min(len(dst), pforBlock)
-		r.pforBlock(dst[:n])
-		dst = dst[n:]
-	}
-}
-
-func (r *reader) pforBlock(dst []uint64) {
-	head := r.byte()
-	w, exceptions := int(head&^patched), 0
-	if head&patched != 0 {
-		exceptions = int(r.byte())
-	}
-	if w > 64 {
-		r.bad = true
-		return
-	}
+// pforBlock reads the next block, of at most left values, into buf. A bad reader gives zeros.
+func (r *reader) pforBlock(buf *[pforBlock]uint64, left int) []uint64 {
+	dst := buf[:min(left, pforBlock)]
+	w, exceptions := r.width()
 	unpack(dst, r.take((len(dst)*w+7)/8), w)
 	for range exceptions {
 		i, high := int(r.byte()), r.uvarint()
 		if i >= len(dst) || w == 64 {
 			r.bad = true
-			return
+			break
 		}
 		dst[i] |= high << w
+	}
+	return dst
+}
+
+func (r *reader) width() (w, exceptions int) {
+	head := r.byte()
+	w = int(head &^ patched)
+	if head&patched != 0 {
+		exceptions = int(r.byte())
+	}
+	if w > 64 {
+		r.bad, r.b = true, nil
+		return 0, 0
+	}
+	return w, exceptions
+}
+
+// skipPFOR passes over n values.
+func (r *reader) skipPFOR(n int) {
+	for n > 0 && !r.bad {
+		w, exceptions := r.width()
+		r.take((min(n, pforBlock)*w + 7) / 8)
+		for range exceptions {
+			r.byte()
+			r.uvarint()
+		}
+		n -= pforBlock
 	}
 }
 
 // unpack reads len(dst) values of w bits. A short src (the reader is bad then) gives zeros.
 func unpack(dst []uint64, src []byte, w int) {
-	if w == 0 || len(src) < (len(dst)*w+7)/8 {
+	switch {
+	case w == 0 || len(src) < (len(dst)*w+7)/8:
 		clear(dst)
-		return
+	case w <= 8:
+		unpack8(dst, src, w)
+	case w <= 56:
+		unpack56(dst, src, w)
+	default:
+		unpackWide(dst, src, w)
 	}
+}
+
+// unpack8 takes eight values, which are w bytes, out of one word.
+func unpack8(dst []uint64, src []byte, w int) {
+	mask := uint64(1)<<w - 1
+	for ; len(dst) >= 8; dst, src = dst[8:], src[w:] {
+		x := load64(src, 0)
+		d := dst[:8:8]
+		d[0], x = x&mask, x>>w
+		d[1], x = x&mask, x>>w
+		d[2], x = x&mask, x>>w
+		d[3], x = x&mask, x>>w
+		d[4], x = x&mask, x>>w
+		d[5], x = x&mask, x>>w
+		d[6], x = x&mask, x>>w
+		d[7] = x & mask
+	}
+	if len(dst) > 0 {
+		x := load64(src, 0)
+		for i := range dst {
+			dst[i], x = x&mask, x>>w
+		}
+	}
+}
+
+// unpack56 takes each value out of a word of its own.
+func unpack56(dst []uint64, src []byte, w int) {
+	mask := uint64(1)<<w - 1
+	bit, i := 0, 0
+	for ; i < len(dst) && bit>>3+8 <= len(src); i, bit = i+1, bit+w {
+		dst[i] = binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) & mask
+	}
+	for ; i < len(dst); i, bit = i+1, bit+w {
+		dst[i] = load64(src, bit>>3) >> (bit & 7) & mask
+	}
+}
+
+// unpackWide is for values that may reach into a ninth byte.
+func unpackWide(dst []uint64, src []byte, w int) {
 	mask := ^uint64(0) >> (64 - w)
 	for i := range dst {
 		bit := i * w

@@ -150,29 +150,25 @@ func floatBits(x float64, single bool) uint64 {
 	return math.Float64bits(x)
 }
 
-// numbers fills dst with the values of a numeric form.
-func (r *reader) numbers(form byte, t journal.DataType, dst []uint64) {
-	if form == valAlternate {
+// numbers fills dst with the values of a numeric form; ints is memory for as many.
+func (r *reader) numbers(form byte, t journal.DataType, dst []uint64, ints []int64) {
+	ints = ints[:len(dst)]
+	single := t == typeFloat
+	switch form {
+	case valAlternate:
 		a, b := r.uvarint(), r.uvarint()
 		for i := range dst {
 			dst[i] = a
 			a, b = b, a
 		}
-		return
-	}
-	single := t == typeFloat
-	ints := make([]int64, len(dst))
-	switch form {
 	case valNumbers:
 		r.column(ints)
-		fill(dst, ints, func(x int64) uint64 { return uint64(x) })
+		for i, x := range ints {
+			dst[i] = uint64(x)
+		}
 	case valOrdered:
 		r.column(ints)
-		if single {
-			fill(dst, ints, func(x int64) uint64 { return uint64(uint32(flip32(int32(x)))) })
-		} else {
-			fill(dst, ints, func(x int64) uint64 { return uint64(flip64(x)) })
-		}
+		fromOrdered(dst, ints, single)
 	case valDecimal:
 		e := int(r.byte())
 		if e > maxExponent {
@@ -180,19 +176,49 @@ func (r *reader) numbers(form byte, t journal.DataType, dst []uint64) {
 			return
 		}
 		r.column(ints)
-		fill(dst, ints, func(x int64) uint64 { return fromDecimal(x, e, single) })
+		fromDecimals(dst, ints, pow10[e], single)
 	case valLattice:
 		q := math.Float64frombits(r.uint64())
 		r.column(ints)
-		fill(dst, ints, func(x int64) uint64 { return floatBits(float64(x)*q, single) })
+		fromLattice(dst, ints, q, single)
 	default:
 		r.bad = true
 	}
 }
 
-func fill(dst []uint64, src []int64, f func(int64) uint64) {
-	for i, x := range src {
-		dst[i] = f(x)
+func fromOrdered(dst []uint64, ints []int64, single bool) {
+	if single {
+		for i, x := range ints {
+			dst[i] = uint64(uint32(flip32(int32(x))))
+		}
+		return
+	}
+	for i, x := range ints {
+		dst[i] = uint64(flip64(x))
+	}
+}
+
+func fromDecimals(dst []uint64, ints []int64, scale float64, single bool) {
+	if single {
+		for i, x := range ints {
+			dst[i] = uint64(math.Float32bits(float32(float64(x) / scale)))
+		}
+		return
+	}
+	for i, x := range ints {
+		dst[i] = math.Float64bits(float64(x) / scale)
+	}
+}
+
+func fromLattice(dst []uint64, ints []int64, q float64, single bool) {
+	if single {
+		for i, x := range ints {
+			dst[i] = uint64(math.Float32bits(float32(float64(x) * q)))
+		}
+		return
+	}
+	for i, x := range ints {
+		dst[i] = math.Float64bits(float64(x) * q)
 	}
 }
 
@@ -235,11 +261,16 @@ func (r *reader) texts(form byte, dst [][]byte) {
 	for i := range words {
 		words[i] = r.text()
 	}
-	for i, code := range r.residuals(len(dst)) {
-		if code >= uint64(len(words)) {
-			r.bad = true
-			return
+	var buf [pforBlock]uint64
+	for len(dst) > 0 && !r.bad {
+		codes := r.pforBlock(&buf, len(dst))
+		for i, code := range codes {
+			if code >= uint64(len(words)) {
+				r.bad = true
+				return
+			}
+			dst[i] = words[code]
 		}
-		dst[i] = words[code]
+		dst = dst[len(codes):]
 	}
 }

@@ -1,0 +1,218 @@
+package chunk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+
+	"edge/historian/journal"
+)
+
+// Columns are the samples of one series of a block, in index order, field by field. Reading the next series into them uses
+// their memory again. The zero value is ready.
+type Columns struct {
+	Series  journal.SeriesID
+	Type    journal.DataType
+	At      []journal.Millis
+	Num     []uint64     // Value.Num, 0 for null; empty where Bytes is set
+	Bytes   [][]byte     // Value.Bytes, nil for null: slices of the block; empty for series of numbers
+	Null    []byte       // a bit for each sample, the first in the lowest; empty: none is null
+	Quality []QualityRun // empty: all are Good
+
+	// Set by Block.Complete only.
+	Index    []journal.Index
+	Received []journal.Millis
+	Flags    []uint8 // empty: none
+
+	slots []uint32
+	ints  []int64
+	texts [][]byte
+}
+
+// QualityRun is a quality and how many samples in a row have it.
+type QualityRun struct {
+	Quality journal.Quality
+	Count   int
+}
+
+// The bits of Columns.Flags.
+const (
+	Historical = 1 << iota
+	Birth
+)
+
+// Len is the number of samples.
+func (c *Columns) Len() int { return len(c.At) }
+
+// IsNull says that sample n has no value.
+func (c *Columns) IsNull(n int) bool { return len(c.Null) > 0 && c.Null[n/8]&(1<<(n%8)) != 0 }
+
+// Floats appends the values as Value.Float64 gives them: NaN for null, text, bytes and structures.
+func (c *Columns) Floats(dst []float64) []float64 {
+	at := len(dst)
+	dst = append(dst, make([]float64, len(c.At))...)
+	out := dst[at:]
+	switch {
+	case len(c.Num) != len(out):
+		fillNaN(out)
+	case c.Type >= 1 && c.Type <= 4, c.Type == 13: // Int8 to Int64, DateTime
+		for i, n := range c.Num {
+			out[i] = float64(int64(n))
+		}
+	case c.Type >= 5 && c.Type <= 8, c.Type == 11: // UInt8 to UInt64, Boolean
+		for i, n := range c.Num {
+			out[i] = float64(n)
+		}
+	case c.Type == typeFloat:
+		for i, n := range c.Num {
+			out[i] = float64(math.Float32frombits(uint32(n)))
+		}
+	case c.Type == typeDouble:
+		for i, n := range c.Num {
+			out[i] = math.Float64frombits(n)
+		}
+	default:
+		fillNaN(out)
+	}
+	if len(c.Null) > 0 {
+		for i := range out {
+			if c.IsNull(i) {
+				out[i] = math.NaN()
+			}
+		}
+	}
+	return dst
+}
+
+func fillNaN(dst []float64) {
+	for i := range dst {
+		dst[i] = math.NaN()
+	}
+}
+
+// Columns reads times, values and qualities of Entries[i] into c. t is the block's time line.
+func (b *Block) Columns(i int, t *Timeline, c *Columns) (err error) {
+	e := &b.Entries[i]
+	c.Series, c.Type = e.Series, e.Type
+	c.Index, c.Received, c.Flags = c.Index[:0], c.Received[:0], c.Flags[:0]
+	if t.block != b {
+		panic("BUG: chunk: the time line of another block")
+	}
+	slots := c.slots
+	if t.numbered {
+		slots = t.in[i]
+	} else if slots, err = t.slots(c.slots, i); err != nil {
+		return err
+	} else {
+		c.slots = slots
+	}
+	c.At = resize(c.At, len(slots))
+	for n, slot := range slots {
+		c.At[n] = journal.Millis(t.at[slot])
+	}
+	return c.payload(e)
+}
+
+// Complete reads what Columns reads, and Index, Received and Flags: for them the time line of all series is read, once.
+func (b *Block) Complete(i int, t *Timeline, c *Columns) error {
+	if err := t.number(); err != nil {
+		return err
+	}
+	if err := b.Columns(i, t, c); err != nil {
+		return err
+	}
+	slots, place := t.in[i], t.place[i]
+	c.Index, c.Received, c.Flags = resize(c.Index, len(slots)), resize(c.Received, len(slots)), resize(c.Flags, len(slots))
+	for n, slot := range slots {
+		c.Index[n] = journal.Index(t.index[slot]) + journal.Index(place[n]-t.base[slot])
+		c.Received[n] = journal.Millis(t.at[slot] + t.received[slot])
+		c.Flags[n] = uint8(t.flags[slot])
+	}
+	return nil
+}
+
+// payload reads the columns that are the series' own.
+func (c *Columns) payload(e *Entry) error {
+	n := len(e.payload) - 4
+	if n < 1 || crc32.Checksum(e.payload[:n], castagnoli) != binary.LittleEndian.Uint32(e.payload[n:]) {
+		return fmt.Errorf("%w: checksum of series %d", ErrDamaged, e.Series)
+	}
+	r := reader{b: e.payload[:n]}
+	head := r.byte()
+	values := e.Count
+	c.Null = c.Null[:0]
+	if head&payloadNulls != 0 {
+		c.Null = append(c.Null, r.take((e.Count+7)/8)...)
+		values -= countBits(c.Null)
+		if k := e.Count % 8; k > 0 && len(c.Null) > 0 && c.Null[len(c.Null)-1]>>k != 0 {
+			r.bad = true // a bit behind the last sample
+		}
+	}
+	c.ints = resize(c.ints, e.Count)
+	switch form := head & (payloadOffsets - 1); {
+	case r.bad || values < 0:
+		r.bad = true
+	case form == valText || form == valDict:
+		c.Num, c.Bytes = c.Num[:0], resize(c.Bytes, e.Count)
+		c.readTexts(&r, form, values)
+	default:
+		c.Bytes, c.Num = c.Bytes[:0], resize(c.Num, e.Count)
+		r.numbers(form, e.Type, c.Num[:values], c.ints)
+		c.spread(values)
+	}
+	if head&payloadOffsets != 0 && !r.bad {
+		c.ints = resize(c.ints, e.Count)
+		r.column(c.ints)
+		for i, x := range c.ints {
+			c.At[i] += journal.Millis(x)
+		}
+	}
+	c.Quality = c.Quality[:0]
+	if head&payloadQuality != 0 && !r.bad {
+		c.Quality = r.runs(c.Quality, e.Count)
+	}
+	if r.bad || len(r.b) != 0 {
+		return fmt.Errorf("%w: malformed series %d", ErrDamaged, e.Series)
+	}
+	return nil
+}
+
+// spread moves the values, which lie at the front, to where no null is.
+func (c *Columns) spread(values int) {
+	for i := len(c.Num) - 1; values <= i; i-- {
+		if c.IsNull(i) {
+			c.Num[i] = 0
+			continue
+		}
+		values--
+		c.Num[i] = c.Num[values]
+	}
+}
+
+// readTexts is the like for texts.
+func (c *Columns) readTexts(r *reader, form byte, values int) {
+	c.texts = resize(c.texts, values)
+	r.texts(form, c.texts)
+	next := 0
+	for i := range c.Bytes {
+		switch {
+		case c.IsNull(i), next >= len(c.texts):
+			c.Bytes[i] = nil
+		default:
+			c.Bytes[i] = c.texts[next]
+			next++
+		}
+	}
+}
+
+// runs appends quality runs for n samples.
+func (r *reader) runs(dst []QualityRun, n int) []QualityRun {
+	for n > 0 && !r.bad {
+		q, run := r.count(1<<16-1), r.count(n)
+		r.bad = r.bad || run == 0
+		dst = append(dst, QualityRun{journal.Quality(q), run})
+		n -= run
+	}
+	return dst
+}

@@ -1,0 +1,141 @@
+package chunk
+
+import (
+	"math"
+	"testing"
+
+	"edge/historian/journal"
+
+	"pgregory.net/rapid"
+)
+
+// checkColumns compares what Columns and Complete read with samples, which is the block's content.
+func checkColumns(t rapid.TB, b *Block, samples []journal.Sample) {
+	t.Helper()
+	var line Timeline
+	var light, full Columns
+	if err := b.Timeline(&line); err != nil {
+		t.Fatalf("Timeline: %v", err)
+	}
+	read := func(i int, c *Columns, f func(int, *Timeline, *Columns) error) {
+		if err := f(i, &line, c); err != nil {
+			t.Fatalf("series %d: %v", b.Entries[i].Series, err)
+		}
+	}
+	for i := range b.Entries {
+		read(i, &light, b.Columns)
+		read(i, &full, b.Complete)
+		n := 0
+		for _, s := range samples {
+			if s.Series == b.Entries[i].Series {
+				checkRow(t, &light, n, s)
+				checkRow(t, &full, n, s)
+				if full.Index[n] != s.Index || full.Received[n] != s.Received || full.Flags[n] != uint8(flags(&s)) {
+					t.Fatalf("sample %d of series %d: %d, %d, %d, want %+v", n, s.Series, full.Index[n], full.Received[n], full.Flags[n], s)
+				}
+				n++
+			}
+		}
+		if n != light.Len() || n != full.Len() || len(light.Index) != 0 {
+			t.Fatalf("series %d: %d and %d samples, want %d", b.Entries[i].Series, light.Len(), full.Len(), n)
+		}
+	}
+}
+
+func checkRow(t rapid.TB, c *Columns, n int, s journal.Sample) {
+	t.Helper()
+	v := journal.Value{Type: c.Type, Null: c.IsNull(n)}
+	if len(c.Bytes) > 0 {
+		v.Bytes = c.Bytes[n]
+	} else {
+		v.Num = c.Num[n]
+	}
+	if c.At[n] != s.At || !EqualValue(v, s.Value) || c.qualityAt(n) != s.Quality {
+		t.Fatalf("sample %d of series %d: %d %+v %d, want %+v", n, c.Series, c.At[n], v, c.qualityAt(n), s)
+	}
+	want, ok := s.Value.Float64()
+	if got := c.Floats(nil)[n]; ok && math.Float64bits(got) != math.Float64bits(want) || !ok && !math.IsNaN(got) {
+		t.Fatalf("sample %d of series %d is %v as a number, want %v %v", n, c.Series, got, want, ok)
+	}
+}
+
+func (c *Columns) qualityAt(n int) journal.Quality {
+	for _, run := range c.Quality {
+		if n -= run.Count; n < 0 {
+			return run.Quality
+		}
+	}
+	return journal.Good
+}
+
+func TestReadingColumnsAllocatesNothing(t *testing.T) {
+	var block *Block
+	for _, samples := range windows(1, 1) {
+		data, err := Encode(samples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if block, err = Parse(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var line Timeline
+	var c Columns
+	floats := make([]float64, 0, block.Len())
+	read := func(f func(int, *Timeline, *Columns) error) func() {
+		return func() {
+			if err := block.Timeline(&line); err != nil {
+				t.Fatal(err)
+			}
+			for i := range block.Entries {
+				if block.Entries[i].Type == 12 {
+					continue // a dictionary of words is made anew
+				}
+				if err := f(i, &line, &c); err != nil {
+					t.Fatal(err)
+				}
+				floats = c.Floats(floats[:0])
+			}
+		}
+	}
+	for _, mode := range []struct {
+		name string
+		run  func()
+	}{{"Columns", read(block.Columns)}, {"Complete", read(block.Complete)}} {
+		if n := testing.AllocsPerRun(5, mode.run); n > 0 {
+			t.Errorf("%s: %v allocations to read a block into memory that was used before", mode.name, n)
+		}
+	}
+}
+
+func BenchmarkColumns(b *testing.B) {
+	var blocks [][]byte
+	count := 0
+	for _, samples := range windows(5, 20) {
+		block, err := Encode(samples)
+		if err != nil {
+			b.Fatal(err)
+		}
+		blocks, count = append(blocks, block), count+len(samples)
+	}
+	var line Timeline
+	var c Columns
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, data := range blocks {
+			block, err := Parse(data)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := block.Timeline(&line); err != nil {
+				b.Fatal(err)
+			}
+			for i := range block.Entries {
+				if err := block.Columns(i, &line, &c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/sample")
+}

@@ -1,0 +1,106 @@
+package chunk
+
+import (
+	"bytes"
+	"sort"
+
+	"edge/historian/journal"
+)
+
+// Decode appends the samples of Entries[i] to dst, in index order.
+func (b *Block) Decode(dst []journal.Sample, i int) ([]journal.Sample, error) {
+	if err := b.complete(i); err != nil {
+		return dst, err
+	}
+	at := len(dst)
+	dst = append(dst, make([]journal.Sample, b.Entries[i].Count)...)
+	b.columns.samples(func(n int) *journal.Sample { return &dst[at+n] })
+	return dst, nil
+}
+
+// All appends every sample to dst, in index order.
+func (b *Block) All(dst []journal.Sample) ([]journal.Sample, error) {
+	at := len(dst)
+	dst = append(dst, make([]journal.Sample, b.count)...)
+	for i := range b.Entries {
+		if err := b.complete(i); err != nil {
+			return dst[:at], err
+		}
+		place := b.line.place[i]
+		b.columns.samples(func(n int) *journal.Sample { return &dst[at+int(place[n])] })
+	}
+	return dst, nil
+}
+
+// Range appends the first limit samples with from <= Index < to, in index order.
+func (b *Block) Range(dst []journal.Sample, from, to journal.Index, limit int) ([]journal.Sample, error) {
+	if err := b.read(); err != nil {
+		return dst, err
+	}
+	lo, hi := b.line.position(from), b.line.position(to)
+	hi = min(hi, lo+limit)
+	if lo >= hi {
+		return dst, nil
+	}
+	at := len(dst)
+	dst = append(dst, make([]journal.Sample, hi-lo)...)
+	var skip journal.Sample
+	for i := range b.Entries {
+		place := b.line.place[i]
+		if first := sort.Search(len(place), func(n int) bool { return int(place[n]) >= lo }); first == len(place) || int(place[first]) >= hi {
+			continue
+		}
+		if err := b.complete(i); err != nil {
+			return dst[:at], err
+		}
+		b.columns.samples(func(n int) *journal.Sample {
+			if p := int(place[n]); p >= lo && p < hi {
+				return &dst[at+p-lo]
+			}
+			return &skip
+		})
+	}
+	return dst, nil
+}
+
+// read decodes the block's own time line, once.
+func (b *Block) read() error {
+	if b.line == nil {
+		t := &Timeline{}
+		if err := b.Timeline(t); err != nil {
+			return err
+		}
+		if err := t.number(); err != nil {
+			return err
+		}
+		b.line, b.columns = t, &Columns{}
+	}
+	return nil
+}
+
+func (b *Block) complete(i int) error {
+	if err := b.read(); err != nil {
+		return err
+	}
+	return b.Complete(i, b.line, b.columns)
+}
+
+// samples writes the samples where put says.
+func (c *Columns) samples(put func(n int) *journal.Sample) {
+	quality, left := c.Quality, 0
+	q := journal.Good
+	for n := range c.At {
+		if left == 0 && len(quality) > 0 {
+			q, left, quality = quality[0].Quality, quality[0].Count, quality[1:]
+		}
+		left--
+		s := put(n)
+		*s = journal.Sample{Index: c.Index[n], Series: c.Series, At: c.At[n], Received: c.Received[n], Quality: q,
+			Value: journal.Value{Type: c.Type, Null: c.IsNull(n)}, Historical: c.Flags[n]&Historical != 0, Birth: c.Flags[n]&Birth != 0}
+		if len(c.Bytes) > 0 {
+			s.Value.Bytes = bytes.Clone(c.Bytes[n])
+		} else {
+			s.Value.Num = c.Num[n]
+		}
+	}
+}

@@ -82,15 +82,15 @@ func (b *backlog) add(more []journal.Sample) {
 	}
 }
 
-// inFiles goes through the flushes that may hold the range, in the order they were written. A flush's checkpoint says
-// that later ones hold nothing below it: then what is gathered is complete.
+// inFiles goes through the flushes that may hold the range, by the lowest index of each: when that of the next is not below
+// the highest that was gathered, the list is complete.
 func (b *backlog) inFiles(ctx context.Context) error {
 	rows, err := b.flushes(ctx)
 	if err != nil {
 		return err
 	}
-	for i, r := range rows {
-		if i > 0 && rows[i-1].checkpoint+1 >= b.to && rows[i-1].applied < r.applied {
+	for _, r := range rows {
+		if r.from >= b.to {
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -104,7 +104,7 @@ func (b *backlog) inFiles(ctx context.Context) error {
 	return nil
 }
 
-// flushes lists the flushes with indices from b.from on, in the order they were written.
+// flushes lists the flushes that may hold samples of the range, by the lowest index of each.
 func (b *backlog) flushes(ctx context.Context) (out []flushRow, err error) {
 	for _, day := range b.s.days.existing(0, 1<<40) {
 		if _, t := b.s.days.info(day); !t.holdsFrom(b.from) || t.firstIndex >= b.to {
@@ -114,25 +114,20 @@ func (b *backlog) flushes(ctx context.Context) (out []flushRow, err error) {
 			return nil, err
 		}
 		err := b.s.days.get(day).view(func(tx *bolt.Tx) error {
-			c := tx.Bucket(bucketFlush).Cursor()
-			for k, v := c.Last(); k != nil; k, v = c.Prev() {
-				r, err := readFlushRow(day, k, v)
-				if err != nil {
-					continue
+			version, _ := versionOf(tx.Bucket(bucketMeta))
+			return tx.Bucket(bucketFlush).ForEach(func(k, v []byte) error {
+				if r, err := readFlushRow(day, version, k, v); err == nil && r.applied >= b.from && r.from < b.to {
+					out = append(out, r)
 				}
-				if r.applied < b.from {
-					break
-				}
-				out = append(out, r)
-			}
-			return nil
+				return nil
+			})
 		})
 		if err := b.s.survive(err); err != nil {
 			return nil, err
 		}
 	}
 	slices.SortFunc(out, func(x, y flushRow) int {
-		return cmp.Or(cmp.Compare(x.applied, y.applied), cmp.Compare(x.checkpoint, y.checkpoint), cmp.Compare(x.day, y.day))
+		return cmp.Or(cmp.Compare(x.from, y.from), cmp.Compare(x.day, y.day), cmp.Compare(x.number, y.number))
 	})
 	return out, nil
 }

@@ -13,7 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-var catalogBuckets = [][]byte{bucketMeta, bucketSeries}
+var catalogKind = &fileKind{version: 1, buckets: [][]byte{bucketMeta, bucketSeries}}
 
 // catalogFile is catalog.db: the series, and how far the files are. It is the last thing a flush writes.
 type catalogFile struct {
@@ -43,7 +43,7 @@ func (s *Store) openCatalog() (lost bool, err error) {
 		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s, rebuilt from the day files", err, to)})
 		s.catalog, s.pos = newCatalog(s.o.MaxSeries, s.o.Clock), position{}
 	}
-	if err := createBolt(path, catalogBuckets); err != nil {
+	if err := createBolt(path, catalogKind); err != nil {
 		return false, fmt.Errorf("open historian: %w", err)
 	}
 	return true, s.loadCatalog(path)
@@ -67,13 +67,10 @@ func (s *Store) loadCatalog(path string) error {
 
 func (s *Store) readCatalog(path string, tx *bolt.Tx) error {
 	corrupt := func(err error) error { return &CorruptError{File: path, Err: err, Hint: hintQuarantine} }
-	meta, rows := tx.Bucket(bucketMeta), tx.Bucket(bucketSeries)
-	if meta == nil || rows == nil {
-		return corrupt(errors.New("a bucket is missing"))
-	}
-	if err := checkVersion(path, meta); err != nil {
+	if err := checkBuckets(path, tx, catalogKind); err != nil {
 		return err
 	}
+	meta, rows := tx.Bucket(bucketMeta), tx.Bucket(bucketSeries)
 	if b := meta.Get(metaPosition); b != nil {
 		var err error
 		if s.pos, err = readPosition(b); err != nil {
@@ -97,7 +94,7 @@ func (s *Store) readSeriesRows(rows *bolt.Bucket, saved bool) error {
 }
 
 // seriesOf takes the series that a day file knows.
-func (s *Store) seriesOf(d *dayFile) error {
+func (s *Store) seriesOf(d *storeFile) error {
 	return d.view(func(tx *bolt.Tx) error {
 		if err := s.readSeriesRows(tx.Bucket(bucketSeries), false); err != nil {
 			return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}

@@ -14,8 +14,8 @@
 // a backlog that fills windows becomes blocks like any other. Retention removes whole files.
 //
 // Goroutines, both ended by Run's ctx and awaited by Run: followLoop (journal to head) and flushLoop (head to files,
-// retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu. A dayFile's mu and days.mu are taken
-// alone. No lock but a dayFile's is held while a file is read or written, and that one only keeps it open.
+// retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu. A storeFile's mu and a fileSet's are taken
+// alone. No lock but a storeFile's is held while a file is read or written, and that one only keeps it open.
 //
 // The rule that must not break: what was durable in the journal is answered until retention removes it, once.
 //

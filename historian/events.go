@@ -3,7 +3,6 @@ package historian
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"slices"
 
 	"edge/historian/journal"
@@ -102,23 +101,4 @@ func (s *Store) eventsOf(ctx context.Context, day int64, q EventQuery, limit int
 		return nil
 	})
 	return out, s.survive(err)
-}
-
-// flushRow is what a day file tells of one flush: the samples it wrote have indices up to applied, and after it none up to
-// checkpoint can come.
-type flushRow struct {
-	day                 int64
-	number              uint64
-	checkpoint, applied journal.Index
-	units               []uint32
-}
-
-func readFlushRow(day int64, k, v []byte) (r flushRow, err error) {
-	f := &fields{b: v}
-	r.day, r.number = day, binary.BigEndian.Uint64(k)
-	r.checkpoint, r.applied = journal.Index(f.uvarint()), journal.Index(f.uvarint())
-	for len(f.b) > 0 && !f.bad {
-		r.units = append(r.units, uint32(f.uvarint()))
-	}
-	return r, f.end()
 }

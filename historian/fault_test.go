@@ -129,6 +129,10 @@ func TestDamagedFilesAreMovedAside(t *testing.T) {
 			if n := r.s.Stats().SamplesTotal; n != 601 {
 				t.Errorf("%d samples in all, want 601", n)
 			}
+			r.flush(flushAll) // in a later flush, samples from before the others
+			if got, next, err := r.s.Backlog(context.Background(), "g", "n", 1, 604, 10_000); err != nil || len(got) != 601 || next != 604 {
+				t.Errorf("%d samples of backlog, next %d, %v; want 601 and 604", len(got), next, err)
+			}
 			if e := r.events(); !strings.Contains(e, "damaged") {
 				t.Errorf("events:\n%s", e)
 			}
@@ -212,18 +216,21 @@ func damagePages(t *testing.T, path string) {
 }
 
 func TestNewerFormatIsLeftAlone(t *testing.T) {
-	for _, file := range []string{"catalog.db", "part/2026-03-10.db"} {
+	for file, kind := range map[string]*fileKind{"catalog.db": catalogKind, "part/2026-03-10.db": dayKind, "trend/2026-03.db": trendKind} {
 		t.Run(file, func(t *testing.T) {
 			r := newRig(t, Options{})
 			r.fill(time.Minute)
 			r.follow()
+			if err := r.s.trends.get(monthOf(ms(noon))).writes(); err != nil {
+				t.Fatal(err)
+			}
 			r.close()
 			path := filepath.Join(r.dir, "history", file)
 			db, err := bolt.Open(path, 0o640, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(formatVersion+1)) })
+			err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(kind.version+1)) })
 			if err = errors.Join(err, db.Close()); err != nil {
 				t.Fatal(err)
 			}
@@ -234,7 +241,7 @@ func TestNewerFormatIsLeftAlone(t *testing.T) {
 			}
 			s, err := Open(filepath.Join(r.dir, "history"), j, r.o)
 			var newer *VersionError
-			if s != nil || !errors.Is(err, ErrNewer) || !errors.As(err, &newer) || newer.Found != formatVersion+1 {
+			if s != nil || !errors.Is(err, ErrNewer) || !errors.As(err, &newer) || newer.Found != kind.version+1 {
 				t.Errorf("Open: %v", err)
 			}
 			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {

@@ -177,7 +177,7 @@ func (s *Store) write(f *flight) error {
 }
 
 // writeAnew writes a day whose file turned out to be damaged: if it cannot even be opened it is moved aside.
-func (s *Store) writeAnew(d *dayFile, job *dayJob, pos position, cause error) error {
+func (s *Store) writeAnew(d *storeFile, job *dayJob, pos position, cause error) error {
 	d.close()
 	if err := d.writes(); !isDamage(err) {
 		return errors.Join(cause, err)

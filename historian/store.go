@@ -24,7 +24,8 @@ type Store struct {
 	journal *journal.Journal
 	owner   *journal.Owner
 	catalog *catalog
-	days    *days
+	days    *fileSet
+	trends  *fileSet
 	file    *catalogFile
 	owed    func() journal.Index // set before Run
 
@@ -69,14 +70,14 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 	if o.Quarantine == "" {
 		o.Quarantine = filepath.Join(dir, "quarantine")
 	}
-	part := filepath.Join(dir, "part")
-	for _, d := range [...]string{dir, part, filepath.Join(dir, "trend")} {
+	part, trend := filepath.Join(dir, "part"), filepath.Join(dir, "trend")
+	for _, d := range [...]string{dir, part, trend} {
 		if err := os.MkdirAll(d, 0o750); err != nil {
 			return nil, fmt.Errorf("open historian: %w", err)
 		}
 	}
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
-		days: newDays(part, o.DayBytes), kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
+		days: newFileSet(dayKind, part, o.DayBytes), trends: newFileSet(trendKind, trend, o.DayBytes), kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
 		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool),
 		latest: make(map[journal.SeriesID]journal.Sample)}
 	s.head = newHead(s.window)
@@ -117,6 +118,9 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 		}
 		lost = lost || damaged
 	}
+	if err := s.openTrends(); err != nil {
+		return 0, err
+	}
 	if lost {
 		return 0, nil // all that the log still has; what the files hold is not taken twice
 	}
@@ -147,17 +151,48 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (damaged bool, err e
 	return false, nil
 }
 
+// openTrends reads each month's own account. A damaged file is moved aside.
+func (s *Store) openTrends() error {
+	list, err := s.trends.scan()
+	if err != nil {
+		return fmt.Errorf("open historian: %w", err)
+	}
+	for _, month := range list {
+		d := s.trends.get(month)
+		pos, t, err := d.readMeta()
+		if isDamage(err) {
+			if err = s.quarantine(s.trends, d, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.trends.setInfo(d, pos, t)
+	}
+	return nil
+}
+
 // setAside moves a day file to the quarantine; the gap it leaves is an event.
-func (s *Store) setAside(d *dayFile, cause error) error {
+func (s *Store) setAside(d *storeFile, cause error) error {
+	if err := s.quarantine(s.days, d, cause); err != nil {
+		return err
+	}
+	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(d.unit), Until: dayStart(d.unit + 1), Reason: "the day's file was damaged"})
+	return nil
+}
+
+// quarantine moves a damaged file aside. An event tells where it is; the file of that name begins anew.
+func (s *Store) quarantine(set *fileSet, d *storeFile, cause error) error {
 	d.close()
 	to, err := moveAside(d.path, s.o.Quarantine, s.o.Clock())
 	if err != nil {
 		return fmt.Errorf("move damaged %s aside: %w", d.path, err)
 	}
-	s.days.setInfo(d, position{}, totals{})
-	s.o.Log.Error("day file is damaged, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
+	set.setInfo(d, position{}, totals{})
+	s.o.Log.Error("file is damaged, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
 	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s", cause, to)})
-	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(d.day), Until: dayStart(d.day + 1), Reason: "the day's file was damaged"})
 	return nil
 }
 
@@ -200,6 +235,7 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	s.days.closeAll()
+	s.trends.closeAll()
 	if s.file != nil {
 		return s.file.close()
 	}

@@ -19,21 +19,20 @@ type dayWriter struct {
 	s                   *Store
 	job                 *dayJob
 	series, block, late *bolt.Bucket
-	flush               uint64 // this flush's number in the file
-	units               []uint32
+	row                 flushRow
 	totals              totals
 	duplicates, lateN   uint64
 }
 
-func (s *Store) writeDay(d *dayFile, job *dayJob, pos position) error {
+func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	_, before := s.days.info(job.day)
 	var w *dayWriter
 	err := d.update(func(tx *bolt.Tx) error {
 		w = &dayWriter{s: s, job: job, totals: before, series: tx.Bucket(bucketSeries), block: tx.Bucket(bucketBlock),
-			late: tx.Bucket(bucketLate)}
+			late: tx.Bucket(bucketLate), row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
 		w.block.FillPercent, w.late.FillPercent = 1, 1 // keys come in ascending order
 		var err error
-		if w.flush, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
+		if w.row.number, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
 			return err
 		}
 		if err := w.cells(); err != nil {
@@ -110,21 +109,22 @@ func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
 		w.totals.samples += uint64(n)
 		w.totals.blockBytes += uint64(len(data))
 		w.totals.addIndex(samples[0].Index, samples[n-1].Index)
+		w.row.from = min(w.row.from, samples[0].Index)
 		samples = samples[n:]
 	}
 	return nil
 }
 
 func (w *dayWriter) noteUnit(unit uint32) {
-	if n := len(w.units); n == 0 || w.units[n-1] != unit {
-		w.units = append(w.units, unit)
+	if n := len(w.row.units); n == 0 || w.row.units[n-1] != unit {
+		w.row.units = append(w.row.units, unit)
 	}
 }
 
 // putLate appends a late block under this flush's number. One group may have several: late windows, one after the other.
 func (w *dayWriter) putLate(group uint32, data []byte) error {
 	for part := uint16(0); ; part++ {
-		k := binary.BigEndian.AppendUint16(lateKey(w.flush, group), part)
+		k := binary.BigEndian.AppendUint16(lateKey(w.row.number, group), part)
 		if w.late.Get(k) == nil {
 			return w.late.Put(k, data)
 		}
@@ -195,13 +195,8 @@ func (w *dayWriter) noteSeries(e *series) error {
 
 // account says what this flush wrote, and how far the file is now.
 func (w *dayWriter) account(tx *bolt.Tx, pos position) error {
-	row := binary.AppendUvarint(nil, uint64(pos.checkpoint))
-	row = binary.AppendUvarint(row, uint64(pos.applied))
-	for _, u := range w.units {
-		row = binary.AppendUvarint(row, uint64(u))
-	}
 	meta := tx.Bucket(bucketMeta)
-	if err := tx.Bucket(bucketFlush).Put(big8(w.flush), row); err != nil {
+	if err := tx.Bucket(bucketFlush).Put(big8(w.row.number), w.row.bytes()); err != nil {
 		return err
 	}
 	if err := meta.Put(metaTotals, w.totals.bytes()); err != nil {

@@ -1,0 +1,253 @@
+package historian
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// fileKind is what the files of one folder have in common.
+type fileKind struct {
+	version uint32
+	buckets [][]byte             // in every version; first meta
+	added   [][]byte             // since the newest version: a reader of an older file does without them
+	upgrade func(*bolt.Tx) error // makes the newest version of the one before, but for added and the version's row
+
+	layout string                     // of the name, as for time.Format
+	unit   func(time.Time) int64      // the number of the day or month that a time lies in
+	start  func(int64) journal.Millis // when it begins
+}
+
+// storeFile is one bbolt file of a day or a month. It is opened when it is needed: for reading as it is, for writing upgraded
+// to the newest version.
+type storeFile struct {
+	kind     *fileKind
+	unit     int64 // the day's or month's number
+	path     string
+	capBytes int64 // bbolt's MaxSize
+
+	mu       sync.RWMutex // held for reading while db is in use, for writing to open, close and remove
+	db       *bolt.DB
+	writable bool
+	gone     bool
+	used     atomic.Int64 // when, counted by fileSet.turn; 0: it counts as closed
+
+	// Guarded by fileSet.mu.
+	pos    position
+	totals totals
+}
+
+var errGone = errors.New("file removed")
+
+// view runs f in a short read transaction. f copies out what it keeps. A removed file is empty: f is not called.
+func (d *storeFile) view(f func(*bolt.Tx) error) error {
+	if err := d.acquire(false); err != nil {
+		if errors.Is(err, errGone) || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	defer d.mu.RUnlock()
+	return guard(d.path, func() error { return d.db.View(f) })
+}
+
+// update runs f in a write transaction, one at a time; a file that is not there begins.
+func (d *storeFile) update(f func(*bolt.Tx) error) error {
+	if err := d.acquire(true); err != nil {
+		return err
+	}
+	defer d.mu.RUnlock()
+	return guard(d.path, func() error { return d.db.Update(f) })
+}
+
+// acquire returns with mu held for reading and the file open; on error mu is free.
+func (d *storeFile) acquire(write bool) error {
+	for {
+		d.mu.RLock()
+		if d.gone {
+			d.mu.RUnlock()
+			return errGone
+		}
+		if d.db != nil && (d.writable || !write) {
+			return nil
+		}
+		d.mu.RUnlock()
+		if err := d.open(write); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *storeFile) open(write bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone {
+		return errGone
+	}
+	if d.db != nil && (d.writable || !write) {
+		return nil
+	}
+	d.closeLocked()
+	if _, err := os.Stat(d.path); errors.Is(err, fs.ErrNotExist) && write {
+		if err := createBolt(d.path, d.kind); err != nil {
+			return err
+		}
+	}
+	db, err := openBolt(d.path, !write, d.capBytes)
+	if err != nil {
+		return err
+	}
+	d.db, d.writable = db, write
+	if write {
+		if err := upgrade(d.path, db, d.kind); err != nil {
+			d.closeLocked()
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *storeFile) closeLocked() {
+	if d.db != nil {
+		_ = guard(d.path, d.db.Close) // what was committed is on disk
+		d.db, d.writable = nil, false
+	}
+}
+
+func (d *storeFile) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closeLocked()
+}
+
+// closeIdle closes the file; one that somebody uses stays open, and is the first to be closed the next time.
+func (d *storeFile) closeIdle() {
+	if !d.mu.TryLock() {
+		d.used.Store(1)
+		return
+	}
+	defer d.mu.Unlock()
+	d.closeLocked()
+}
+
+// remove unlinks the file; its bytes are free at once.
+func (d *storeFile) remove() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closeLocked()
+	d.gone = true
+	return os.Remove(d.path)
+}
+
+// writes opens the file for writing, which reads its whole tree.
+func (d *storeFile) writes() error {
+	if err := d.acquire(true); err != nil {
+		return err
+	}
+	d.mu.RUnlock()
+	return nil
+}
+
+// readMeta reads position and totals, and refuses a later format.
+func (d *storeFile) readMeta() (pos position, t totals, err error) {
+	err = d.view(func(tx *bolt.Tx) error {
+		if err := checkBuckets(d.path, tx, d.kind); err != nil {
+			return err
+		}
+		meta := tx.Bucket(bucketMeta)
+		var err error
+		if b := meta.Get(metaPosition); b != nil {
+			if pos, err = readPosition(b); err != nil {
+				return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}
+			}
+		}
+		if b := meta.Get(metaTotals); b != nil {
+			if t, err = readTotals(b); err != nil {
+				return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}
+			}
+		}
+		return nil
+	})
+	return pos, t, err
+}
+
+// checkBuckets finds a file that is not of its kind, or of a later version.
+func checkBuckets(path string, tx *bolt.Tx, kind *fileKind) error {
+	missing := func(list [][]byte) error {
+		for _, name := range list {
+			if tx.Bucket(name) == nil {
+				return &CorruptError{File: path, Err: fmt.Errorf("bucket %s is missing", name), Hint: hintQuarantine}
+			}
+		}
+		return nil
+	}
+	if err := missing(kind.buckets); err != nil {
+		return err
+	}
+	version, err := readVersion(path, tx.Bucket(bucketMeta), kind)
+	if err != nil || version < kind.version {
+		return err
+	}
+	return missing(kind.added)
+}
+
+// readVersion is the file's version; a later one than the kind's is an error.
+func readVersion(path string, meta *bolt.Bucket, kind *fileKind) (uint32, error) {
+	found, ok := versionOf(meta)
+	switch {
+	case !ok:
+		return 0, &CorruptError{File: path, Err: errors.New("no format version that can be read"), Hint: hintQuarantine}
+	case found > kind.version:
+		return 0, &VersionError{File: path, Found: found, Known: kind.version}
+	}
+	return found, nil
+}
+
+func versionOf(meta *bolt.Bucket) (version uint32, ok bool) {
+	v := meta.Get(metaVersion)
+	if len(v) != 8 || binary.BigEndian.Uint32(v) != ^binary.BigEndian.Uint32(v[4:]) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(v), true
+}
+
+// versionRow says the version twice, the second time inverted: a flipped bit is damage and not a newer program.
+func versionRow(v uint32) []byte { return binary.BigEndian.AppendUint32(big4(v), ^v) }
+
+// upgrade makes the newest version of an older one, in one transaction.
+func upgrade(path string, db *bolt.DB, kind *fileKind) error {
+	var found uint32
+	err := guard(path, func() error {
+		return db.View(func(tx *bolt.Tx) (err error) {
+			if err = checkBuckets(path, tx, kind); err == nil {
+				found, err = readVersion(path, tx.Bucket(bucketMeta), kind)
+			}
+			return err
+		})
+	})
+	if err != nil || found == kind.version {
+		return err
+	}
+	return guard(path, func() error {
+		return db.Update(func(tx *bolt.Tx) error {
+			for _, name := range kind.added {
+				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+					return err
+				}
+			}
+			if err := kind.upgrade(tx); err != nil {
+				return err
+			}
+			return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(kind.version))
+		})
+	})
+}

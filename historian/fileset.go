@@ -1,0 +1,194 @@
+package historian
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxOpen is how many files of a kind are kept open at once.
+const maxOpen = 24
+
+// fileSet is the files of one kind: the days, or the months.
+type fileSet struct {
+	kind     *fileKind
+	dir      string
+	capBytes int64
+
+	mu    sync.Mutex
+	files map[int64]*storeFile
+	turn  int64
+}
+
+func newFileSet(kind *fileKind, dir string, capBytes int64) *fileSet {
+	return &fileSet{kind: kind, dir: dir, capBytes: capBytes, files: make(map[int64]*storeFile)}
+}
+
+func (fs *fileSet) path(unit int64) string {
+	return filepath.Join(fs.dir, time.UnixMilli(int64(fs.kind.start(unit))).UTC().Format(fs.kind.layout)+".db")
+}
+
+// scan returns the units that have a file, oldest first. What a crash left under a temporary name is removed.
+func (fs *fileSet) scan() ([]int64, error) {
+	entries, err := os.ReadDir(fs.dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []int64
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasSuffix(name, ".tmp") {
+			_ = os.Remove(filepath.Join(fs.dir, name))
+			continue
+		}
+		t, err := time.Parse(fs.kind.layout+".db", name)
+		if err == nil && t.Unix() >= 0 {
+			out = append(out, fs.kind.unit(t))
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// get returns the unit's file, whether it exists on disk or not, and closes the one that was not used for longest.
+func (fs *fileSet) get(unit int64) *storeFile {
+	fs.mu.Lock()
+	d := fs.files[unit]
+	if d == nil {
+		d = &storeFile{kind: fs.kind, unit: unit, path: fs.path(unit), capBytes: fs.capBytes}
+		fs.files[unit] = d
+	}
+	fs.turn++
+	d.used.Store(fs.turn)
+	idle := fs.idleLocked(d)
+	fs.mu.Unlock()
+	if idle != nil {
+		idle.closeIdle()
+	}
+	return d
+}
+
+// idleLocked returns a file to close when more than maxOpen were used lately.
+func (fs *fileSet) idleLocked(keep *storeFile) *storeFile {
+	if len(fs.files) <= maxOpen {
+		return nil
+	}
+	var oldest *storeFile
+	open := 0
+	for _, d := range fs.files {
+		if d == keep || d.used.Load() == 0 {
+			continue
+		}
+		if open++; oldest == nil || d.used.Load() < oldest.used.Load() {
+			oldest = d
+		}
+	}
+	if open < maxOpen {
+		return nil
+	}
+	oldest.used.Store(0) // it counts as closed
+	return oldest
+}
+
+// existing returns the units between from and to (both inclusive) that have a file, oldest first.
+func (fs *fileSet) existing(from, to int64) []int64 {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	var out []int64
+	for unit, d := range fs.files {
+		if unit >= from && unit <= to && d.pos.applied > 0 {
+			out = append(out, unit)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (fs *fileSet) info(unit int64) (position, totals) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if d := fs.files[unit]; d != nil {
+		return d.pos, d.totals
+	}
+	return position{}, totals{}
+}
+
+func (fs *fileSet) setInfo(d *storeFile, pos position, t totals) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	d.pos, d.totals = pos, t
+}
+
+// drop unlinks a file.
+func (fs *fileSet) drop(unit int64) error {
+	fs.mu.Lock()
+	d := fs.files[unit]
+	delete(fs.files, unit)
+	fs.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	return errors.Join(d.remove(), syncDir(fs.dir))
+}
+
+func (fs *fileSet) closeAll() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, d := range fs.files {
+		d.close()
+	}
+}
+
+// samples is how many samples all files hold.
+func (fs *fileSet) samples() (n uint64) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, d := range fs.files {
+		n += d.totals.samples
+	}
+	return n
+}
+
+// diskBytes is what the files below dir take on the disk; holes do not count.
+func diskBytes(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			n += fileBytes(e)
+		}
+		return nil // a file that vanished meanwhile takes none
+	})
+	return n
+}
+
+func fileBytes(e os.DirEntry) int64 {
+	info, err := e.Info()
+	if err != nil {
+		return 0
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
+}
+
+// moveAside renames a damaged file into the quarantine folder and returns its new name.
+func moveAside(path, quarantine string, now time.Time) (string, error) {
+	if err := os.MkdirAll(quarantine, 0o750); err != nil {
+		return "", err
+	}
+	base := filepath.Join(quarantine, now.UTC().Format("20060102T150405.000")+"-"+filepath.Base(path))
+	to := base
+	for n := 1; ; n++ {
+		if _, err := os.Lstat(to); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		to = fmt.Sprintf("%s-%d", base, n)
+	}
+	return to, os.Rename(path, to)
+}

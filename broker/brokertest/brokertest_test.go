@@ -140,10 +140,13 @@ func TestStore(t *testing.T) {
 			t.Errorf("SaveRetained = %d", i)
 		}
 		synctest.Wait()
-		if s.Durable() != 1 {
-			t.Errorf("held: durable %d", s.Durable())
+		if s.Durable() != 1 || !s.Holding() {
+			t.Errorf("held: durable %d, %t", s.Durable(), s.Holding())
 		}
 		s.Commit()
+		if s.Holding() {
+			t.Error("nothing is left to be held")
+		}
 		if diff := cmp.Diff([]broker.Index{1, 2}, told); diff != "" || s.Durable() != 2 {
 			t.Errorf("after Commit: durable %d, told %s", s.Durable(), diff)
 		}

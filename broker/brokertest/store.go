@@ -45,6 +45,13 @@ func (s *Store) Hold() {
 	s.held = true
 }
 
+// Holding tells whether records wait for Commit.
+func (s *Store) Holding() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held && s.durable < s.last
+}
+
 // Commit makes all records so far durable and tells the listeners.
 func (s *Store) Commit() {
 	s.committing.Lock()

@@ -142,14 +142,9 @@ func (s *Server) waitDurable(ctx context.Context, index broker.Index) error {
 		ctx, cancel = context.WithTimeout(ctx, s.limits.ConnectTimeout)
 		defer cancel()
 	}
-	for {
-		s.waitMu.Lock()
-		if s.next == nil {
-			s.next = make(chan struct{})
-		}
-		next := s.next
-		s.waitMu.Unlock()
-		if s.isDurable(index) {
+	for !s.isDurable(index) {
+		next := s.nextCommit()
+		if s.isDurable(index) { // it came in between
 			return nil
 		}
 		if index != never {
@@ -163,6 +158,17 @@ func (s *Server) waitDurable(ctx context.Context, index broker.Index) error {
 			return ctx.Err()
 		}
 	}
+	return nil
+}
+
+// nextCommit is closed by the next commit.
+func (s *Server) nextCommit() <-chan struct{} {
+	s.waitMu.Lock()
+	defer s.waitMu.Unlock()
+	if s.next == nil {
+		s.next = make(chan struct{})
+	}
+	return s.next
 }
 
 // release sends everything that waited for what is durable now, by one write per connection.

@@ -56,6 +56,18 @@ func TestAcknowledgedWhenDurable(t *testing.T) {
 	}
 }
 
+// TestNothingToWaitFor: a login that waits for what is durable leaves nothing for the next commit to do.
+func TestNothingToWaitFor(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}}).over(way).start(t)
+		r.client(packets.V5, "c", false)
+		r.quiet()
+		if err := r.Server.waitDurable(t.Context(), r.store.Durable()); err != nil || r.Server.next != nil {
+			t.Errorf("waits: %v, %t", err, r.Server.next != nil)
+		}
+	})
+}
+
 // TestExactlyOnceWaits shows that a QoS 2 message is begun for a session on disk only when its identifier is durable,
 // and PUBREL sent only when it is durable that the message itself is done.
 func TestExactlyOnceWaits(t *testing.T) {

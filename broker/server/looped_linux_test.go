@@ -267,6 +267,24 @@ func TestKickedDuringLogin(t *testing.T) {
 	}
 }
 
+// TestQuietAfterLogin: the tests' quiet waits for a login that a goroutine carries out, also when a commit is awaited.
+func TestQuietAfterLogin(t *testing.T) {
+	a := &slowAuth{began: make(chan struct{}), goOn: make(chan struct{})}
+	r := (&rig{store: &brokertest.Store{}, auth: a}).over(overLoops).start(t)
+	c := brokertest.NewClient(t, r.dial(), packets.V5)
+	c.Send(&packets.Connect{Version: packets.V5, ClientID: "c", CleanStart: true, HasUsername: true, Username: "u"})
+	<-a.began
+	r.Server.nextCommit()
+	for range 10 {
+		if r.isQuiet() {
+			t.Error("quiet, and a login goes on")
+		}
+	}
+	a.goOn <- struct{}{}
+	brokertest.Expect[*packets.Connack](c)
+	r.quiet()
+}
+
 // TestHeldUpLoop: a loop that could not run for longer than a keep alive reads what its clients have sent meanwhile before it judges.
 func TestHeldUpLoop(t *testing.T) {
 	r := (&rig{loops: 1}).over(overLoops).start(t)

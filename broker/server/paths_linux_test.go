@@ -11,7 +11,7 @@ func (r *rig) loopsAreQuiet(written map[string]int64) bool {
 	loops, quiet := s.loops, true
 	s.mu.Unlock()
 	s.waitMu.Lock()
-	held := s.next != nil // a login waits for the store
+	held := s.next != nil && r.store != nil && r.store.Holding() // a login waits for the store, which waits for the test
 	s.waitMu.Unlock()
 	for _, l := range loops {
 		l.do(func() {

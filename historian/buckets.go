@@ -128,7 +128,7 @@ func (a *buckets) add(v journal.Sample) {
 }
 
 func (a *buckets) hold(v journal.Sample) {
-	a.held, a.edge = v, min(nextEdge(a.edges, v.At), max(a.now, v.At))
+	a.held, a.edge = v, holdsUntil(a.edges, a.now, v.At)
 }
 
 // release ends what holds: its time until then, or until its edge, is spread over the columns.
@@ -177,34 +177,6 @@ func touched(gaps []Gap, from, to journal.Millis) bool {
 		}
 	}
 	return false
-}
-
-// usable is the value as a number, if it may be believed.
-func usable(v journal.Sample) (f float64, ok bool) {
-	if v.Quality == journal.Bad || v.Quality == journal.Stale {
-		return 0, false
-	}
-	f, ok = v.Value.Float64()
-	return f, ok && !math.IsNaN(f)
-}
-
-// worse orders qualities: Bad, Stale, any other code, Good.
-func worse(a, b journal.Quality) journal.Quality {
-	rank := func(q journal.Quality) int {
-		switch q {
-		case journal.Bad:
-			return 0
-		case journal.Stale:
-			return 1
-		case journal.Good:
-			return 3
-		}
-		return 2
-	}
-	if rank(b) < rank(a) {
-		return b
-	}
-	return a
 }
 
 func fmin(a, b float64) float64 {

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"math"
 	"slices"
 
 	"edge/historian/journal"
@@ -246,26 +245,6 @@ func lastTurn(c *bolt.Cursor, o, w owner, at journal.Millis, take func(loggedEve
 			return
 		}
 	}
-}
-
-// edges are the beginnings and ends of gaps, ascending: nothing is carried over one.
-func edges(gaps []Gap) (out []journal.Millis) {
-	for _, g := range gaps {
-		out = append(out, g.From)
-		if g.To != 0 {
-			out = append(out, g.To)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// nextEdge is the first edge after t.
-func nextEdge(edges []journal.Millis, t journal.Millis) journal.Millis {
-	if i, _ := slices.BinarySearch(edges, t+1); i < len(edges) {
-		return edges[i]
-	}
-	return math.MaxInt64
 }
 
 // lastBelow moves the cursor to the last row whose key is below key.

@@ -51,20 +51,10 @@ func (b *backlog) inMemory(to journal.Index) {
 		}
 		for k, c := range h.cells {
 			if slices.Contains(b.groups, k.group) {
-				b.add(b.s.rowsBetween(c, b.from, b.to, b.limit))
+				b.add(c.between(nil, b.from, b.to, b.limit))
 			}
 		}
 	}
-}
-
-// rowsBetween returns the first limit rows of a cell with from <= Index < to.
-func (s *Store) rowsBetween(c *cell, from, to journal.Index, limit int) (out []journal.Sample) {
-	i, _ := slices.BinarySearchFunc(c.rows, from, func(r row, at journal.Index) int { return cmp.Compare(r.index, at) })
-	for ; i < len(c.rows) && c.rows[i].index < to && len(out) < limit; i++ {
-		r := &c.rows[i]
-		out = append(out, c.sample(r, s.catalog.get(r.series).key.Type))
-	}
-	return out
 }
 
 // add merges more samples in, which are in index order.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"edge/historian/chunk"
 	"edge/historian/journal"
 )
 
@@ -20,11 +21,15 @@ type series struct {
 	id    journal.SeriesID
 	key   journal.SeriesKey
 	group uint32 // of the block format; given once
+	place uint16 // among the series of the group; of this run of the program
 
 	// Guarded by catalog.mu.
 	announced time.Time
 	durable   bool // its schema is in the durable journal, or in a file
 	saved     bool // it is in catalog.db
+
+	// Guarded by Store.mu.
+	latest journal.Sample // the newest live one since the store was opened; Series 0: none
 }
 
 // metric is what its type epochs share; owner is a device, or with device empty a node.
@@ -103,6 +108,7 @@ func (c *catalog) addLocked(e *series) {
 	if !slices.Contains(c.groups[o], e.group) {
 		c.groups[o] = append(c.groups[o], e.group)
 	}
+	e.place = uint16(c.members[e.group])
 	c.members[e.group]++
 	c.lastID, c.lastGrp = max(c.lastID, e.id), max(c.lastGrp, e.group)
 }
@@ -116,7 +122,7 @@ func (c *catalog) bind(id journal.SeriesID, k journal.SeriesKey, group uint32, s
 		if c.byKey[k] != nil || len(c.byID) >= c.limit || id == 0 {
 			return
 		}
-		if group == 0 {
+		if group == 0 || c.members[group] >= chunk.MaxSeries { // the latter: of a damaged file
 			group = c.groupLocked(owner{k.Group, k.Node, k.Device})
 		}
 		e = &series{id: id, key: k, group: group}

@@ -301,7 +301,7 @@ func TestFullDayGivesWay(t *testing.T) {
 	r := newRig(t, Options{DayBytes: 256 << 10, HeadBytes: 1 << 20})
 	noise := rand.New(rand.NewPCG(1, 1))
 	var list []journal.Sample
-	for i := range 60_000 {
+	for i := range 150_000 {
 		v := at(noon.Add(time.Duration(i)*time.Millisecond), 0)
 		v.Value.Num = noise.Uint64()
 		list = append(list, v)
@@ -323,8 +323,8 @@ func TestFullDayGivesWay(t *testing.T) {
 	for _, e := range list2 {
 		lost += e.Count
 	}
-	if kept+lost != 60_000 {
-		t.Errorf("%d kept and %d told as lost, of 60,000", kept, lost)
+	if kept+lost != 150_000 {
+		t.Errorf("%d kept and %d told as lost, of 150,000", kept, lost)
 	}
 	r.s.mu.RLock()
 	held := r.s.head.bytes

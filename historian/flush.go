@@ -205,7 +205,7 @@ func (s *Store) giveUp(job *dayJob) {
 	first, last, n := dayStart(job.day+1), dayStart(job.day), 0
 	for _, k := range job.cells {
 		first, last = min(first, k.window), max(last, k.window+s.window)
-		n += len(job.head.cells[k].rows)
+		n += job.head.cells[k].count
 	}
 	s.o.Log.Error("day file is full, samples dropped", "part", "historian", "file", s.days.path(job.day), "samples", n)
 	s.event(journal.Event{Kind: journal.GapEvent, At: first, Until: last, Count: uint64(n), Reason: "the day's file is full"})

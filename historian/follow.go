@@ -167,10 +167,10 @@ func (s *Store) applySamples(list []journal.Sample) {
 		case v.At < oldest || v.At > max(now, v.Received)+farFuture || len(v.Value.Bytes) > s.o.MaxValueBytes:
 			s.refused.Add(1)
 		case s.haveSample(v):
-		case !s.head.add(v, e.group, e.key.Type):
+		case !s.head.add(v, e):
 			s.duplicates.Add(1)
-		case !v.Historical && v.At >= s.latest[v.Series].At:
-			s.latest[v.Series] = *v
+		case !v.Historical && v.At >= e.latest.At:
+			e.latest = *v
 		}
 	}
 }

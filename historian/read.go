@@ -270,7 +270,7 @@ func (s *Store) latestOf(epochs []*series) (last journal.Sample, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, e := range epochs {
-		if v, have := s.latest[e.id]; have && (!ok || v.At > last.At) {
+		if v := e.latest; v.Series != 0 && (!ok || v.At > last.At) {
 			last, ok = v, true
 		}
 	}

@@ -54,8 +54,7 @@ type Store struct {
 	head     *head
 	flushing *head // given to the flush under way; nil between flushes
 	applied  journal.Index
-	latest   map[journal.SeriesID]journal.Sample // the newest live one of each series, since Open
-	reported map[string]bool                     // files whose damage an event tells of
+	reported map[string]bool // files whose damage an event tells of
 	closed   bool
 
 	duplicates, late, refused, unknown atomic.Uint64
@@ -78,8 +77,7 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, part, o.DayBytes), trends: newFileSet(trendKind, trend, o.DayBytes), kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
-		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool),
-		latest: make(map[journal.SeriesID]journal.Sample)}
+		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool)}
 	s.head = newHead(s.window)
 	from, err := s.openFiles()
 	if err == nil {

@@ -3,6 +3,7 @@ package historian
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
@@ -22,6 +23,7 @@ type dayWriter struct {
 	row                 flushRow
 	totals              totals
 	duplicates, lateN   uint64
+	buf                 []journal.Sample // of one cell
 }
 
 func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
@@ -131,39 +133,35 @@ func (w *dayWriter) putLate(group uint32, data []byte) error {
 	}
 }
 
-// samples turns a cell into samples, without repetitions of what the file has.
+// samples turns a cell into samples, without repetitions of what the file has. They are good until the next call.
 func (w *dayWriter) samples(k cellKey, again bool) ([]journal.Sample, error) {
 	c := w.job.head.cells[k]
+	for i := range c.members {
+		if e := c.members[i].series; e != nil {
+			if err := w.noteSeries(e); err != nil {
+				return nil, err
+			}
+		}
+	}
 	have, err := w.have(k, again)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]journal.Sample, 0, len(c.rows))
-	for i := range c.rows {
-		r := &c.rows[i]
-		e := w.s.catalog.get(r.series)
-		if err := w.noteSeries(e); err != nil {
-			return nil, err
+	w.buf = c.all(slices.Grow(w.buf[:0], c.count))
+	if have == nil {
+		return w.buf, nil
+	}
+	out := w.buf[:0]
+	for _, v := range w.buf {
+		at := stamp{v.Series, v.At}
+		if old, ok := have[at]; ok && old.Quality == v.Quality && chunk.EqualValue(old.Value, v.Value) {
+			w.duplicates++
+			continue
 		}
-		v := c.value(r, e.key.Type)
-		if have != nil {
-			at := stamp{r.series, r.at}
-			if old, ok := have[at]; ok && old.Quality == r.quality && chunk.EqualValue(old.Value, v) {
-				w.duplicates++
-				continue
-			}
-			have[at] = journal.Sample{Value: v, Quality: r.quality}
-		}
-		out = append(out, journal.Sample{Index: r.index, Series: r.series, At: r.at, Received: r.received, Value: v, Quality: r.quality,
-			Historical: r.flags&rowHistorical != 0, Birth: r.flags&rowBirth != 0})
+		have[at] = v
+		out = append(out, v)
 	}
 	return out, nil
-}
-
-// stamp is the identity of a sample.
-type stamp struct {
-	series journal.SeriesID
-	at     journal.Millis
 }
 
 // have reads what the file holds of a group in a window that was written before, by stamp: of several the last to arrive.

@@ -1,0 +1,83 @@
+package historian
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"edge/historian/journal"
+)
+
+// rows goes through the rows of one slot. After next returned true its fields and sample are those of a row.
+type rows struct {
+	c    *cell
+	slot *slot
+	pos  int // in data: of the next row
+	left int
+
+	index   journal.Index
+	at      journal.Millis
+	place   uint16
+	member  *member
+	odd     byte
+	quality journal.Quality
+	value   []byte // of text, without its length
+}
+
+func (c *cell) rowsOf(i int) rows {
+	s := &c.slots[i]
+	return rows{c: c, slot: s, pos: int(s.start), left: int(s.rows), index: s.index - 1}
+}
+
+func (r *rows) next() bool {
+	if r.left == 0 {
+		return false
+	}
+	r.left--
+	r.index++
+	b := r.c.data[r.pos:]
+	head := binary.LittleEndian.Uint16(b)
+	n := 2
+	r.place = head & rowPlace
+	r.at, r.odd, r.quality = r.slot.at, 0, journal.Good
+	if head&rowOffset != 0 {
+		r.at += journal.Millis(int16(binary.LittleEndian.Uint16(b[n:])))
+		n += 2
+	}
+	if head&rowOdd != 0 {
+		r.odd, r.quality = b[n], journal.Quality(binary.LittleEndian.Uint16(b[n+1:]))
+		n += 3
+	}
+	r.member = &r.c.members[r.place]
+	w := width(r.member.series.key.Type)
+	switch {
+	case r.odd == oddNull:
+		w = 0
+	case r.odd == oddWide:
+		w = 8
+	case w == 0:
+		w = int(binary.LittleEndian.Uint32(b[n:]))
+		n += 4
+	}
+	r.value = b[n : n+w]
+	r.pos += n + w
+	return true
+}
+
+// sample writes the row into v. Text is v's own.
+func (r *rows) sample(v *journal.Sample) {
+	*v = journal.Sample{Index: r.index, Series: r.member.series.id, At: r.at, Received: r.slot.received, Quality: r.quality,
+		Historical: r.slot.flags&slotHistorical != 0, Birth: r.slot.flags&slotBirth != 0}
+	v.Value.Type = r.member.series.key.Type
+	switch {
+	case r.odd == oddNull:
+		v.Value.Null = true
+	case len(r.value) == 8 && (r.odd == oddWide || width(v.Value.Type) == 8):
+		v.Value.Num = binary.LittleEndian.Uint64(r.value)
+	case width(v.Value.Type) == 4:
+		v.Value.Num = widen(v.Value.Type, binary.LittleEndian.Uint32(r.value))
+	case width(v.Value.Type) == 1:
+		v.Value.Num = uint64(r.value[0])
+	case len(r.value) > 0:
+		v.Value.Bytes = bytes.Clone(r.value)
+	}
+}

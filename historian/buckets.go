@@ -32,7 +32,7 @@ func (s *Store) Buckets(ctx context.Context, r Range, points int) ([]Bucket, []G
 	if err != nil {
 		return nil, nil, err
 	}
-	a.edges, a.now = edges(gaps), millis(s.o.Clock())
+	a.edges, a.now = edges(gaps), s.now()
 	a.clear()
 	if carried, ok := q.before(ctx, q.from, max(0, q.from-lookBack), func(journal.Sample) bool { return true }); ok {
 		a.hold(carried)

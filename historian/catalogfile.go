@@ -41,7 +41,7 @@ func (s *Store) openCatalog() (lost bool, err error) {
 		}
 		s.o.Log.Error("catalog is damaged, moved aside; rebuilt from the day files", "part", "historian", "file", path, "to", to, "err", err)
 		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s, rebuilt from the day files", err, to)})
-		s.catalog, s.pos = newCatalog(s.o.MaxSeries, s.o.Clock), position{}
+		s.catalog, s.pos, s.clock = newCatalog(s.o.MaxSeries, s.o.Clock), position{}, timekeeper{}
 	}
 	if err := createBolt(path, catalogKind); err != nil {
 		return false, fmt.Errorf("open historian: %w", err)
@@ -77,6 +77,12 @@ func (s *Store) readCatalog(path string, tx *bolt.Tx) error {
 			return corrupt(err)
 		}
 	}
+	if b := meta.Get(metaClock); b != nil {
+		var err error
+		if s.clock, err = readClock(b); err != nil {
+			return corrupt(err)
+		}
+	}
 	if err := s.readSeriesRows(rows, true); err != nil {
 		return corrupt(err)
 	}
@@ -103,8 +109,8 @@ func (s *Store) seriesOf(d *storeFile) error {
 	})
 }
 
-// save commits the new series and the position.
-func (f *catalogFile) save(list []*series, pos position) error {
+// save commits the new series, the position and the time.
+func (f *catalogFile) save(list []*series, pos position, clock *timekeeper) error {
 	return guard(f.path, func() error {
 		return f.db.Update(func(tx *bolt.Tx) error {
 			rows := tx.Bucket(bucketSeries)
@@ -113,7 +119,11 @@ func (f *catalogFile) save(list []*series, pos position) error {
 					return err
 				}
 			}
-			return tx.Bucket(bucketMeta).Put(metaPosition, pos.bytes())
+			meta := tx.Bucket(bucketMeta)
+			if err := meta.Put(metaClock, clock.bytes()); err != nil {
+				return err
+			}
+			return meta.Put(metaPosition, pos.bytes())
 		})
 	})
 }

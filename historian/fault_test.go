@@ -338,68 +338,6 @@ func TestFullDayGivesWay(t *testing.T) {
 	r.stop()
 }
 
-func TestRetention(t *testing.T) {
-	fill := func(t *testing.T, o Options) *rig {
-		r := newRig(t, o)
-		noise := rand.New(rand.NewPCG(1, 1))
-		for day := range 10 {
-			r.clock.Set(noon.Add(time.Duration(day) * 24 * time.Hour))
-			var list []journal.Sample
-			for i := range 1000 {
-				v := at(r.clock.Now().Add(time.Duration(i)*time.Millisecond), 0)
-				v.Value.Num = noise.Uint64()
-				list = append(list, v)
-			}
-			r.add(key(0), list...)
-			r.follow()
-			r.flush(flushAll)
-			r.s.retain()
-		}
-		return r
-	}
-	files := func(r *rig) int {
-		list, _ := filepath.Glob(filepath.Join(r.dir, "history", "part", "*.db"))
-		return len(list)
-	}
-	t.Run("by age", func(t *testing.T) {
-		r := fill(t, Options{Raw: 72 * time.Hour})
-		if n := files(r); n != 4 {
-			t.Errorf("%d days are kept, want today and three", n)
-		}
-		r.close()
-	})
-	t.Run("age spares what is owed", func(t *testing.T) {
-		r := newRig(t, Options{Raw: 72 * time.Hour})
-		r.s.SetOwed(func() journal.Index { return 1 })
-		r.fill(time.Minute)
-		r.follow()
-		r.flush(flushAll)
-		r.clock.Set(noon.Add(240 * time.Hour))
-		r.s.retain()
-		if n := files(r); n != 1 {
-			t.Errorf("%d files, want the one that is owed", n)
-		}
-		r.s.SetOwed(func() journal.Index { return r.j.Durable() + 1 })
-		r.s.retain()
-		if n := files(r); n != 0 {
-			t.Errorf("%d files after it was delivered, want none", n)
-		}
-		r.close()
-	})
-	t.Run("bytes go first by age, then with a gap what is owed", func(t *testing.T) {
-		r := fill(t, Options{})
-		_, second := r.s.days.info(dayOf(ms(noon)) + 1)
-		r.s.SetOwed(func() journal.Index { return second.firstIndex })
-		r.s.o.MaxBytes = r.s.bytes.Load() / 2
-		r.s.retain()
-		n := files(r)
-		if e := r.events(); n > 6 || n < 3 || strings.Count(e, "gap: removed before it was delivered") != 10-n-1 {
-			t.Errorf("%d files; the first was not owed, each other has an event:\n%s", n, e)
-		}
-		r.close()
-	})
-}
-
 func TestSamplesOutOfBoundsAreRefused(t *testing.T) {
 	r := newRig(t, Options{Raw: 24 * time.Hour, MaxValueBytes: 10})
 	long := at(noon, 0)

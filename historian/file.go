@@ -41,9 +41,16 @@ type storeFile struct {
 	gone     bool
 	used     atomic.Int64 // when, counted by fileSet.turn; 0: it counts as closed
 
-	// Guarded by fileSet.mu.
+	about about // guarded by fileSet.mu
+}
+
+// about is what a file says of itself.
+type about struct {
 	pos    position
 	totals totals
+	there  bool // the file exists
+	thin   bool // retention took its samples; it takes no others
+	alone  bool // its position counts, even if the catalog's is higher: what it had behind is lost
 }
 
 var errGone = errors.New("file removed")
@@ -157,27 +164,32 @@ func (d *storeFile) writes() error {
 	return nil
 }
 
-// readMeta reads position and totals, and refuses a later format.
-func (d *storeFile) readMeta() (pos position, t totals, err error) {
+// readMeta reads what the file says of itself, and refuses a later format.
+func (d *storeFile) readMeta() (a about, err error) {
 	err = d.view(func(tx *bolt.Tx) error {
 		if err := checkBuckets(d.path, tx, d.kind); err != nil {
 			return err
 		}
-		meta := tx.Bucket(bucketMeta)
-		var err error
-		if b := meta.Get(metaPosition); b != nil {
-			if pos, err = readPosition(b); err != nil {
-				return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}
-			}
-		}
-		if b := meta.Get(metaTotals); b != nil {
-			if t, err = readTotals(b); err != nil {
-				return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}
-			}
+		if a, err = readAbout(tx.Bucket(bucketMeta)); err != nil {
+			return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}
 		}
 		return nil
 	})
-	return pos, t, err
+	return a, err
+}
+
+func readAbout(meta *bolt.Bucket) (a about, err error) {
+	a.there = true
+	a.thin, a.alone = meta.Get(metaThin) != nil, meta.Get(metaAlone) != nil
+	if b := meta.Get(metaPosition); b != nil {
+		if a.pos, err = readPosition(b); err != nil {
+			return a, err
+		}
+	}
+	if b := meta.Get(metaTotals); b != nil {
+		a.totals, err = readTotals(b)
+	}
+	return a, err
 }
 
 // checkBuckets finds a file that is not of its kind, or of a later version.

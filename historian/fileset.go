@@ -102,7 +102,7 @@ func (fs *fileSet) existing(from, to int64) []int64 {
 	defer fs.mu.Unlock()
 	var out []int64
 	for unit, d := range fs.files {
-		if unit >= from && unit <= to && d.pos.applied > 0 {
+		if unit >= from && unit <= to && d.about.there {
 			out = append(out, unit)
 		}
 	}
@@ -114,15 +114,23 @@ func (fs *fileSet) info(unit int64) (position, totals) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if d := fs.files[unit]; d != nil {
-		return d.pos, d.totals
+		return d.about.pos, d.about.totals
 	}
 	return position{}, totals{}
 }
 
-func (fs *fileSet) setInfo(d *storeFile, pos position, t totals) {
+// isThin says that retention took a day's samples.
+func (fs *fileSet) isThin(unit int64) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	d.pos, d.totals = pos, t
+	d := fs.files[unit]
+	return d != nil && d.about.thin
+}
+
+func (fs *fileSet) setInfo(d *storeFile, a about) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	d.about = a
 }
 
 // drop unlinks a file.
@@ -150,7 +158,7 @@ func (fs *fileSet) samples() (n uint64) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for _, d := range fs.files {
-		n += d.totals.samples
+		n += d.about.totals.samples
 	}
 	return n
 }

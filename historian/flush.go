@@ -16,9 +16,9 @@ import (
 const (
 	windowGrace  = 10 * time.Second // after a window's end, for what is on its way
 	retryFlush   = 10 * time.Second // after a flush that failed
-	retainEvery  = time.Minute
-	flushAll     = false // write everything
-	flushWindows = true  // leave the window in memory that has just begun
+	retainEvery  = time.Minute      // at least; and after each flush
+	flushAll     = false            // write everything
+	flushWindows = true             // leave the window in memory that has just begun
 )
 
 // flight is what one flush writes, and what is then true of the files.
@@ -55,15 +55,18 @@ func (s *Store) Flush(ctx context.Context) error {
 func (s *Store) flushLoop(ctx context.Context) error {
 	timer := time.NewTimer(s.untilWindowEnds())
 	defer timer.Stop()
-	retain := time.NewTicker(retainEvery)
-	defer retain.Stop()
-	for {
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	for n := 1; ; n++ {
 		var err error
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-retain.C:
-			s.retain()
+		case <-tick.C:
+			s.lookAtClock()
+			if s.lookAtSpace() >= SpaceLow || n%int(retainEvery/clockEvery) == 0 {
+				s.retain()
+			}
 			continue
 		case <-timer.C:
 			err = s.flush(flushWindows)
@@ -165,7 +168,7 @@ func (s *Store) write(f *flight) error {
 		}
 	}
 	list := s.catalog.unsaved()
-	if err := s.file.save(list, f.pos); err != nil {
+	if err := s.file.save(list, f.pos, &s.clock); err != nil {
 		return fmt.Errorf("write %s: %w", s.file.path, err)
 	}
 	s.catalog.markSaved(list)
@@ -230,7 +233,11 @@ func (s *Store) jobs(f *flight) []*dayJob {
 		}
 		return byDay[day]
 	}
-	for k := range f.head.cells {
+	for k, c := range f.head.cells {
+		if s.days.isThin(dayOf(k.window)) { // since they came
+			s.refused.Add(uint64(c.count))
+			continue
+		}
 		j := job(k.window)
 		j.cells = append(j.cells, k)
 	}

@@ -147,11 +147,12 @@ func (s *Store) apply(rec *journal.Record) {
 }
 
 func (s *Store) applySamples(list []journal.Sample) {
-	now := millis(s.o.Clock())
+	now := s.now()
 	oldest := max(0, now-farPast)
-	if s.o.Raw > 0 {
-		oldest = max(0, now-toMillis(s.o.Raw))
+	if s.o.Raw > 0 { // one that leapt ahead makes nothing too old
+		oldest = max(0, journal.Millis(s.early.Load())-toMillis(s.o.Raw))
 	}
+	day, thin := int64(-1), false
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range list {
@@ -167,12 +168,22 @@ func (s *Store) applySamples(list []journal.Sample) {
 		case v.At < oldest || v.At > max(now, v.Received)+farFuture || len(v.Value.Bytes) > s.o.MaxValueBytes:
 			s.refused.Add(1)
 		case s.haveSample(v):
+		case s.takesNone(dayOf(v.At), &day, &thin):
+			s.refused.Add(1)
 		case !s.head.add(v, e):
 			s.duplicates.Add(1)
 		case !v.Historical && v.At >= e.latest.At:
 			e.latest = *v
 		}
 	}
+}
+
+// takesNone says that retention took a day's samples. day and thin are what was asked last.
+func (s *Store) takesNone(of int64, day *int64, thin *bool) bool {
+	if of != *day {
+		*day, *thin = of, s.days.isThin(of)
+	}
+	return *thin
 }
 
 // haveSample and haveEvent say that a replayed record was in a file when the store was opened. A day whose file is not
@@ -182,7 +193,7 @@ func (s *Store) haveSample(v *journal.Sample) bool {
 		return false
 	}
 	p, ok := s.opened[dayOf(v.At)]
-	return ok && newer(p, s.catalogAt).sampleStored(v.Index, v.At)
+	return ok && p.sampleStored(v.Index, v.At)
 }
 
 func (s *Store) haveEvent(i journal.Index, logged journal.Millis) bool {
@@ -190,7 +201,7 @@ func (s *Store) haveEvent(i journal.Index, logged journal.Millis) bool {
 		return false
 	}
 	p, ok := s.opened[dayOf(logged)]
-	return ok && newer(p, s.catalogAt).eventStored(i)
+	return ok && p.eventStored(i)
 }
 
 func (s *Store) applyEvent(rec *journal.Record) {

@@ -12,17 +12,19 @@ type Options struct {
 	Window    time.Duration // length of a block, 1 m to 1 h, divides an hour; default 10 m
 	HeadBytes int64         // memory of samples not yet in a block; a flush is cut early at this; default 64 MiB, at least 1 MiB
 
-	Raw      time.Duration // day files older than this are removed; 0: never
-	Minute   time.Duration // 1-minute rollups; not done, nothing looks at it
-	Hour     time.Duration // 1-hour rollups; not done, nothing looks at it
-	MaxBytes int64         // all files of the store; the oldest days go first; 0: no limit
+	Raw      time.Duration // the samples of days older than this are removed; 0: never
+	Minute   time.Duration // 1-minute rollups and events, with their day; 0: never; not before Raw
+	Hour     time.Duration // 1-hour rollups, by the month; 0: never
+	MaxBytes int64         // all files of the store; the oldest samples go first, then minutes, then hours; 0: no limit
 	DayBytes int64         // one day file cannot grow beyond this; default 8 GiB
 
 	MaxSeries     int // series in the catalog; Resolve refuses more; default 200,000
 	MaxValueBytes int // a longer string or bytes value is dropped and counted; default 64 KiB
 
-	Clock func() time.Time // default time.Now
-	Log   *slog.Logger     // default: none
+	Clock  func() time.Time                      // default time.Now
+	Passed func() time.Duration                  // monotonic time since any fixed moment; default the process's
+	Space  func() (free, total int64, err error) // bytes of the disk that the store is on; default the system's
+	Log    *slog.Logger                          // default: none
 }
 
 // defaults fills what is zero and pulls the rest into its limits.
@@ -46,6 +48,10 @@ func (o Options) defaults() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Passed == nil {
+		started := time.Now()
+		o.Passed = func() time.Duration { return time.Since(started) }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

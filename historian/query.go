@@ -46,6 +46,7 @@ type Stats struct {
 	SamplesTotal   uint64 // samples at rest and in the head
 	Bytes          int64  // all files of the historian, journal not counted
 	BytesPerSample float64
+	Space          Space  // how much room the disk has
 	Head           int    // samples held in memory, not yet in a block
 	Duplicates     uint64 // repetitions of a sample with the same series, time, value and quality: dropped
 	Late           uint64 // samples that came after their window was written, and too few for a block of their own

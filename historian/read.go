@@ -52,6 +52,11 @@ func (s *Store) Read(ctx context.Context, r Range) (Samples, error) {
 	return out, nil
 }
 
+// now is the present time. A clock that fell back hides nothing.
+func (s *Store) now() journal.Millis {
+	return max(millis(s.o.Clock()), journal.Millis(s.late.Load()))
+}
+
 // query reads one metric over a range, step by step.
 type query struct {
 	s        *Store
@@ -67,7 +72,7 @@ func (s *Store) query(r Range) (*query, error) {
 	if len(q.epochs) == 0 {
 		return nil, fmt.Errorf("%w: %s/%s/%s %s", ErrNoSeries, r.Group, r.Node, r.Device, r.Metric)
 	}
-	q.to = min(q.to, millis(s.o.Clock())+2*farFuture) // nothing is later
+	q.to = min(q.to, s.now()+2*farFuture) // nothing is later
 	return q, nil
 }
 
@@ -243,7 +248,7 @@ func (s *Store) reportDamage(file string, err error) {
 // Stale when its node or device died since.
 func (s *Store) Last(group, node, device, metric string) (journal.Sample, bool) {
 	ctx := context.Background()
-	now := millis(s.o.Clock())
+	now := s.now()
 	q, err := s.query(Range{Group: group, Node: node, Device: device, Metric: metric, To: now + 2*farFuture})
 	if err != nil {
 		return journal.Sample{}, false

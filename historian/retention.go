@@ -1,41 +1,108 @@
 package historian
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"syscall"
 
 	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
 )
 
-// retain removes days that are older than Options.Raw, then the oldest ones while the store is larger than
-// Options.MaxBytes; only Run calls it, when SetOwed was. Today's file stays. A day that an uplink still owes outlives its age, but not the limit of bytes.
+// class is what retention removes by itself: the samples of a day, all of a day, or a month of 1-hour rollups.
+type class int
+
+const (
+	classRaw class = iota
+	classMinute
+	classHour
+)
+
+// retain removes what is too old, then the oldest while the store is larger than Options.MaxBytes or the disk is full; only Run
+// calls it, when SetOwed was. Samples go first: their day is written anew without them. Then days go, then months.
+// The present day and month stay. What an uplink still owes outlives its age and a full disk, but not the limit of bytes.
 func (s *Store) retain() {
-	now := millis(s.o.Clock())
-	list := s.days.existing(0, dayOf(max(0, now))-1)
-	owed := s.owedFrom()
-	if s.o.Raw > 0 {
-		for _, day := range list {
-			if dayStart(day+1) <= now-toMillis(s.o.Raw) && !s.isOwed(day, owed) {
-				s.dropDay(day, "older than retention", 0)
-			}
+	s.lookAtClock()
+	s.retainAge()
+	s.retainBytes()
+	s.retainSpace()
+}
+
+func (s *Store) retainAge() {
+	now, owed := s.clock.early(), s.owedFrom()
+	today := dayOf(max(0, now))
+	for _, day := range s.days.existing(0, today-1) {
+		end := dayStart(day + 1)
+		switch {
+		case s.isOwed(day, owed) || s.o.Raw <= 0 || end > now-toMillis(s.o.Raw):
+		case s.o.Minute > 0 && end <= now-toMillis(s.o.Minute):
+			s.dropDay(day, whyAge, 0)
+		default:
+			s.thinDay(day, whyAge, 0)
 		}
 	}
-	if s.o.MaxBytes <= 0 {
+	if s.o.Hour <= 0 {
 		return
 	}
-	for _, spare := range [...]bool{true, false} {
-		for _, day := range s.days.existing(0, dayOf(max(0, now))-1) {
-			if s.bytes.Load() <= s.o.MaxBytes {
-				return
-			}
+	for _, month := range s.trends.existing(0, monthOf(now)-1) {
+		if monthStart(month+1) <= now-toMillis(s.o.Hour) {
+			s.dropMonth(month, whyAge)
+		}
+	}
+}
+
+const (
+	whyAge   = "older than retention"
+	whyBytes = "limit of bytes"
+	whySpace = "the disk is full"
+)
+
+// retainBytes keeps the store below its limit.
+func (s *Store) retainBytes() {
+	for s.o.MaxBytes > 0 && s.bytes.Load() > s.o.MaxBytes {
+		if !s.dropOldest(whyBytes, false) && !s.dropOldest(whyBytes, true) && !s.halveToday() {
+			return
+		}
+	}
+}
+
+// retainSpace makes room on a full disk: below ten percent one file each time, below five as many as it takes.
+func (s *Store) retainSpace() {
+	for level := s.lookAtSpace(); level >= SpaceDrop; level = s.lookAtSpace() {
+		if !s.dropOldest(whySpace, false) || level < SpaceLow {
+			return
+		}
+	}
+}
+
+// dropOldest removes the oldest thing of the first class that has one: first of all samples. With owing, what an uplink owes too.
+// It returns false when there is nothing, or when it cannot be removed.
+func (s *Store) dropOldest(why string, owing bool) bool {
+	owed := s.owedFrom()
+	now := max(0, s.clock.late())
+	for _, c := range [...]class{classRaw, classMinute} {
+		for _, day := range s.days.existing(0, dayOf(now)-1) {
+			_, t := s.days.info(day)
 			owes := s.isOwed(day, owed)
 			switch {
-			case !owes:
-				s.dropDay(day, "limit of bytes", 0)
-			case !spare:
-				s.dropDay(day, "limit of bytes", owed)
+			case owes && !owing, c == classRaw && t.samples == 0:
+			case c == classRaw && owes:
+				return s.thinDay(day, why, owed)
+			case c == classRaw:
+				return s.thinDay(day, why, 0)
+			default:
+				return s.dropDay(day, why, 0)
 			}
 		}
 	}
+	if months := s.trends.existing(0, monthOf(now)-1); len(months) > 0 {
+		return s.dropMonth(months[0], why)
+	}
+	return false
 }
 
 func (s *Store) owedFrom() journal.Index {
@@ -50,20 +117,112 @@ func (s *Store) isOwed(day int64, owed journal.Index) bool {
 	return owed != 0 && t.holdsFrom(owed)
 }
 
-// dropDay unlinks a day. If an uplink owed it, a GapEvent says so; its Count is at most what the day held.
-func (s *Store) dropDay(day int64, why string, owed journal.Index) {
+// thinDay removes a day's samples. If an uplink owed some, a GapEvent says so; its Count is at most what the day held. On a
+// disk that has no room for what is to stay, all of the day goes.
+func (s *Store) thinDay(day int64, why string, owed journal.Index) bool {
+	d := s.days.get(day)
+	_, t := s.days.info(day)
+	if t.samples == 0 {
+		return true
+	}
+	err := s.rewrite(s.days, d, withoutSamples)
+	if errors.Is(err, syscall.ENOSPC) || isDamage(err) {
+		return s.dropDay(day, why, owed)
+	}
+	if err != nil {
+		s.o.Log.Error("remove old samples", "part", "historian", "file", d.path, "err", err)
+		return false
+	}
+	s.bytes.Store(diskBytes(s.dir))
+	s.o.Log.Info("old samples removed", "part", "historian", "file", d.path, "samples", t.samples, "reason", why)
+	s.tellOwed(day, t, why, owed)
+	return true
+}
+
+// dropDay unlinks a day.
+func (s *Store) dropDay(day int64, why string, owed journal.Index) bool {
 	_, t := s.days.info(day)
 	path := s.days.path(day)
 	if err := s.days.drop(day); err != nil {
 		s.o.Log.Error("remove old day", "part", "historian", "file", path, "err", err)
-		return
+		return false
 	}
 	s.dropped[day] = true
 	s.bytes.Store(diskBytes(s.dir))
 	s.o.Log.Info("old day removed", "part", "historian", "file", path, "samples", t.samples, "reason", why)
-	if owed != 0 {
-		s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(day), Until: dayStart(day + 1),
-			Count:  min(t.samples, uint64(t.lastIndex-max(owed, t.firstIndex)+1)),
-			Reason: fmt.Sprintf("removed before it was delivered: %s", why)})
+	s.tellOwed(day, t, why, owed)
+	return true
+}
+
+func (s *Store) tellOwed(day int64, t totals, why string, owed journal.Index) {
+	if owed == 0 || t.samples == 0 {
+		return
 	}
+	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(day), Until: dayStart(day + 1),
+		Count:  min(t.samples, uint64(t.lastIndex-max(owed, t.firstIndex)+1)),
+		Reason: fmt.Sprintf("removed before it was delivered: %s", why)})
+}
+
+// dropMonth unlinks a month of 1-hour rollups.
+func (s *Store) dropMonth(month int64, why string) bool {
+	path := s.trends.path(month)
+	if err := s.trends.drop(month); err != nil {
+		s.o.Log.Error("remove old month", "part", "historian", "file", path, "err", err)
+		return false
+	}
+	s.bytes.Store(diskBytes(s.dir))
+	s.o.Log.Info("old month removed", "part", "historian", "file", path, "reason", why)
+	return true
+}
+
+// halveToday removes the older half of the present day's windows, when nothing else is left to remove: the limit of bytes is
+// less than a day.
+func (s *Store) halveToday() bool {
+	today := dayOf(max(0, s.clock.late()))
+	for _, day := range s.days.existing(today, today+2) { // or a day ahead of it, whose stamps come from a device's clock
+		d := s.days.get(day)
+		cut, ok := s.middle(d)
+		if !ok {
+			continue
+		}
+		_, before := s.days.info(day)
+		err := s.rewrite(s.days, d, samplesFrom(cut))
+		_, after := s.days.info(day)
+		if err != nil || after.samples == before.samples {
+			s.o.Log.Error("remove old windows", "part", "historian", "file", d.path, "err", err)
+			continue
+		}
+		s.bytes.Store(diskBytes(s.dir))
+		s.o.Log.Warn("windows of today removed: historian.retention.bytes is less than a day", "part", "historian", "file", d.path,
+			"samples", before.samples-after.samples)
+		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%d samples from before %s are removed: "+
+			"historian.retention.bytes is less than a day of samples; raise it", before.samples-after.samples, stampText(cut))})
+		return true
+	}
+	return false
+}
+
+// middle is the start of the window behind which the later half of a day's blocks lies; false: all are of one window.
+func (s *Store) middle(d *storeFile) (cut journal.Millis, ok bool) {
+	size := make(map[journal.Millis]int)
+	total := 0
+	err := d.view(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketBlock).ForEach(func(k, v []byte) error {
+			at := floorTo(journal.Millis(binary.BigEndian.Uint32(k))*unitMillis, s.window)
+			size[at] += len(v)
+			total += len(v)
+			return nil
+		})
+	})
+	windows := slices.Sorted(maps.Keys(size))
+	if err != nil || len(windows) < 2 {
+		return 0, false
+	}
+	behind := 0
+	for _, at := range windows {
+		if behind += size[at]; behind >= total/2 {
+			return min(at+s.window, windows[len(windows)-1]), true
+		}
+	}
+	return 0, false
 }

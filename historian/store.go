@@ -36,8 +36,8 @@ type Store struct {
 
 	// What the files had when the store was opened; replay needs it. Set by Open, never changed.
 	catalogAt position
-	opened    map[int64]position
-	replayed  journal.Index // no record above it can be in a file
+	opened    map[int64]position // of each day that has a file; or the catalog's, where that is true for it
+	replayed  journal.Index      // no record above it can be in a file
 
 	// Owned by Open, then by followLoop, then by Close.
 	reader *journal.Reader
@@ -47,7 +47,8 @@ type Store struct {
 	failing bool           // the last flush failed, and an event tells of it
 	pending *flight        // what the last flush could not write; also in flushing
 	dropped map[int64]bool // days that retention removed
-	torn    bool           // a crash cut a flush short, and it is not finished yet
+	clock   timekeeper
+	torn    bool // a crash cut a flush short, and it is not finished yet
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
 	// Guarded by mu.
@@ -57,8 +58,11 @@ type Store struct {
 	reported map[string]bool // files whose damage an event tells of
 	closed   bool
 
-	duplicates, late, refused, unknown atomic.Uint64
-	bytes                              atomic.Int64
+	duplicates, lateSamples, refused, unknown atomic.Uint64
+
+	bytes       atomic.Int64
+	space       atomic.Int64 // the disk's Space
+	early, late atomic.Int64 // bounds of the present time, see timekeeper
 }
 
 // Open opens or creates the store in dir and registers it as the journal's owner "historian" (call it before j.Run). It
@@ -75,12 +79,16 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 			return nil, fmt.Errorf("open historian: %w", err)
 		}
 	}
+	if o.Space == nil {
+		o.Space = diskSpace(dir)
+	}
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, part, o.DayBytes), trends: newFileSet(trendKind, trend, o.DayBytes), kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
 		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool)}
 	s.head = newHead(s.window)
 	from, err := s.openFiles()
 	if err == nil {
+		s.lookAtClock()
 		s.owner = j.Owner("historian")
 		if s.replayed > j.Durable() { // the log is lost: what it gives next is not what the files have
 			s.owner.Checkpoint(s.replayed)
@@ -119,6 +127,9 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 	if err := s.openTrends(); err != nil {
 		return 0, err
 	}
+	if n := len(list); s.clock.known == 0 && n > 0 { // of a store from before the catalog knew
+		s.clock.known = min(dayStart(list[n-1]+1), millis(s.o.Clock()))
+	}
 	if lost {
 		return 0, nil // all that the log still has; what the files hold is not taken twice
 	}
@@ -129,7 +140,7 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 // openDay reads the day's own account, of the newest the whole tree. A damaged file is moved aside, and the day begins anew.
 func (s *Store) openDay(day int64, readSeries, newest bool) (damaged bool, err error) {
 	d := s.days.get(day)
-	pos, t, err := d.readMeta()
+	a, err := d.readMeta()
 	if err == nil && newest {
 		err = d.writes()
 	}
@@ -143,9 +154,12 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (damaged bool, err e
 	if err != nil {
 		return false, err
 	}
-	s.days.setInfo(d, pos, t)
-	s.opened[day] = pos
-	s.replayed = max(s.replayed, pos.applied)
+	s.days.setInfo(d, a)
+	s.opened[day] = a.pos
+	if !a.alone {
+		s.opened[day] = newer(a.pos, s.catalogAt)
+	}
+	s.replayed = max(s.replayed, a.pos.applied)
 	return false, nil
 }
 
@@ -157,7 +171,7 @@ func (s *Store) openTrends() error {
 	}
 	for _, month := range list {
 		d := s.trends.get(month)
-		pos, t, err := d.readMeta()
+		a, err := d.readMeta()
 		if isDamage(err) {
 			if err = s.quarantine(s.trends, d, err); err != nil {
 				return err
@@ -167,7 +181,7 @@ func (s *Store) openTrends() error {
 		if err != nil {
 			return err
 		}
-		s.trends.setInfo(d, pos, t)
+		s.trends.setInfo(d, a)
 	}
 	return nil
 }
@@ -188,7 +202,7 @@ func (s *Store) quarantine(set *fileSet, d *storeFile, cause error) error {
 	if err != nil {
 		return fmt.Errorf("move damaged %s aside: %w", d.path, err)
 	}
-	set.setInfo(d, position{}, totals{})
+	set.setInfo(d, about{})
 	s.o.Log.Error("file is damaged, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
 	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s", cause, to)})
 	return nil
@@ -253,8 +267,8 @@ func (s *Store) Stats() Stats {
 	}
 	s.mu.RUnlock()
 	rest := s.days.samples()
-	st := Stats{Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
-		Duplicates: s.duplicates.Load(), Late: s.late.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load()}
+	st := Stats{Space: Space(s.space.Load()), Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
+		Duplicates: s.duplicates.Load(), Late: s.lateSamples.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load()}
 	if rest > 0 {
 		st.BytesPerSample = float64(st.Bytes) / float64(rest)
 	}

@@ -38,8 +38,16 @@ func ms(t time.Time) journal.Millis { return millis(t) }
 
 // clock is set by the test.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	passed time.Duration
+}
+
+// Passed is monotonic time: what Set went forward.
+func (c *clock) Passed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed
 }
 
 func (c *clock) Now() time.Time {
@@ -48,7 +56,16 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
+// Set lets time pass until t.
 func (c *clock) Set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passed += max(0, t.Sub(c.now))
+	c.now = t
+}
+
+// leap sets the wall clock only.
+func (c *clock) leap(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = t
@@ -80,7 +97,8 @@ func newRigIn(t rapid.TB, dir string, o Options) *rig {
 func newRigAt(t rapid.TB, dir string, o Options, now time.Time) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: dir, clock: &clock{now: now}, o: o}
-	r.o.Clock = r.clock.Now
+	r.o.Clock, r.o.Passed = r.clock.Now, r.clock.Passed
+	r.o.Space = func() (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	r.jopt = journal.Options{SegmentBytes: 1 << 20, Spares: -1, Clock: r.clock.Now}
 	r.open()
 	return r

@@ -48,9 +48,9 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	if err != nil {
 		return err
 	}
-	s.days.setInfo(d, pos, w.totals)
+	s.days.setInfo(d, about{pos: pos, totals: w.totals, there: true, thin: s.days.isThin(job.day)})
 	s.duplicates.Add(w.duplicates)
-	s.late.Add(w.lateN)
+	s.lateSamples.Add(w.lateN)
 	return nil
 }
 
@@ -198,6 +198,9 @@ func (w *dayWriter) account(tx *bolt.Tx, pos position) error {
 		return err
 	}
 	if err := meta.Put(metaTotals, w.totals.bytes()); err != nil {
+		return err
+	}
+	if err := meta.Delete(metaAlone); err != nil {
 		return err
 	}
 	return meta.Put(metaPosition, pos.bytes())

@@ -94,21 +94,29 @@ func turnOf(o owner, k journal.EventKind) turn {
 
 // gaps returns the stretches of from <= t < to without truth for a metric of o, oldest first. To 0: it lasts.
 func (s *Store) gaps(ctx context.Context, o owner, from, to journal.Millis) ([]Gap, error) {
-	list, err := s.lifeBetween(ctx, o, max(0, from-lookBack), to)
+	list, err := s.turns(ctx, o, max(0, from-lookBack), to)
 	if err != nil {
 		return nil, err
 	}
-	before, err := s.lifeBefore(ctx, o, max(0, from-lookBack))
+	return clip(deadSpans(o, list), from, to), nil
+}
+
+// turns returns the births, deaths and gaps of from <= At < to that concern o and the last birth or death before, in order of
+// arrival. That is the order of life: a birth has the device's clock, a death may have ours.
+func (s *Store) turns(ctx context.Context, o owner, from, to journal.Millis) ([]loggedEvent, error) {
+	list, err := s.lifeBetween(ctx, o, from, to)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.lifeBefore(ctx, o, from)
 	if err != nil {
 		return nil, err
 	}
 	if before != nil {
 		list = append(list, *before)
 	}
-	// The order of arrival is the order of life: a birth has the device's clock, a death may have ours.
 	slices.SortFunc(list, func(a, b loggedEvent) int { return cmp.Compare(a.Index, b.Index) })
-	list = slices.CompactFunc(list, func(a, b loggedEvent) bool { return a.Index == b.Index })
-	return clip(deadSpans(o, list), from, to), nil
+	return slices.CompactFunc(list, func(a, b loggedEvent) bool { return a.Index == b.Index }), nil
 }
 
 // deadSpans turns events in order of arrival into gaps.

@@ -64,6 +64,7 @@ type query struct {
 	epochs   []*series
 	from, to journal.Millis
 	damage   []Gap
+	hidden   bool // before passed damage: there may be a later sample than the one it found
 }
 
 func (s *Store) query(r Range) (*query, error) {
@@ -296,6 +297,7 @@ func (q *query) before(ctx context.Context, at, floor journal.Millis, want func(
 			if err != nil {
 				return journal.Sample{}, false
 			}
+			q.hidden = q.hidden || len(q2.damage) > 0
 			for n := len(found) - 1; n >= 0; n-- {
 				if want(found[n]) {
 					return found[n], true

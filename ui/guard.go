@@ -72,7 +72,7 @@ func (u *UI) hostAllowed(r *http.Request) bool {
 }
 
 // jsonBody lets unsafe methods in only with a JSON body, which no HTML form can send, and bounds it. What needs no body
-// may come without one, and then without its type: `curl -X POST` is enough for a rebirth.
+// may come without one, and then without its type: `curl -X POST` is enough for a rebirth. Prometheus' API takes forms: it only reads.
 func jsonBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
@@ -81,7 +81,8 @@ func jsonBody(next http.Handler) http.Handler {
 		default:
 			given := r.Header.Get("Content-Type")
 			kind, _, err := mime.ParseMediaType(given)
-			if empty := given == "" && r.ContentLength == 0; !empty && (err != nil || kind != "application/json") {
+			form := kind == "application/x-www-form-urlencoded" && strings.HasPrefix(r.URL.Path, promPrefix+"/")
+			if empty := given == "" && r.ContentLength == 0; !empty && !form && (err != nil || kind != "application/json") {
 				fail(w, http.StatusUnsupportedMediaType, "json_only", "the body must be JSON", "send Content-Type: application/json")
 				return
 			}

@@ -10,6 +10,7 @@ import (
 	"edge/broker/server"
 	"edge/historian"
 	"edge/historian/journal"
+	"edge/historian/promql"
 	"edge/sparkplug"
 	"edge/sparkplug/uplink"
 )
@@ -24,6 +25,7 @@ type Options struct {
 	Journal  Journal
 	Commands Commands // nil: no rebirth, no write
 	Demo     Demo     // nil: no demo routes, no demo panel
+	PromQL   *promql.API
 
 	Version    string
 	Commit     string

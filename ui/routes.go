@@ -7,6 +7,9 @@ import (
 	"github.com/gorilla/mux"
 )
 
+// promPrefix is where the query API of Prometheus is; its own documents describe what lies below.
+const promPrefix = "/prometheus"
+
 // route is one line of the HTTP interface; web/openapi.yaml describes the same lines, and a test compares them.
 type route struct {
 	method, path string
@@ -55,6 +58,9 @@ func (u *UI) router() http.Handler {
 			methods = append(methods, "HEAD")
 		}
 		m.HandleFunc(strings.ReplaceAll(r.path, "{id}", "{id:.+}"), r.serve).Methods(methods...)
+	}
+	if u.opt.PromQL != nil {
+		m.PathPrefix(promPrefix + "/").Handler(http.StripPrefix(promPrefix, u.opt.PromQL))
 	}
 	// Asked before the path: a later matcher that matches would make mux forget that only the method was wrong.
 	notAPI := func(r *http.Request, _ *mux.RouteMatch) bool { return !strings.HasPrefix(r.URL.Path, "/api/") }

@@ -34,9 +34,10 @@ var mayImport = map[string][]string{
 	"sparkplug/uplink":   {"sparkplug", "historian/journal"},
 	"historian/chunk":    {"historian/journal"},
 	"historian":          {"historian/chunk", "historian/journal"},
+	"historian/promql":   {"historian", "historian/journal"},
 	"historian/gen":      {"historian/journal"},
 	"ui": {"broker", "broker/auth", "broker/server", "sparkplug", "sparkplug/uplink",
-		"historian", "historian/journal"},
+		"historian", "historian/journal", "historian/promql"},
 }
 
 // rooms are the folders a library may be used in; a library that is not listed may be used anywhere.
@@ -48,6 +49,8 @@ var rooms = map[string][]string{
 	"google.golang.org/protobuf":          {"proto", "proto/sparkplugpb", "sparkplug"},
 	"go.etcd.io/bbolt":                    {"broker/store", "historian"},
 	"github.com/prometheus/client_golang": {"ui"},
+	"github.com/prometheus/prometheus":    {"historian/promql"},
+	"github.com/prometheus/common":        {"historian/promql"},
 	"github.com/google/go-cmp":            {},
 	"pgregory.net/rapid":                  {},
 	"go.uber.org/goleak":                  {},

@@ -1,0 +1,107 @@
+package historian
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"edge/historian/journal"
+)
+
+// Cursor reads one metric piece by piece, stitched over its type epochs, so that who looks at years holds an hour of it.
+// It is for one goroutine.
+type Cursor struct {
+	q    *query
+	days []int64 // that have something in the range, ascending
+}
+
+// Cursor returns a cursor over from <= At < to of a metric. It returns ErrNoSeries for an unknown one.
+func (s *Store) Cursor(group, node, device, metric string, from, to journal.Millis) (*Cursor, error) {
+	q, err := s.query(Range{Group: group, Node: node, Device: device, Metric: metric, From: from, To: to})
+	if err != nil {
+		return nil, err
+	}
+	return &Cursor{q: q, days: q.daysWithData()}, nil
+}
+
+// Read returns samples with from <= At < next, oldest first; next <= to is where to go on. It reads an hour at most, and skips
+// days that have nothing. Of several samples with one time stamp the last to arrive counts.
+func (c *Cursor) Read(ctx context.Context, from, to journal.Millis) (list []journal.Sample, next journal.Millis, err error) {
+	from = max(from, c.q.from)
+	end := min(to, c.q.to)
+	for _, day := range c.days {
+		start := max(from, dayStart(day))
+		if start >= min(end, dayStart(day+1)) {
+			continue
+		}
+		next = min(end, dayStart(day+1), floorTo(start, hourMillis)+hourMillis)
+		list, err = c.q.collect(ctx, day, start, next)
+		return list, next, err
+	}
+	return nil, to, ctx.Err()
+}
+
+// Held returns the last sample with floor <= At < at: what holds there, unless a gap began or ended in between. With floor 0 it
+// goes back three days, and to the newest live sample however old that is. What damage may hide comes back as a Bad sample.
+func (c *Cursor) Held(ctx context.Context, at, floor journal.Millis) (v journal.Sample, ok bool, err error) {
+	if v, ok = c.q.s.latestOf(c.q.epochs); ok && v.At < at && v.At >= floor {
+		return v, true, nil
+	}
+	if floor == 0 {
+		floor = at - lookBack
+	}
+	back := &query{s: c.q.s, owner: c.q.owner, epochs: c.q.epochs, from: max(0, floor), to: at}
+	v, ok = back.before(ctx, at, back.from, func(journal.Sample) bool { return true })
+	if back.hidden {
+		return journal.Sample{At: at - 1, Quality: journal.Bad}, true, ctx.Err()
+	}
+	return v, ok, ctx.Err()
+}
+
+// Damage tells of the stretches that Read found unreadable so far. Nothing is carried over where one begins or ends.
+func (c *Cursor) Damage() []Gap { return c.q.damage }
+
+// Gaps returns the stretches of from <= t < to without truth for the metrics of a device, or with device empty of a node,
+// oldest first. Nothing is carried over where one begins or ends.
+func (s *Store) Gaps(ctx context.Context, group, node, device string, from, to journal.Millis) ([]Gap, error) {
+	return s.gaps(ctx, owner{group, node, device}, max(0, from), to)
+}
+
+// SeriesCount tells how many series there are and the highest number that was given: while both stay, Metrics answers the same.
+func (s *Store) SeriesCount() (n int, last journal.SeriesID) {
+	s.catalog.mu.RLock()
+	defer s.catalog.mu.RUnlock()
+	return len(s.catalog.byID), s.catalog.lastID
+}
+
+// Turn is when a node or device came to life or died.
+type Turn struct {
+	At    journal.Millis
+	Alive bool
+}
+
+// Life returns the turns of from <= At < to of a device, or with device empty of a node, oldest first, and before them the last
+// one earlier if there is one.
+func (s *Store) Life(ctx context.Context, group, node, device string, from, to journal.Millis) ([]Turn, error) {
+	o := owner{group, node, device}
+	list, err := s.turns(ctx, o, max(0, from), to)
+	if err != nil {
+		return nil, err
+	}
+	var out []Turn
+	if first := slices.IndexFunc(list, func(e loggedEvent) bool { return turnOf(o, e.Kind) != turnNone }); first >= 0 {
+		out = append(out, Turn{list[first].At, turnOf(o, list[first].Kind) == turnBirth})
+	}
+	for _, g := range deadSpans(o, slices.DeleteFunc(list, func(e loggedEvent) bool { return e.Kind == journal.GapEvent })) {
+		out = append(out, Turn{g.From, false})
+		if g.To != 0 {
+			out = append(out, Turn{g.To, true})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Turn) int { return cmp.Compare(a.At, b.At) })
+	out = slices.CompactFunc(out, func(a, b Turn) bool { return a.Alive == b.Alive })
+	for len(out) > 1 && out[1].At < from {
+		out = out[1:]
+	}
+	return slices.DeleteFunc(out, func(t Turn) bool { return t.At >= to }), nil
+}

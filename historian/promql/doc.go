@@ -1,0 +1,32 @@
+// Package promql answers Prometheus' query API from the historian, with Prometheus' own engine, so that Grafana and every
+// other client of Prometheus reads the historian without a plugin.
+//
+//	request ─► API ─► engine ─► querier ─► catalog (which series) ─► iterator (held values) ─► historian.Cursor
+//	               ◄─ JSON ◄─┘
+//
+// Series. The names of Sparkplug metrics hold spaces and slashes, and functions such as rate drop a series' name; so all
+// metrics share one name, and their own is a label. A label that would be empty is left out.
+//
+//	sparkplug_value{group, node, device, metric, datatype}   the values of one metric; DateTime in milliseconds, Boolean 0 or 1
+//	sparkplug_up{group, node, device}                        1 while the node or device lives, 0 while it is dead
+//
+// A metric that changed its type is one series; datatype is the newest. Text, bytes, arrays, data sets and templates are no
+// numbers and are left out. Integers beyond 2^53 lose their last digits: PromQL knows float64 only.
+//
+// Values hold. A plant reports by exception: a setpoint of yesterday is today's. Prometheus forgets a sample after 5 minutes
+// (the lookback), so a value that holds is repeated, by half a lookback for an instant vector and by a 60th of its range for
+// a range vector, as if it had been scraped. It holds as the historian says: until the next sample, until its node or
+// device dies, until a gap begins or ends, never beyond now. There, and where a sample is Bad, Stale or null, stands
+// Prometheus' stale marker: what is unknown is not shown. count_over_time and sum_over_time see what arrived, without repeats;
+// avg_over_time weighs by count, and avg_over_time(x[1h:10s]) by time, to 10 s. timestamp() is when the value was last
+// known to hold. A clock that is ahead of ours may look at the newest value for 5 minutes.
+//
+// Bounds: see Options. A query that needs more answers 422, one that takes too long 503; both say what to do.
+//
+// The package has no goroutine. A query reads an hour of one series at a time; it holds no transaction while it waits. The
+// rule that must not break: what the engine sees of a series is what the historian knows of it at that time, or nothing.
+//
+// not done: rollups under long ranges, text as an info series, exemplars, rules, native histograms.
+//
+// Sources: prometheus.io/docs/prometheus/3.x, "HTTP API" and "Querying basics" (staleness); Sparkplug 3.0, chapters 5 and 6.
+package promql

@@ -1,0 +1,150 @@
+package promql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// The questions about names look at the catalog only: start and end must be times, and change nothing.
+
+func (r *request) series() (answer, error) {
+	sets, limit, err := r.about()
+	if err != nil {
+		return answer{}, err
+	}
+	if len(sets) == 0 {
+		return answer{}, problem{badData, errors.New("no match[] parameter provided")}
+	}
+	seen := make(map[ref]bool)
+	for _, set := range sets {
+		err := r.api.catalog.match(r.Context(), set, func(s ref) bool {
+			seen[s] = true
+			return limit == 0 || len(seen) <= limit
+		})
+		if err != nil {
+			return answer{}, judge(err)
+		}
+		if len(seen) > r.api.o.MaxSeries {
+			return answer{}, problem{execution, tooManySeries(r.api.o.MaxSeries)}
+		}
+	}
+	var b labels.ScratchBuilder
+	list := make([]labels.Labels, 0, len(seen))
+	for s := range seen {
+		list = append(list, s.labels(&b))
+	}
+	slices.SortFunc(list, labels.Compare)
+	got := answer{}
+	if limit > 0 && len(list) > limit {
+		list = list[:limit]
+		got.warnings = got.warnings.Add(errTruncated)
+	}
+	got.data = list
+	return got, nil
+}
+
+func (r *request) labelNames() (answer, error) { return r.names(namesOf) }
+
+func (r *request) labelValues() (answer, error) {
+	name := r.label
+	if strings.HasPrefix(name, "U__") { // how a client writes a name that does not fit into a path
+		name = model.UnescapeName(name, model.ValueEncodingEscaping)
+	}
+	if !model.UTF8Validation.IsValidLabelName(name) {
+		return answer{}, problem{badData, fmt.Errorf("invalid label name: %q", name)}
+	}
+	return r.names(valuesOf(name))
+}
+
+// words adds words of one series.
+type words func(s *ref, add func(string))
+
+func namesOf(s *ref, add func(string)) {
+	for _, name := range labelNames {
+		if s.label(name) != "" {
+			add(name)
+		}
+	}
+}
+
+func valuesOf(name string) words {
+	return func(s *ref, add func(string)) {
+		if v := s.label(name); v != "" {
+			add(v)
+		}
+	}
+}
+
+// names answers with the words that f finds in the series asked for, sorted, each once.
+func (r *request) names(f words) (answer, error) {
+	sets, limit, err := r.about()
+	if err != nil {
+		return answer{}, err
+	}
+	if len(sets) == 0 {
+		sets = append(sets, nil) // all series
+	}
+	list, err := r.api.catalog.words(r.Context(), f, sets...)
+	if err != nil {
+		return answer{}, judge(err)
+	}
+	got := answer{}
+	if limit > 0 && len(list) > limit {
+		list = list[:limit]
+		got.warnings = got.warnings.Add(errTruncated)
+	}
+	got.data = list
+	return got, nil
+}
+
+// about reads what questions about names have in common.
+func (r *request) about() (sets [][]*labels.Matcher, limit int, err error) {
+	if limit, err = r.limit(); err != nil {
+		return nil, 0, err
+	}
+	for _, name := range [...]string{"start", "end"} {
+		if _, err = r.time(name, earliest); err != nil {
+			return nil, 0, err
+		}
+	}
+	sets, err = r.selectors()
+	return sets, limit, err
+}
+
+// words are what f finds in the series that match one of the sets, sorted, each once.
+func (c *catalog) words(ctx context.Context, f words, sets ...[]*labels.Matcher) ([]string, error) {
+	seen := make(map[string]struct{})
+	for _, set := range sets {
+		err := c.match(ctx, set, func(s ref) bool {
+			f(&s, func(word string) { seen[word] = struct{}{} })
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	list := slices.AppendSeq(make([]string, 0, len(seen)), maps.Keys(seen))
+	slices.Sort(list)
+	return list, nil
+}
+
+// LabelNames implements storage.LabelQuerier.
+func (q *querier) LabelNames(ctx context.Context, _ *storage.LabelHints, m ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	list, err := q.catalog.words(ctx, namesOf, m)
+	return list, nil, err
+}
+
+// LabelValues implements storage.LabelQuerier.
+func (q *querier) LabelValues(ctx context.Context, name string, _ *storage.LabelHints, m ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	list, err := q.catalog.words(ctx, valuesOf(name), m)
+	return list, nil, err
+}

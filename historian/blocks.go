@@ -28,12 +28,17 @@ func eachBlock(blk, late *bolt.Bucket, group uint32, from, to journal.Millis, f 
 		}
 		return err
 	}
-	// A block begins at most an hour before its samples end.
-	first, end := unitOf(floorTo(from, hourMillis)), unitOf(max(0, to-1))
+	first, end := unitsOf(from, to)
 	if err := eachUnit(blk.Cursor(), group, first, end, visit); err != nil {
 		return err
 	}
 	return eachLate(late.Cursor(), group, visit)
+}
+
+// unitsOf are the units whose blocks may have samples with from <= At < to. A block lies in a window, and that in an hour; a window
+// that was written again has a later unit than its samples have.
+func unitsOf(from, to journal.Millis) (first, end uint32) {
+	return unitOf(floorTo(from, hourMillis)), unitOf(floorTo(max(0, to-1), hourMillis)+hourMillis) - 1
 }
 
 // eachUnit visits a group's blocks with first <= unit <= end. Keys are sorted by unit, then group: it jumps over the others.

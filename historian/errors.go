@@ -12,6 +12,7 @@ var ErrNewer = errors.New("historian: written by a newer program")
 var (
 	ErrNoSeries = errors.New("historian: no such metric")
 	ErrClosed   = errors.New("historian: closed")
+	ErrTooMuch  = errors.New("historian: too large a question")
 )
 
 // VersionError says which file has a format that this program does not know. errors.Is finds ErrNewer in it.

@@ -189,14 +189,16 @@ func (q *query) inFile(list []journal.Sample, tx *bolt.Tx, e *series, from, to j
 	return list, err
 }
 
+// damageCause is the cause of a gap that damaged bytes leave.
+const damageCause = "stored samples are damaged"
+
 // note remembers that part of the range could not be read.
 func (q *query) note(from, to journal.Millis, err error) {
-	const why = "stored samples are damaged"
 	if n := len(q.damage); n > 0 && q.damage[n-1].To >= from {
 		q.damage[n-1].To = to
 		return
 	}
-	q.damage = append(q.damage, Gap{From: from, To: to, Cause: why})
+	q.damage = append(q.damage, Gap{From: from, To: to, Cause: damageCause})
 }
 
 // lastOfEach sorts by time and keeps of each stamp the last to arrive.

@@ -1,0 +1,194 @@
+package historian
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+)
+
+// reading is a sample as a chart needs it.
+type reading struct {
+	at      journal.Millis
+	index   journal.Index
+	num     float64 // NaN: null, text, or no number
+	quality journal.Quality
+}
+
+// points are the readings of one metric, strictly ascending by time. Who is given them keeps nothing of them.
+type points struct {
+	at      []journal.Millis
+	num     []float64
+	quality []journal.Quality // nil: all are Good
+}
+
+// between are the points with from <= at < to.
+func (p points) between(from, to journal.Millis) points {
+	i, _ := slices.BinarySearch(p.at, from)
+	j, _ := slices.BinarySearch(p.at, to)
+	if i > 0 || j < len(p.at) {
+		p.at, p.num = p.at[i:j], p.num[i:j]
+		if p.quality != nil {
+			p.quality = p.quality[i:j]
+		}
+	}
+	return p
+}
+
+// numberOf is the sample's value as a number, NaN if it is none.
+func numberOf(v journal.Value) float64 {
+	f, ok := v.Float64()
+	if !ok {
+		return math.NaN()
+	}
+	return f
+}
+
+// counts says that a number of this quality is usable.
+func counts(num float64, q journal.Quality) bool { return believed(q) && num == num }
+
+// lastReadings sorts by time and keeps of each stamp the last to arrive.
+func lastReadings(list []reading) []reading {
+	order := func(a, b reading) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.index, b.index)) }
+	if !slices.IsSortedFunc(list, order) { // mostly it is
+		slices.SortFunc(list, order)
+	}
+	n := 0
+	for _, r := range list {
+		if n > 0 && list[n-1].at == r.at {
+			n--
+		}
+		list[n] = r
+		n++
+	}
+	return list[:n]
+}
+
+// memory reads the tracks' samples with from <= At < to that are not in a file yet. It holds the lock for one cell at a
+// time: the follower waits no longer than that.
+func (sc *scan) memory(from, to journal.Millis) {
+	for _, k := range sc.s.cellsOf(sc.groups, from, to) {
+		sc.s.readCell(k, func(c *cell) { sc.cell(c, from, to) })
+	}
+	for _, t := range sc.tracks {
+		t.memory = lastReadings(t.memory)
+	}
+}
+
+// cell reads one cell.
+func (sc *scan) cell(c *cell, from, to journal.Millis) {
+	tracks := make([]*track, len(c.members))
+	for i, m := range c.members {
+		if m.series != nil {
+			tracks[i] = sc.byID[m.series.id]
+		}
+	}
+	var v journal.Sample
+	for i := range c.slots {
+		if at := c.slots[i].at; at < from+math.MinInt16 || at >= to-math.MinInt16 {
+			continue
+		}
+		for r := c.rowsOf(i); r.next(); {
+			if t := tracks[r.place]; t != nil && r.at >= from && r.at < to {
+				r.sample(&v)
+				t.memory = append(t.memory, reading{r.at, r.index, numberOf(v.Value), r.quality})
+			}
+		}
+	}
+}
+
+// cellsOf names the cells of some groups that touch a range.
+func (s *Store) cellsOf(groups map[uint32]bool, from, to journal.Millis) (out []cellKey) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range [...]*head{s.flushing, s.head} {
+		if h == nil {
+			continue
+		}
+		for k := range h.cells {
+			twice := h == s.head && s.flushing != nil && s.flushing.cells[k] != nil
+			if groups[k.group] && k.window < to && k.window+h.window > from && !twice {
+				out = append(out, k)
+			}
+		}
+	}
+	return out
+}
+
+// readCell calls f with what memory has of a cell. What moved to a file since it was named is found there.
+func (s *Store) readCell(k cellKey, f func(*cell)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range [...]*head{s.flushing, s.head} {
+		if h == nil {
+			continue
+		}
+		if c := h.cells[k]; c != nil {
+			f(c)
+		}
+	}
+}
+
+// columnReader turns a series of a block into points or readings; its memory is used again.
+type columnReader struct {
+	columns chunk.Columns
+	num     []float64
+	quality []journal.Quality
+	at      []journal.Millis
+}
+
+// points reads a series whose samples ascend by time.
+func (c *columnReader) points(b *chunk.Block, i int, line *chunk.Timeline) (points, error) {
+	if err := b.Columns(i, line, &c.columns); err != nil {
+		return points{}, err
+	}
+	c.num = c.columns.Floats(c.num[:0])
+	return points{c.columns.At, c.num, c.qualities()}, nil
+}
+
+func (c *columnReader) qualities() []journal.Quality {
+	if len(c.columns.Quality) == 0 {
+		return nil
+	}
+	c.quality = c.quality[:0]
+	for _, run := range c.columns.Quality {
+		for range run.Count {
+			c.quality = append(c.quality, run.Quality)
+		}
+	}
+	return c.quality
+}
+
+// readings appends a series' samples in index order.
+func (c *columnReader) readings(dst []reading, b *chunk.Block, i int, line *chunk.Timeline) ([]reading, error) {
+	if err := b.Complete(i, line, &c.columns); err != nil {
+		return dst, err
+	}
+	c.num = c.columns.Floats(c.num[:0])
+	quality := c.qualities()
+	for n, at := range c.columns.At {
+		r := reading{at, c.columns.Index[n], c.num[n], journal.Good}
+		if quality != nil {
+			r.quality = quality[n]
+		}
+		dst = append(dst, r)
+	}
+	return dst, nil
+}
+
+// toPoints is the same in columns.
+func (c *columnReader) toPoints(list []reading) points {
+	c.at, c.num, c.quality = c.at[:0], c.num[:0], c.quality[:0]
+	good := true
+	for _, r := range list {
+		c.at, c.num, c.quality = append(c.at, r.at), append(c.num, r.num), append(c.quality, r.quality)
+		good = good && r.quality == journal.Good
+	}
+	p := points{at: c.at, num: c.num}
+	if !good {
+		p.quality = c.quality
+	}
+	return p
+}

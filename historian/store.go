@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"edge/historian/chunk"
 	"edge/historian/journal"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,7 @@ type Store struct {
 
 	// Owned by Open, then by flushLoop, then by Close.
 	pos     position       // of catalog.db
+	encoder chunk.Encoder
 	failing bool           // the last flush failed, and an event tells of it
 	pending *flight        // what the last flush could not write; also in flushing
 	dropped map[int64]bool // days that retention removed

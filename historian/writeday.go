@@ -93,7 +93,7 @@ func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
 	late := again && (len(samples) < lateRows || !room)
 	for part := 0; len(samples) > 0; part++ {
 		n := min(len(samples), chunk.MaxSamples)
-		data, err := chunk.Encode(samples[:n])
+		data, err := w.s.encoder.Encode(samples[:n])
 		if err != nil {
 			return fmt.Errorf("group %d at %d: %w", k.group, k.window, err)
 		}

@@ -2,9 +2,12 @@ package chunk
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"hash/crc32"
 	"math"
+	"os"
+	"strings"
 	"testing"
 
 	"edge/historian/journal"
@@ -152,10 +155,13 @@ func TestRangeIsASliceOfAll(t *testing.T) {
 func TestColumnKeepsEveryPattern(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.SliceOfN(rapid.OneOf(rapid.Int64(), rapid.Int64Range(-9, 9), rapid.Just(int64(math.MinInt64))), 1, 300).Draw(t, "v")
-		r := &reader{b: appendColumn(nil, v)}
-		got := make([]int64, len(v))
-		if r.column(got); r.bad || len(r.b) != 0 || !cmp.Equal(got, v) {
-			t.Fatalf("got %v (bad %v, %d bytes left), want %v", got, r.bad, len(r.b), v)
+		var w scratch
+		for _, bytes := range [][]byte{w.appendColumn(nil, v), w.appendTimes(nil, v)} {
+			r := &reader{b: bytes}
+			got := make([]int64, len(v))
+			if r.column(got); r.bad || len(r.b) != 0 || !cmp.Equal(got, v) {
+				t.Fatalf("got %v (bad %v, %d bytes left), want %v", got, r.bad, len(r.b), v)
+			}
 		}
 	})
 }
@@ -188,7 +194,7 @@ func TestFormFitsTheValues(t *testing.T) {
 		nums []uint64
 		most int // bytes
 	}{
-		{"constant", 10, valNumbers, repeat(500, func(int) uint64 { return math.Float64bits(21.5) }), 16},
+		{"constant", 10, valDecimal, repeat(500, func(int) uint64 { return math.Float64bits(21.5) }), 16},
 		{"switch by exception", 11, valAlternate, repeat(500, func(i int) uint64 { return uint64(i & 1) }), 8},
 		{"counter", 4, valNumbers, repeat(500, func(i int) uint64 { return uint64(1_000_000 + 3*i) }), 20},
 		{"setpoint in tenths, float32", 9, valDecimal, repeat(500, func(i int) uint64 { return floatBits(float64(noise(i))/10, true) }), 700},
@@ -204,8 +210,8 @@ func TestFormFitsTheValues(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			block := roundTrip(t, ticks(c.kind, c.nums...))
 			b, _ := Parse(block)
-			if p := b.Entries[0].payload; p[0] != c.form || len(p)-4 > c.most {
-				t.Errorf("form %d in %d bytes, want form %d in at most %d", p[0], len(p)-4, c.form, c.most)
+			if e := b.Entries[0]; e.form != c.form || len(e.payload)-4 > c.most {
+				t.Errorf("form %d in %d bytes, want form %d in at most %d", e.form, len(e.payload)-4, c.form, c.most)
 			}
 		})
 	}
@@ -285,6 +291,19 @@ func reseal(block []byte) {
 }
 
 func FuzzParse(f *testing.F) {
+	if text, err := os.ReadFile(goldenPath(1)); err == nil {
+		block, _ := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+		f.Add(block)
+	}
+	for _, samples := range windows(1, 1) { // a real block, and its short beginning
+		for _, n := range []int{200, min(len(samples), 2000)} {
+			block, err := Encode(samples[:n])
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(block)
+		}
+	}
 	for _, kind := range []journal.DataType{4, 9, 10, 11} {
 		block, err := Encode(ticks(kind, repeat(40, func(i int) uint64 { return uint64(i * i % 7) })...))
 		if err != nil {

@@ -2,43 +2,94 @@ package chunk
 
 import (
 	"encoding/binary"
-	"math/bits"
+	"slices"
 )
 
 // The forms of a column of integers. All arithmetic wraps, so every bit pattern survives.
 const (
-	colConst  = iota // the value
-	colFrame         // the smallest value, then each less the smallest
-	colDelta         // the first value, then zigzag differences
-	colDelta2        // the first value and difference, then zigzag differences of the differences
+	colConst      = iota // the value
+	colFrame             // the smallest value, then each less the smallest
+	colDelta             // the first value, then zigzag differences
+	colDelta2            // the first value and difference, then zigzag differences of the differences
+	colDeltaFrame        // the first value, the smallest difference, then each difference less the smallest
+	colCentre            // the mean, then zigzag differences from it
+	colGrid              // the first value, a period, where more or fewer than one of it passed, then a column of what is left
 )
 
-// appendColumn appends v in its smallest form. An empty column takes no bytes.
-func appendColumn(dst []byte, v []int64) []byte {
+// scratch is memory that an Encoder uses again.
+type scratch struct {
+	head, grid        []byte
+	residuals         [colGrid][]uint64 // of a column, in each form
+	left              []int64           // of a grid
+	total, sum, times []int64           // of slots
+	floats, sorted    []float64
+	raw               []int64
+	gaps              []uint64
+	words             []byte
+}
+
+// appendColumn appends v in its smallest form but the grid. An empty column takes no bytes.
+func (w *scratch) appendColumn(dst []byte, v []int64) []byte {
 	if len(v) == 0 {
 		return dst
 	}
-	if isConst(v) {
-		return appendSvarint(append(dst, colConst), v[0])
-	}
-	buf := make([]uint64, 3*len(v))
-	frame, delta, delta2 := buf[:len(v)], buf[len(v):2*len(v)-1], buf[2*len(v):3*len(v)-2]
-	low := residuals(v, frame, delta, delta2)
-	best, size := colFrame, pforSize(frame)
-	if s := pforSize(delta); s < size {
-		best, size = colDelta, s
-	}
-	if s := pforSize(delta2); s < size {
-		best = colDelta2
-	}
-	switch dst = append(dst, byte(best)); best {
+	form, _ := w.bestForm(v)
+	dst = append(dst, form)
+	u := w.residuals[form]
+	switch form {
+	case colConst:
+		return appendSvarint(dst, v[0])
 	case colFrame:
-		return appendPFOR(appendSvarint(dst, low), frame)
+		dst = appendSvarint(dst, int64(uint64(v[0])-u[0]))
 	case colDelta:
-		return appendPFOR(appendSvarint(dst, v[0]), delta)
-	default:
-		return appendPFOR(appendSvarint(appendSvarint(dst, v[0]), v[1]-v[0]), delta2)
+		dst = appendSvarint(dst, v[0])
+	case colDelta2:
+		dst = appendSvarint(appendSvarint(dst, v[0]), v[1]-v[0])
+	case colDeltaFrame:
+		dst = appendSvarint(appendSvarint(dst, v[0]), int64(uint64(v[1]-v[0])-u[0]))
+	case colCentre:
+		dst = appendSvarint(dst, v[0]-unzigzag(u[0]))
 	}
+	return appendPFOR(dst, u)
+}
+
+// bestForm finds the smallest form, fills its residuals, and tells its size (but for its first numbers).
+func (w *scratch) bestForm(v []int64) (form byte, size int) {
+	n := len(v)
+	if isConst(v) {
+		return colConst, 0
+	}
+	for f := range w.residuals {
+		w.residuals[f] = resize(w.residuals[f], n)
+	}
+	delta := w.residuals[colDelta][:n-1]
+	low, step, sum := v[0], v[1]-v[0], int64(0)
+	for i, x := range v[1:] {
+		d := x - v[i]
+		delta[i] = uint64(d)
+		low, step, sum = min(low, x), min(step, d), sum+x-v[0]
+	}
+	frame, centre, centred := w.residuals[colFrame], v[0]+sum/int64(n), w.residuals[colCentre]
+	for i, x := range v {
+		frame[i], centred[i] = uint64(x)-uint64(low), zigzag(x-centre)
+	}
+	delta2, deltaFrame := w.residuals[colDelta2][:n-2], w.residuals[colDeltaFrame][:n-1]
+	last := int64(delta[0])
+	for i, u := range delta {
+		d := int64(u)
+		if i > 0 {
+			delta2[i-1] = zigzag(d - last)
+		}
+		last, deltaFrame[i], delta[i] = d, uint64(d)-uint64(step), zigzag(d)
+	}
+	w.residuals[colDelta], w.residuals[colDelta2], w.residuals[colDeltaFrame] = delta, delta2, deltaFrame
+	form, size = colFrame, pforSize(frame)
+	for f := byte(colDelta); f < colGrid; f++ {
+		if s := pforSize(w.residuals[f]); s < size {
+			form, size = f, s
+		}
+	}
+	return form, size
 }
 
 func isConst(v []int64) bool {
@@ -50,26 +101,78 @@ func isConst(v []int64) bool {
 	return true
 }
 
-// residuals fills the three forms of v, which has at least two values, and returns the smallest value.
-func residuals(v []int64, frame, delta, delta2 []uint64) (low int64) {
-	low = v[0]
-	for _, x := range v {
-		low = min(low, x)
-	}
-	for i, x := range v {
-		frame[i] = uint64(x) - uint64(low)
-		if i > 0 {
-			delta[i-1] = zigzag(x - v[i-1])
-		}
-		if i > 1 {
-			delta2[i-2] = zigzag((x - v[i-1]) - (v[i-1] - v[i-2]))
+// appendTimes appends times, which may lie about a period apart.
+func (w *scratch) appendTimes(dst []byte, v []int64) []byte {
+	at := len(dst)
+	dst = w.appendColumn(dst, v)
+	if grid, ok := w.appendGrid(w.grid[:0], v); ok {
+		if w.grid = grid; len(grid) < len(dst)-at {
+			return append(dst[:at], grid...)
 		}
 	}
-	return low
+	return dst
 }
 
-// column fills dst with what appendColumn wrote.
-func (r *reader) column(dst []int64) {
+// appendGrid appends v as multiples of a period and what is left. ok is false for times that do not lie so.
+func (w *scratch) appendGrid(dst []byte, v []int64) (grid []byte, ok bool) {
+	period := periodOf(v, &w.left)
+	if period <= 0 {
+		return dst, false
+	}
+	left := resize(w.left, len(v))
+	w.left = left
+	dst = appendSvarint(append(dst, colGrid), v[0])
+	dst = binary.AppendUvarint(dst, uint64(period))
+	count := len(dst)
+	dst = append(dst, 0)
+	at, jumps, place := int64(0), 0, 0
+	for i, x := range v {
+		k := rounded(x-v[0], period)
+		if extra := k - at; extra != 0 {
+			if jumps++; jumps > maxJumps {
+				return dst, false
+			}
+			dst = appendSvarint(binary.AppendUvarint(dst, uint64(i-place)), extra)
+			place = i
+		}
+		at, left[i] = k+1, x-v[0]-k*period
+	}
+	dst[count] = byte(jumps)
+	return w.appendColumn(dst, left), true
+}
+
+const maxJumps = 100
+
+// periodOf is the distance that times have, 0 if they do not follow one another. buf is memory.
+func periodOf(v []int64, buf *[]int64) int64 {
+	if len(v) < 8 {
+		return 0
+	}
+	d := resize(*buf, len(v)-1)
+	*buf = d
+	for i := range d {
+		if d[i] = v[i+1] - v[i]; d[i] < -maxStep || d[i] > maxStep {
+			return 0
+		}
+	}
+	slices.Sort(d)
+	mid := d[len(d)/2]
+	span := v[len(v)-1] - v[0]
+	if mid <= 0 || span <= 0 {
+		return 0
+	}
+	if n := rounded(span, mid); n > 0 {
+		return rounded(span, n)
+	}
+	return 0
+}
+
+const maxStep = 1 << 40 // ms; a block's worth of them does not overflow
+
+// column fills dst with what appendColumn or appendTimes wrote.
+func (r *reader) column(dst []int64) { r.columnIn(dst, false) }
+
+func (r *reader) columnIn(dst []int64, inGrid bool) {
 	if len(dst) == 0 {
 		return
 	}
@@ -89,6 +192,13 @@ func (r *reader) column(dst []int64) {
 		d := r.svarint()
 		dst[1] = dst[0] + d
 		r.delta2(dst[2:], dst[1], d)
+	case form == colDeltaFrame:
+		dst[0] = r.svarint()
+		r.deltaFrame(dst[1:], dst[0], r.svarint())
+	case form == colCentre:
+		r.centre(dst, r.svarint())
+	case form == colGrid && !inGrid:
+		r.grid(dst)
 	default:
 		r.bad = true
 	}
@@ -130,6 +240,55 @@ func (r *reader) delta2(dst []int64, last, d int64) {
 	}
 }
 
+func (r *reader) deltaFrame(dst []int64, last, low int64) {
+	var buf [pforBlock]uint64
+	for len(dst) > 0 && !r.bad {
+		u := r.pforBlock(&buf, len(dst))
+		for i, x := range u {
+			last += low + int64(x)
+			dst[i] = last
+		}
+		dst = dst[len(u):]
+	}
+}
+
+func (r *reader) centre(dst []int64, centre int64) {
+	var buf [pforBlock]uint64
+	for len(dst) > 0 && !r.bad {
+		u := r.pforBlock(&buf, len(dst))
+		for i, x := range u {
+			dst[i] = centre + unzigzag(x)
+		}
+		dst = dst[len(u):]
+	}
+}
+
+func (r *reader) grid(dst []int64) {
+	first, period := r.svarint(), int64(r.uvarint())
+	jumps := reader{b: r.b[min(1, len(r.b)):]}
+	n := int(r.byte())
+	for range n {
+		r.uvarint()
+		r.svarint()
+	}
+	r.columnIn(dst, true)
+	at, left := first, n
+	next := -1
+	var extra int64
+	place := 0
+	for i := range dst {
+		for left > 0 && next < i {
+			next, extra = place+jumps.count(len(dst)), jumps.svarint()
+			place, left = next, left-1
+		}
+		if next == i {
+			at += extra * period
+		}
+		dst[i] += at
+		at += period
+	}
+}
+
 // skipColumn passes over a column of n values.
 func (r *reader) skipColumn(n int) {
 	if n == 0 {
@@ -139,124 +298,17 @@ func (r *reader) skipColumn(n int) {
 	r.uvarint()
 	switch form {
 	case colConst:
-	case colFrame:
+	case colFrame, colCentre:
 		r.skipPFOR(n)
 	case colDelta:
 		r.skipPFOR(n - 1)
 	case colDelta2:
 		r.uvarint()
 		r.skipPFOR(n - 2)
+	case colDeltaFrame:
+		r.uvarint()
+		r.skipPFOR(n - 1)
 	default:
 		r.bad = true
 	}
 }
-
-// appendBits appends one bit for each value that is not zero.
-func appendBits(dst []byte, set []bool) []byte {
-	at := len(dst)
-	dst = append(dst, make([]byte, (len(set)+7)/8)...)
-	for i, on := range set {
-		if on {
-			dst[at+i/8] |= 1 << (i % 8)
-		}
-	}
-	return dst
-}
-
-// The forms of a list of slots: which messages a series was in.
-const (
-	slotsAll  = iota // every one
-	slotsBits        // one bit a slot
-	slotsGaps        // the distance from the slot before, less one
-)
-
-// appendSlots appends an ascending list of numbers below n.
-func appendSlots(dst []byte, slots []uint32, n int) []byte {
-	if len(slots) == n {
-		return append(dst, slotsAll)
-	}
-	gaps := make([]uint64, len(slots))
-	next := uint32(0)
-	for i, s := range slots {
-		gaps[i] = uint64(s - next)
-		next = s + 1
-	}
-	if pforSize(gaps) < (n+7)/8 {
-		return appendPFOR(append(dst, slotsGaps), gaps)
-	}
-	set := make([]bool, n)
-	for _, s := range slots {
-		set[s] = true
-	}
-	return appendBits(append(dst, slotsBits), set)
-}
-
-// slots fills dst with what appendSlots wrote.
-func (r *reader) slots(dst []uint32, n int) {
-	switch r.byte() {
-	case slotsAll:
-		r.bad = r.bad || len(dst) != n
-		for i := range dst {
-			dst[i] = uint32(i)
-		}
-	case slotsBits:
-		r.slotBits(dst, n)
-	case slotsGaps:
-		r.slotGaps(dst, n)
-	default:
-		r.bad = true
-	}
-}
-
-func (r *reader) slotGaps(dst []uint32, n int) {
-	var buf [pforBlock]uint64
-	next := uint64(0)
-	for len(dst) > 0 && !r.bad {
-		u := r.pforBlock(&buf, len(dst))
-		for i, gap := range u {
-			if next += gap; gap >= uint64(n) || next >= uint64(n) {
-				r.bad = true
-				return
-			}
-			dst[i] = uint32(next)
-			next++
-		}
-		dst = dst[len(u):]
-	}
-}
-
-// skipSlots passes over a list of count slots.
-func (r *reader) skipSlots(count, n int) {
-	switch r.byte() {
-	case slotsAll:
-	case slotsBits:
-		r.take((n + 7) / 8)
-	case slotsGaps:
-		r.skipPFOR(count)
-	default:
-		r.bad = true
-	}
-}
-
-func (r *reader) slotBits(dst []uint32, n int) {
-	src, found := r.take((n+7)/8), 0
-	for at := 0; at < len(src); at += 8 {
-		for x := load64(src, at); x != 0; x &= x - 1 {
-			slot := at*8 + bits.TrailingZeros64(x)
-			if found == len(dst) || slot >= n {
-				r.bad = true
-				return
-			}
-			dst[found] = uint32(slot)
-			found++
-		}
-	}
-	r.bad = r.bad || found != len(dst)
-}
-
-// appendText appends a length and the bytes.
-func appendText(dst, s []byte) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-func (r *reader) text() []byte { return r.take(r.count(len(r.b))) }

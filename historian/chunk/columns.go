@@ -111,7 +111,7 @@ func (b *Block) Columns(i int, t *Timeline, c *Columns) (err error) {
 	for n, slot := range slots {
 		c.At[n] = journal.Millis(t.at[slot])
 	}
-	return c.payload(e)
+	return c.payload(e, b.version)
 }
 
 // Complete reads what Columns reads, and Index, Received and Flags: for them the time line of all series is read, once.
@@ -133,13 +133,16 @@ func (b *Block) Complete(i int, t *Timeline, c *Columns) error {
 }
 
 // payload reads the columns that are the series' own.
-func (c *Columns) payload(e *Entry) error {
+func (c *Columns) payload(e *Entry, version byte) error {
 	n := len(e.payload) - 4
 	if n < 1 || crc32.Checksum(e.payload[:n], castagnoli) != binary.LittleEndian.Uint32(e.payload[n:]) {
 		return fmt.Errorf("%w: checksum of series %d", ErrDamaged, e.Series)
 	}
 	r := reader{b: e.payload[:n]}
-	head := r.byte()
+	head, scale := e.form, e.scale
+	if version == 1 {
+		head = r.byte()
+	}
 	values := e.Count
 	c.Null = c.Null[:0]
 	if head&payloadNulls != 0 {
@@ -150,7 +153,11 @@ func (c *Columns) payload(e *Entry) error {
 		}
 	}
 	c.ints = resize(c.ints, e.Count)
-	switch form := head & (payloadOffsets - 1); {
+	form := head & formBits
+	if version == 1 && !r.bad && values >= 0 {
+		scale = r.scale(form)
+	}
+	switch {
 	case r.bad || values < 0:
 		r.bad = true
 	case form == valText || form == valDict:
@@ -158,7 +165,7 @@ func (c *Columns) payload(e *Entry) error {
 		c.readTexts(&r, form, values)
 	default:
 		c.Bytes, c.Num = c.Bytes[:0], resize(c.Num, e.Count)
-		r.numbers(form, e.Type, c.Num[:values], c.ints)
+		r.numbers(form, scale, e.Type, c.Num[:values], c.ints)
 		c.spread(values)
 	}
 	if head&payloadOffsets != 0 && !r.bad {

@@ -24,6 +24,8 @@ type Entry struct {
 	First, Last journal.Millis // the smallest and largest time stamp
 	Ascending   bool           // the samples are strictly ascending by time
 	Stats       *Stats         // nil: decode the samples
+	form        byte           // of the values, and what else the payload has
+	scale       uint64         // of decimals and lattices
 	payload     []byte
 }
 
@@ -33,6 +35,7 @@ type Block struct {
 	FirstIndex, LastIndex journal.Index
 	Entries               []Entry // ascending by Series
 
+	version      byte
 	count, slots int
 	timeline     []byte
 	line         *Timeline // read when Decode, All or Range first need it
@@ -47,7 +50,7 @@ func Parse(data []byte) (*Block, error) {
 	if len(data) < 10 || data[0] != magic {
 		return nil, fmt.Errorf("%w: no block begins here", ErrDamaged)
 	}
-	if data[1] > version {
+	if data[1] == 0 || data[1] > version {
 		return nil, fmt.Errorf("%w: %d, this program knows up to %d", ErrVersion, data[1], version)
 	}
 	n := int(binary.LittleEndian.Uint32(data[2:]))
@@ -57,7 +60,7 @@ func Parse(data []byte) (*Block, error) {
 	if crc32.Checksum(data[:n], castagnoli) != binary.LittleEndian.Uint32(data[n:]) {
 		return nil, fmt.Errorf("%w: checksum of the head", ErrDamaged)
 	}
-	b := &Block{}
+	b := &Block{version: data[1]}
 	head, payloads := &reader{b: data[6:n]}, &reader{b: data[n+4:]}
 	if !b.readHead(head, payloads) {
 		return nil, fmt.Errorf("%w: malformed head", ErrDamaged)
@@ -78,27 +81,43 @@ func (b *Block) readHead(r, payloads *reader) bool {
 		return false
 	}
 	b.Entries = make([]Entry, series)
-	withStats := make([]bool, series)
+	var withStats []bool
+	if b.version == 1 {
+		withStats = make([]bool, series)
+	}
 	id, left := uint64(0), b.count
 	for i := range b.Entries {
 		e := &b.Entries[i]
 		bits := r.byte()
+		if b.version > 1 {
+			e.form = r.byte()
+		}
 		step := r.uvarint()
 		if id += step; id > 1<<32-1 || step > 1<<32-1 || (step == 0 && i > 0) {
 			return false
 		}
 		e.Series, e.Type = journal.SeriesID(id), journal.DataType(bits&maxType)
-		e.Ascending, withStats[i] = bits&entryAscending != 0, bits&entryStats != 0
+		e.Ascending = bits&entryAscending != 0
 		e.Count = r.count(min(left, b.slots))
 		left -= e.Count
 		e.payload = payloads.take(r.count(len(payloads.b)))
 		e.First = b.First + journal.Millis(r.uvarint())
-		e.Last = e.First + journal.Millis(r.uvarint())
+		e.Last = b.Last - journal.Millis(r.uvarint())
+		if b.version > 1 {
+			if e.scale = r.scale(e.form); r.bad {
+				return false
+			}
+			if bits&entryStats != 0 {
+				e.Stats = r.stats(e)
+			}
+		} else {
+			e.Last = e.First + (b.Last - e.Last)
+			withStats[i] = bits&entryStats != 0
+		}
 	}
-	for i := range b.Entries {
-		if withStats[i] {
-			s := r.stats(b.Entries[i].Type)
-			b.Entries[i].Stats = &s
+	for i, has := range withStats {
+		if has {
+			r.skipStats1(b.Entries[i].Type)
 		}
 	}
 	return !r.bad && !payloads.bad && left == 0 && len(payloads.b) == 0

@@ -1,12 +1,13 @@
 // Package chunk turns the samples of one group of series over one window into a block of bytes, and back.
 //
-//	[]journal.Sample ─► Encode ─► slots ─► columns ─► PFOR-128 ─► block ─► verified by decoding
+//	[]journal.Sample ─► Encoder ─► slots ─► columns ─► PFOR-128 ─► block ─► verified by decoding
 //	block ─► Parse (head checked) ─► Timeline ─► Columns of one series ─► Decode, All, Range of indices
 //
 // Samples that arrived in one message share a slot: its time stamp, its arrival time, its flags and its first journal
 // index are stored once. What a series adds is which slots it is in, its values, and its own time stamps where they differ.
 //
-// The package is pure: no goroutine, file or clock. A *Block belongs to one goroutine; it keeps a reference to its bytes.
+// The package is pure: no goroutine, file or clock. An Encoder and a *Block belong to one goroutine; a *Block keeps a reference
+// to its bytes, and Columns.Bytes do.
 //
 // Every sample comes back bit by bit (NaN payloads, negative zero, null), or Encode returns an error: nothing is stored that
 // cannot be read back. Parse and what follows never panic and never allocate more than MaxSamples and MaxSeries allow,

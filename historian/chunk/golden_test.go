@@ -3,6 +3,7 @@ package chunk
 import (
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -45,45 +46,62 @@ func goldenSamples() (out []journal.Sample) {
 	return out
 }
 
+// The golden blocks of every version are decoded; Encode writes the last, to the byte.
 func TestGoldenBlock(t *testing.T) {
-	const path = "testdata/block.hex"
 	block, err := Encode(goldenSamples())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if *rewrite {
-		var lines strings.Builder
-		for rest := hex.EncodeToString(block); len(rest) > 0; rest = rest[min(len(rest), 96):] {
-			lines.WriteString(rest[:min(len(rest), 96)] + "\n")
-		}
-		if err := os.WriteFile(path, []byte(lines.String()), 0o644); err != nil {
+		writeHex(t, goldenPath(version), block)
+	}
+	for v := 1; v <= version; v++ {
+		golden := readHex(t, goldenPath(v))
+		b, err := Parse(golden)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if golden[1] != byte(v) {
+			t.Errorf("%s is of version %d", goldenPath(v), golden[1])
+		}
+		want := goldenSamples()
+		for i := range want {
+			if want[i].Value.Null {
+				want[i].Value.Bytes = nil
+			}
+		}
+		got, err := b.All(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, "golden", got, want)
+		checkColumns(t, b, want)
+		if v == version && string(golden) != string(block) {
+			t.Errorf("Encode writes %d bytes that differ from the golden %d", len(block), len(golden))
+		}
 	}
+}
+
+func goldenPath(version int) string { return fmt.Sprintf("testdata/block%d.hex", version) }
+
+func writeHex(t *testing.T, path string, b []byte) {
+	var lines strings.Builder
+	for rest := hex.EncodeToString(b); len(rest) > 0; rest = rest[min(len(rest), 96):] {
+		lines.WriteString(rest[:min(len(rest), 96)] + "\n")
+	}
+	if err := os.WriteFile(path, []byte(lines.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readHex(t *testing.T, path string) []byte {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+	b, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Parse(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := b.All(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := goldenSamples()
-	for i := range want {
-		if want[i].Value.Null {
-			want[i].Value.Bytes = nil
-		}
-	}
-	compare(t, "golden", got, want)
-	if string(golden) != string(block) {
-		t.Errorf("Encode writes %d bytes that differ from the golden %d", len(block), len(golden))
-	}
+	return b
 }

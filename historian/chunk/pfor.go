@@ -52,22 +52,25 @@ func pforSize(v []uint64) int {
 
 // bestWidth finds the width in bits with the smallest block, its size in bytes and its number of exceptions.
 func bestWidth(v []uint64) (width, size, exceptions int) {
-	var hist [65]int
-	widest := 0
+	var hist [65]uint8 // at most pforBlock
+	all := uint64(0)
 	for _, x := range v {
-		l := bits.Len64(x)
-		hist[l]++
-		widest = max(widest, l)
+		hist[bits.Len64(x)]++
+		all |= x
 	}
+	widest := bits.Len64(all)
 	width, size = widest, 1+(len(v)*widest+7)/8
-	for w := range widest {
+	for w, n := widest-1, 0; w >= 0; w-- {
+		n += int(hist[w+1])
+		if 2*n >= size {
+			break // the exceptions alone are larger
+		}
 		if w > 0 && hist[w] == 0 {
 			continue // the next smaller length in use is never worse
 		}
-		s, n := 2+(len(v)*w+7)/8, 0
+		s := 2 + (len(v)*w+7)/8
 		for l := w + 1; l <= widest; l++ {
-			s += hist[l] * (1 + (l-w+6)/7)
-			n += hist[l]
+			s += int(hist[l]) * (1 + (l-w+6)/7)
 		}
 		if s < size {
 			width, size, exceptions = w, s, n

@@ -2,7 +2,6 @@ package chunk
 
 import (
 	"encoding/binary"
-	"math/bits"
 )
 
 // reader reads bytes that may be damaged: past the end, or after a malformed number, it is bad and gives zeros.
@@ -68,10 +67,3 @@ func zigzag(x int64) uint64   { return uint64(x<<1) ^ uint64(x>>63) }
 func unzigzag(x uint64) int64 { return int64(x>>1) ^ -int64(x&1) }
 
 func appendSvarint(dst []byte, x int64) []byte { return binary.AppendUvarint(dst, zigzag(x)) }
-
-func countBits(b []byte) (n int) {
-	for _, x := range b {
-		n += bits.OnesCount8(x)
-	}
-	return n
-}

@@ -3,6 +3,7 @@ package chunk
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 
 	"edge/historian/journal"
 )
@@ -15,53 +16,129 @@ type Stats struct {
 	Integral    float64 // of the stepped value over time from Entry.First to Entry.Last, in value * ms
 }
 
-func (c *column) statistics() Stats {
-	value := func(i int) float64 {
-		f, _ := journal.Value{Type: c.kind, Num: c.nums[i]}.Float64()
-		return f
+// A shorter series has no statistics: decoding it is as quick. What lies on no scale would have long ones.
+const (
+	minStats        = 32
+	minStatsOrdered = 256
+)
+
+// intStats are statistics in the integers that are stored.
+type intStats struct {
+	first, last, low, high int64
+	sum                    uint64 // of each but the last less low, times the ms until the next
+}
+
+// worthStats says that the series is long, plainly numeric and in order, so that its statistics can stand for it, and
+// fills exact.
+func (c *column) worthStats() bool {
+	if len(c.at) < minStats || !c.ascending || c.nulls > 0 || len(c.quality) > 0 || len(c.nums) == 0 || !isNumber(c.kind) {
+		return false
 	}
-	n := len(c.nums)
-	s := Stats{First: value(0), Last: value(n - 1), Min: math.Inf(1), Max: math.Inf(-1)}
-	for i := range n {
-		v := value(i)
-		s.Min, s.Max = math.Min(s.Min, v), math.Max(s.Max, v)
-		if i+1 < n {
-			s.Integral += v * float64(c.at[i+1]-c.at[i])
+	form := c.form & formBits
+	if form == valAlternate || form == valOrdered && len(c.at) < minStatsOrdered || form == valNumbers && c.isFloat() {
+		return false
+	}
+	s := intStats{first: c.ints[0], last: c.ints[len(c.ints)-1], low: c.ints[0], high: c.ints[0]}
+	for _, m := range c.ints {
+		s.low, s.high = min(s.low, m), max(s.high, m)
+	}
+	span := uint64(c.at[len(c.at)-1]) - uint64(c.at[0])
+	if over, _ := bits.Mul64(uint64(s.high)-uint64(s.low), span); over != 0 && c.sumsInts() {
+		return false
+	}
+	for _, m := range [...]int64{s.low, s.high} {
+		if f := number(c.kind, form, c.scale, m); math.IsNaN(f) || math.IsInf(f, 0) {
+			return false
 		}
 	}
+	if s.low < 0 && isUnsigned(c.kind) {
+		return false // a number of more than 63 bits, which is not in its place
+	}
+	if c.sumsInts() {
+		for i, m := range c.ints[:len(c.ints)-1] {
+			s.sum += (uint64(m) - uint64(s.low)) * uint64(c.at[i+1]-c.at[i])
+		}
+	}
+	c.exact = s
+	return true
+}
+
+func (c *column) isFloat() bool { return c.kind == typeFloat || c.kind == typeDouble }
+
+// sumsInts says that the integral is that of the integers: what they stand for is exact enough.
+func (c *column) sumsInts() bool { return sumsInts(c.kind, c.form&formBits) }
+
+func sumsInts(t journal.DataType, form byte) bool {
+	return form == valNumbers || form == valDecimal && t == typeDouble
+}
+
+// isNumber says that Value.Float64 knows the type; isUnsigned that it takes Num as it is.
+func isNumber(t journal.DataType) bool   { return t >= 1 && t <= 11 || t == 13 }
+func isUnsigned(t journal.DataType) bool { return t >= 5 && t <= 8 || t == 11 }
+
+// number is what a stored integer stands for. It ascends with m.
+func number(t journal.DataType, form byte, scale uint64, m int64) float64 {
+	one, in := [1]uint64{uint64(m)}, [1]int64{m}
+	switch form {
+	case valOrdered:
+		fromOrdered(one[:], in[:], t == typeFloat)
+	case valDecimal:
+		fromDecimals(one[:], in[:], pow10[scale], t == typeFloat)
+	case valLattice:
+		fromLattice(one[:], in[:], math.Float64frombits(scale), t == typeFloat)
+	}
+	f, _ := journal.Value{Type: t, Num: one[0]}.Float64()
+	return f
+}
+
+// appendStats writes what worthStats found.
+func (c *column) appendStats(dst []byte) []byte {
+	s := &c.exact
+	dst = appendSvarint(dst, s.low)
+	for _, m := range [...]int64{s.high, s.first, s.last} {
+		dst = binary.AppendUvarint(dst, uint64(m)-uint64(s.low))
+	}
+	if c.sumsInts() {
+		return binary.AppendUvarint(dst, s.sum)
+	}
+	var integral float64
+	for i, n := range c.nums[:len(c.nums)-1] {
+		f, _ := journal.Value{Type: c.kind, Num: n}.Float64()
+		integral += f * float64(c.at[i+1]-c.at[i])
+	}
+	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(integral))
+}
+
+// stats reads what appendStats wrote for the entry.
+func (r *reader) stats(e *Entry) *Stats {
+	form := e.form & formBits
+	low := r.svarint()
+	next := func() float64 { return number(e.Type, form, e.scale, int64(uint64(low)+r.uvarint())) }
+	s := &Stats{Min: number(e.Type, form, e.scale, low)}
+	s.Max, s.First, s.Last = next(), next(), next()
+	if !sumsInts(e.Type, form) {
+		s.Integral = math.Float64frombits(r.uint64())
+		return s
+	}
+	sum := float64(r.uvarint())
+	if form == valDecimal {
+		sum /= pow10[e.scale]
+	}
+	s.Integral = s.Min*float64(e.Last-e.First) + sum
 	return s
 }
 
-// append writes the values in four bytes where the type has no more, the integral in eight.
-func (s Stats) append(dst []byte, t journal.DataType) []byte {
-	for _, f := range [...]float64{s.First, s.Last, s.Min, s.Max} {
+// skipStats1 passes over the statistics of a block of version 1.
+func (r *reader) skipStats1(t journal.DataType) {
+	for range 4 {
 		switch {
 		case t == typeFloat:
-			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(f)))
-		case smallInt(f):
-			dst = appendSvarint(append(dst, 0), int64(f))
-		default:
-			dst = binary.LittleEndian.AppendUint64(append(dst, 1), math.Float64bits(f))
-		}
-	}
-	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.Integral))
-}
-
-func smallInt(f float64) bool {
-	return math.Abs(f) < 1<<40 && f == math.Trunc(f) && !(f == 0 && math.Signbit(f))
-}
-
-func (r *reader) stats(t journal.DataType) (s Stats) {
-	for _, f := range [...]*float64{&s.First, &s.Last, &s.Min, &s.Max} {
-		switch {
-		case t == typeFloat:
-			*f = float64(math.Float32frombits(r.uint32()))
+			r.uint32()
 		case r.byte() == 0:
-			*f = float64(r.svarint())
+			r.svarint()
 		default:
-			*f = math.Float64frombits(r.uint64())
+			r.uint64()
 		}
 	}
-	s.Integral = math.Float64frombits(r.uint64())
-	return s
+	r.uint64()
 }

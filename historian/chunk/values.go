@@ -27,51 +27,91 @@ const (
 // isText says that values of this type are in Value.Bytes.
 func isText(t journal.DataType) bool { return t == 12 || t >= 14 && t <= 34 }
 
-// appendNumbers appends the values of a numeric series in their smallest form; plain allows valNumbers only.
-func appendNumbers(dst []byte, t journal.DataType, nums []uint64, plain bool) []byte {
-	if !plain && alternates(nums) {
-		dst = append(dst, valAlternate)
-		dst = binary.AppendUvarint(dst, nums[0])
-		return binary.AppendUvarint(dst, nums[1])
-	}
-	ints := make([]int64, len(nums))
-	for i, n := range nums {
-		ints[i] = int64(n)
-	}
-	best := appendColumn([]byte{valNumbers}, ints)
-	if !plain && (t == typeFloat || t == typeDouble) && !isConst(ints) {
-		best = smallestFloats(best, nums, t == typeFloat)
-	}
-	return append(dst, best...)
+// formBits are those of Entry's form byte that say how the values are stored.
+const formBits = payloadOffsets - 1
+
+// hint is the lattice that a series' values lay on in a block before, and how many values showed it.
+type hint struct {
+	q     float64
+	shown int
 }
 
-func alternates(nums []uint64) bool {
-	for i := 2; i < len(nums); i++ {
-		if nums[i] != nums[i-2] {
+// numbers appends the values of a numeric series in a small form; plain allows valNumbers only.
+func (e *Encoder) numbers(dst []byte, c *column, plain bool) []byte {
+	single := c.kind == typeFloat
+	c.ints = resize(c.ints, len(c.nums))
+	switch {
+	case plain || !single && c.kind != typeDouble || single && anyWide(c.nums): // or no float32's bits
+		c.setInts(valNumbers, 0)
+	case e.scaled(c, single):
+	default:
+		c.form |= valOrdered
+		ordered(c.ints, c.nums, single)
+	}
+	if !plain && alternates(c.ints) {
+		c.form, c.scale = c.form&^formBits|valAlternate, 0
+		dst = binary.AppendUvarint(dst, c.nums[0])
+		return binary.AppendUvarint(dst, c.nums[1])
+	}
+	return e.work.appendColumn(dst, c.ints)
+}
+
+func (c *column) setInts(form byte, scale uint64) {
+	c.form, c.scale = c.form|form, scale
+	for i, n := range c.nums {
+		c.ints[i] = int64(n)
+	}
+}
+
+// scaled finds the decimals or the lattice that a series of floats lies on.
+func (e *Encoder) scaled(c *column, single bool) bool {
+	h := e.hints[c.id]
+	if h.shown*2 < len(c.nums) || !onLattice(c.ints, c.nums, h.q, single) {
+		if exp, ok := decimals(c.ints, c.nums, single); ok {
+			c.form, c.scale = c.form|valDecimal, uint64(exp)
+			return true
+		}
+		q, ok := e.work.lattice(c.ints, c.nums, single)
+		if !ok {
+			return false
+		}
+		h = hint{q, len(c.nums)}
+		e.hints[c.id] = h
+	}
+	c.form, c.scale = c.form|valLattice, math.Float64bits(h.q)
+	return true
+}
+
+// appendScale appends what turns integers into values, for the forms that need it.
+func appendScale(dst []byte, form byte, scale uint64) []byte {
+	switch form & formBits {
+	case valDecimal:
+		return append(dst, byte(scale))
+	case valLattice:
+		return binary.LittleEndian.AppendUint64(dst, scale)
+	}
+	return dst
+}
+
+func (r *reader) scale(form byte) uint64 {
+	switch form & formBits {
+	case valDecimal:
+		e := r.byte()
+		r.bad = r.bad || e > maxExponent
+		return uint64(e)
+	case valLattice:
+		return r.uint64()
+	}
+	return 0
+}
+
+func alternates(v []int64) bool {
+	for i := 2; i < len(v); i++ {
+		if v[i] != v[i-2] {
 			return false
 		}
 	}
-	return len(nums) > 1 && nums[0] != nums[1]
-}
-
-// smallestFloats returns best or a smaller form of the same values.
-func smallestFloats(best []byte, nums []uint64, single bool) []byte {
-	try := func(b []byte) {
-		if len(b) < len(best) {
-			best = b
-		}
-	}
-	if single && anyWide(nums) {
-		return best // not float32 bits: kept as numbers
-	}
-	try(appendColumn([]byte{valOrdered}, ordered(nums, single)))
-	if m, e, ok := decimals(nums, single); ok {
-		try(appendColumn([]byte{valDecimal, byte(e)}, m))
-	}
-	if q, raw, ok := lattice(nums, single); ok {
-		try(appendColumn(binary.LittleEndian.AppendUint64([]byte{valLattice}, math.Float64bits(q)), raw))
-	}
-	return best
+	return len(v) > 1 && v[0] != v[1]
 }
 
 func anyWide(nums []uint64) bool {
@@ -84,8 +124,7 @@ func anyWide(nums []uint64) bool {
 }
 
 // ordered maps float bits to integers in the order of the numbers, so that close numbers are close integers.
-func ordered(nums []uint64, single bool) []int64 {
-	out := make([]int64, len(nums))
+func ordered(out []int64, nums []uint64, single bool) {
 	for i, n := range nums {
 		if single {
 			out[i] = int64(flip32(int32(n)))
@@ -93,7 +132,6 @@ func ordered(nums []uint64, single bool) []int64 {
 			out[i] = flip64(int64(n))
 		}
 	}
-	return out
 }
 
 // flip64 and flip32 turn sign and magnitude into two's complement; each is its own inverse.
@@ -105,42 +143,42 @@ const maxExponent = 15
 // pow10 holds powers of ten that a float64 has exactly.
 var pow10 = [maxExponent + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
-// decimals finds the smallest e for which every value is exactly m / 10^e rounded to its type.
-func decimals(nums []uint64, single bool) (m []int64, e int, ok bool) {
+// decimals finds the smallest e for which every value is exactly m / 10^e rounded to its type. A Float has no more than
+// seven digits that mean something: with more it would always be found, and no smaller.
+func decimals(m []int64, nums []uint64, single bool) (e int, ok bool) {
 	for _, n := range nums {
 		for {
 			if _, fits := toDecimal(n, e, single); fits {
 				break
 			}
 			if e++; e > maxExponent {
-				return nil, 0, false
+				return 0, false
 			}
 		}
 	}
-	m = make([]int64, len(nums))
+	return e, toDecimals(m, nums, e, single)
+}
+
+func toDecimals(m []int64, nums []uint64, e int, single bool) (ok bool) {
 	for i, n := range nums {
 		if m[i], ok = toDecimal(n, e, single); !ok {
-			return nil, 0, false
+			return false
 		}
 	}
-	return m, e, true
+	return true
 }
 
 func toDecimal(bits uint64, e int, single bool) (m int64, ok bool) {
-	x := math.Float64frombits(bits)
+	x, limit := math.Float64frombits(bits), float64(1<<53)
 	if single {
-		x = float64(math.Float32frombits(uint32(bits)))
+		x, limit = float64(math.Float32frombits(uint32(bits))), 1<<23
 	}
-	y := math.Round(x * pow10[e])
-	if !(math.Abs(y) < 1<<53) {
+	y := math.RoundToEven(x * pow10[e])
+	if !(math.Abs(y) < limit) {
 		return 0, false
 	}
-	m = int64(y)
-	return m, fromDecimal(m, e, single) == bits
-}
-
-func fromDecimal(m int64, e int, single bool) uint64 {
-	return floatBits(float64(m)/pow10[e], single)
+	m = int64(y) // of negative zero 0: it does not come back
+	return m, floatBits(float64(m)/pow10[e], single) == bits
 }
 
 func floatBits(x float64, single bool) uint64 {
@@ -151,7 +189,7 @@ func floatBits(x float64, single bool) uint64 {
 }
 
 // numbers fills dst with the values of a numeric form; ints is memory for as many.
-func (r *reader) numbers(form byte, t journal.DataType, dst []uint64, ints []int64) {
+func (r *reader) numbers(form byte, scale uint64, t journal.DataType, dst []uint64, ints []int64) {
 	ints = ints[:len(dst)]
 	single := t == typeFloat
 	switch form {
@@ -170,17 +208,11 @@ func (r *reader) numbers(form byte, t journal.DataType, dst []uint64, ints []int
 		r.column(ints)
 		fromOrdered(dst, ints, single)
 	case valDecimal:
-		e := int(r.byte())
-		if e > maxExponent {
-			r.bad = true
-			return
-		}
 		r.column(ints)
-		fromDecimals(dst, ints, pow10[e], single)
+		fromDecimals(dst, ints, pow10[scale], single)
 	case valLattice:
-		q := math.Float64frombits(r.uint64())
 		r.column(ints)
-		fromLattice(dst, ints, q, single)
+		fromLattice(dst, ints, math.Float64frombits(scale), single)
 	default:
 		r.bad = true
 	}
@@ -219,58 +251,5 @@ func fromLattice(dst []uint64, ints []int64, q float64, single bool) {
 	}
 	for i, x := range ints {
 		dst[i] = math.Float64bits(float64(x) * q)
-	}
-}
-
-// appendTexts appends text or bytes in the smaller of two forms.
-func appendTexts(dst []byte, texts [][]byte) []byte {
-	place := make(map[string]uint64)
-	codes := make([]uint64, len(texts))
-	var words []byte
-	plain := 1
-	for i, s := range texts {
-		code, seen := place[string(s)]
-		if !seen {
-			code = uint64(len(place))
-			place[string(s)] = code
-			words = appendText(words, s)
-		}
-		codes[i] = code
-		plain += len(s) + 1 + len(s)/128
-	}
-	if len(words)+pforSize(codes)+3 < plain {
-		dst = binary.AppendUvarint(append(dst, valDict), uint64(len(place)))
-		return appendPFOR(append(dst, words...), codes)
-	}
-	dst = append(dst, valText)
-	for _, s := range texts {
-		dst = appendText(dst, s)
-	}
-	return dst
-}
-
-// texts fills dst with slices of the block.
-func (r *reader) texts(form byte, dst [][]byte) {
-	if form == valText {
-		for i := range dst {
-			dst[i] = r.text()
-		}
-		return
-	}
-	words := make([][]byte, r.count(len(dst)))
-	for i := range words {
-		words[i] = r.text()
-	}
-	var buf [pforBlock]uint64
-	for len(dst) > 0 && !r.bad {
-		codes := r.pforBlock(&buf, len(dst))
-		for i, code := range codes {
-			if code >= uint64(len(words)) {
-				r.bad = true
-				return
-			}
-			dst[i] = words[code]
-		}
-		dst = dst[len(codes):]
 	}
 }

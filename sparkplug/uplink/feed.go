@@ -74,9 +74,13 @@ func (u *Uplink) feed(rec *journal.Record) (touched []*node) {
 		}
 		return touched
 	}
+	return u.feedSamples(rec.Samples)
+}
+
+func (u *Uplink) feedSamples(samples []journal.Sample) (touched []*node) {
 	var locked *node
-	for k := range rec.Samples {
-		s := &rec.Samples[k]
+	for k := range samples {
+		s := &samples[k]
 		i := u.lookup(s.Series)
 		if i == nil || i.node == nil {
 			continue
@@ -155,26 +159,29 @@ func (n *node) event(e *journal.Event, p *sparkplug.Payload, fresh bool) {
 	}
 }
 
-// recount counts, from the historian, what is owed between from and to, which the journal no longer holds.
+// recount counts, from the historian, what is owed between from and to, which the journal no longer holds. It may be of nodes
+// that nothing was kept of before the program was killed.
 func (u *Uplink) recount(ctx context.Context, from, to journal.Index) {
 	if u.d.Backlog == nil {
 		return
 	}
-	for _, n := range u.all() {
-		for at := from; at < to; {
-			got, next, err := u.d.Backlog.Backlog(ctx, n.ref.Group, n.ref.Node, at, to, 4096)
-			if err != nil || next <= at {
-				u.o.Log.Warn("read backlog", "group", n.ref.Group, "node", n.ref.Node, "err", err)
-				break
-			}
-			n.mu.Lock()
-			for k := range got {
-				if i := u.lookup(got[k].Series); i != nil && i.node == n {
-					n.addSample(i, &got[k])
-				}
-			}
-			n.mu.Unlock()
-			at = next
+	asked := map[sparkplug.NodeRef]bool{}
+	for _, m := range u.d.Backlog.Metrics() {
+		if ref := (sparkplug.NodeRef{Group: m.Key.Group, Node: m.Key.Node}); !asked[ref] {
+			asked[ref] = true
+			u.recountNode(ctx, ref, from, to)
 		}
+	}
+}
+
+func (u *Uplink) recountNode(ctx context.Context, r sparkplug.NodeRef, from, to journal.Index) {
+	for from < to {
+		got, next, err := u.d.Backlog.Backlog(ctx, r.Group, r.Node, from, to, 4096)
+		if err != nil || next <= from {
+			u.o.Log.Warn("read backlog", "group", r.Group, "node", r.Node, "err", err)
+			return
+		}
+		u.feedSamples(got)
+		from = next
 	}
 }

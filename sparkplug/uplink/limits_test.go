@@ -46,6 +46,8 @@ func (h *historianStub) Backlog(_ context.Context, group, node string, from, to 
 	}
 }
 
+func (h *historianStub) Metrics() []journal.Schema { return h.r.metrics() }
+
 // A backlog older than the journal comes from the historian, and joins the rest without a seam.
 func TestBacklogOlderThanTheJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

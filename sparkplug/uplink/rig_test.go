@@ -42,10 +42,14 @@ type rig struct {
 
 // newRig opens a journal in a folder of its own and runs it until the test ends.
 func newRig(t testing.TB, o Options) *rig {
+	return newRigOver(t, o, journal.Options{SegmentBytes: 1 << 20})
+}
+
+func newRigOver(t testing.TB, o Options, log journal.Options) *rig {
 	r := &rig{t: t, o: o, series: map[journal.SeriesKey]journal.SeriesID{}}
 	dir := t.TempDir()
 	var err error
-	if r.j, err = journal.Open(filepath.Join(dir, "journal"), journal.Options{SegmentBytes: 1 << 20}); err != nil {
+	if r.j, err = journal.Open(filepath.Join(dir, "journal"), log); err != nil {
 		t.Fatal(err)
 	}
 	if r.st, err = journal.OpenState(r.j, "uplink", filepath.Join(dir, "uplink.state")); err != nil {
@@ -124,6 +128,16 @@ func (r *rig) id(k journal.SeriesKey) journal.SeriesID {
 		r.series[k] = journal.SeriesID(len(r.keys))
 	}
 	return r.series[k]
+}
+
+// metrics lists the catalog.
+func (r *rig) metrics() (all []journal.Schema) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, k := range r.keys {
+		all = append(all, journal.Schema{Series: journal.SeriesID(i + 1), Key: k})
+	}
+	return all
 }
 
 func (r *rig) append(recs ...journal.Record) journal.Index {

@@ -35,6 +35,8 @@ type StateStore interface {
 // holds them. The index that it returns is where to go on: everything below it was read.
 type Backlog interface {
 	Backlog(ctx context.Context, group, node string, from, to journal.Index, max int) ([]journal.Sample, journal.Index, error)
+	// Metrics lists every series that may have such samples.
+	Metrics() []journal.Schema
 }
 
 // Commands takes an allowed command to the plant: an NCMD or DCMD, QoS 0, not retained. It refuses one whose node is

@@ -55,14 +55,18 @@ func (s *Store) loadCatalog(path string) error {
 		return err
 	}
 	f := &catalogFile{path: path, db: db}
-	err = guard(path, func() error {
-		return db.View(func(tx *bolt.Tx) error { return s.readCatalog(path, tx) })
-	})
-	if err != nil {
+	if err := f.read(s); err != nil {
 		return errors.Join(err, f.close())
 	}
 	s.file = f
 	return nil
+}
+
+// read fills the store's table and position.
+func (f *catalogFile) read(s *Store) error {
+	return guard(f.path, func() error {
+		return f.db.View(func(tx *bolt.Tx) error { return s.readCatalog(f.path, tx) })
+	})
 }
 
 func (s *Store) readCatalog(path string, tx *bolt.Tx) error {

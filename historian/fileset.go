@@ -20,6 +20,7 @@ type fileSet struct {
 	kind     *fileKind
 	dir      string
 	capBytes int64
+	readOnly bool
 
 	mu    sync.Mutex
 	files map[int64]*storeFile
@@ -44,7 +45,9 @@ func (fs *fileSet) scan() ([]int64, error) {
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasSuffix(name, ".tmp") {
-			_ = os.Remove(filepath.Join(fs.dir, name))
+			if !fs.readOnly {
+				_ = os.Remove(filepath.Join(fs.dir, name))
+			}
 			continue
 		}
 		t, err := time.Parse(fs.kind.layout+".db", name)

@@ -30,6 +30,8 @@ type Store struct {
 	file    *catalogFile
 	owed    func() journal.Index // set before Run
 
+	readOnly bool // see OpenReadOnly
+
 	kick    chan struct{}     // a flush is wanted; holds one
 	asks    chan chan<- error // a flush is wanted, and its end
 	room    chan struct{}     // the head has room again; holds one
@@ -71,23 +73,12 @@ type Store struct {
 // reads the catalog and the journal above its checkpoint, so that it serves what was committed. Damaged files are moved
 // to Options.Quarantine; it fails only when the folder cannot be used, or with a *VersionError.
 func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
-	o = o.defaults()
-	if o.Quarantine == "" {
-		o.Quarantine = filepath.Join(dir, "quarantine")
-	}
-	part, trend := filepath.Join(dir, "part"), filepath.Join(dir, "trend")
-	for _, d := range [...]string{dir, part, trend} {
+	s := newStore(dir, j, o)
+	for _, d := range [...]string{dir, s.days.dir, s.trends.dir} {
 		if err := os.MkdirAll(d, 0o750); err != nil {
 			return nil, fmt.Errorf("open historian: %w", err)
 		}
 	}
-	if o.Space == nil {
-		o.Space = diskSpace(dir)
-	}
-	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
-		days: newFileSet(dayKind, part, o.DayBytes), trends: newFileSet(trendKind, trend, o.DayBytes), kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
-		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool)}
-	s.head = newHead(s.window)
 	from, err := s.openFiles()
 	if err == nil {
 		s.lookAtClock()
@@ -106,6 +97,22 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 	}
 	s.bytes.Store(diskBytes(dir))
 	return s, nil
+}
+
+func newStore(dir string, j *journal.Journal, o Options) *Store {
+	o = o.defaults()
+	if o.Quarantine == "" {
+		o.Quarantine = filepath.Join(dir, "quarantine")
+	}
+	if o.Space == nil {
+		o.Space = diskSpace(dir)
+	}
+	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
+		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
+		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
+		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool)}
+	s.head = newHead(s.window)
+	return s
 }
 
 // openFiles reads the catalog and what each day says of itself, and returns where the journal is to be read from.
@@ -156,13 +163,18 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (damaged bool, err e
 	if err != nil {
 		return false, err
 	}
+	s.opens(d, a)
+	return false, nil
+}
+
+// opens takes what a day says of itself.
+func (s *Store) opens(d *storeFile, a about) {
 	s.days.setInfo(d, a)
-	s.opened[day] = a.pos
+	s.opened[d.unit] = a.pos
 	if !a.alone {
-		s.opened[day] = newer(a.pos, s.catalogAt)
+		s.opened[d.unit] = newer(a.pos, s.catalogAt)
 	}
 	s.replayed = max(s.replayed, a.pos.applied)
-	return false, nil
 }
 
 // openTrends reads each month's own account. A damaged file is moved aside.
@@ -216,6 +228,12 @@ func (s *Store) event(e journal.Event) {
 		e.At = millis(s.o.Clock())
 	}
 	e.BdSeq = -1
+	if s.readOnly { // it is told to who asks, and to nobody later
+		s.mu.Lock()
+		s.head.events = append(s.head.events, loggedEvent{e, e.At})
+		s.mu.Unlock()
+		return
+	}
 	if _, err := s.journal.Append(time.Second, journal.Record{Kind: journal.KindEvent, Event: &e}); err != nil {
 		s.o.Log.Warn("event lost", "part", "historian", "reason", e.Reason, "err", err)
 	}
@@ -241,6 +259,9 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	if was {
 		return nil
+	}
+	if s.readOnly {
+		return s.closeFiles()
 	}
 	err := s.catchUp()
 	err = errors.Join(err, s.flush(flushAll))

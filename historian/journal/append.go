@@ -55,6 +55,9 @@ func (j *Journal) Append(due time.Duration, recs ...Record) (Index, error) {
 func (j *Journal) Crowded() bool { return j.crowded.Load() }
 
 func (j *Journal) refuseLocked() error {
+	if j.readOnly {
+		return ErrReadOnly
+	}
 	if j.closed {
 		return ErrClosed
 	}

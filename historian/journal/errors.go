@@ -10,6 +10,7 @@ var (
 	ErrFull     = errors.New("journal: commit buffer full")                    // the disk is slower than the data; try later or drop
 	ErrTooLarge = errors.New("journal: records larger than the commit buffer") // will never fit
 	ErrClosed   = errors.New("journal: closed")
+	ErrReadOnly = errors.New("journal: opened to be read") // see OpenReadOnly
 )
 
 // ErrRecycled is what errors.Is finds in a *RecycledError.

@@ -16,6 +16,7 @@ type Journal struct {
 	fs        Files
 	log       *slog.Logger
 	recovered Recovery
+	readOnly  bool
 	wake      chan struct{} // capacity 1: the commit loop has something to look at
 	chores    chan struct{} // capacity 1: housekeep has something to look at
 	stop      chan struct{} // closed by Close

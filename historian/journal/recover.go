@@ -40,24 +40,33 @@ const (
 // with a *VersionError. Nothing is committed before Run.
 func Open(dir string, o Options) (*Journal, error) {
 	start := time.Now()
+	j := newJournal(dir, o)
+	if err := j.fs.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := j.recover(); err != nil {
+		return nil, j.notOpened(err)
+	}
+	j.reopenLast()
+	j.recovered.Took = time.Since(start)
+	return j, nil
+}
+
+func newJournal(dir string, o Options) *Journal {
 	o = o.withDefaults(dir)
-	j := &Journal{
+	return &Journal{
 		dir: dir, opt: o, fs: o.Files, log: o.Log,
 		wake: make(chan struct{}, 1), chores: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 		moved: make(chan struct{}), owners: map[string]*Owner{}, tail: tail{max: o.TailBytes},
 	}
-	if err := j.fs.MkdirAll(dir); err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
+}
+
+func (j *Journal) notOpened(err error) error {
+	for _, s := range j.segs {
+		closeAll(s.r)
 	}
-	if err := j.recover(); err != nil {
-		for _, s := range j.segs {
-			closeAll(s.r)
-		}
-		return nil, fmt.Errorf("open journal %s: %w", dir, err)
-	}
-	j.recovered.Took = time.Since(start)
-	return j, nil
+	return fmt.Errorf("open journal %s: %w", j.dir, err)
 }
 
 // recover finds the segments, reads them in order, and decides where the log goes on.
@@ -81,7 +90,6 @@ func (j *Journal) recover() error {
 	j.cutRefused()
 	j.dropEmpty()
 	j.noteLast(lastUnreadable)
-	j.reopenLast()
 	return nil
 }
 

@@ -36,8 +36,9 @@ var mayImport = map[string][]string{
 	"historian":          {"historian/chunk", "historian/journal"},
 	"historian/promql":   {"historian", "historian/journal"},
 	"historian/gen":      {"historian/journal"},
+	"historian/export":   {"historian", "historian/journal"},
 	"ui": {"broker", "broker/auth", "broker/server", "sparkplug", "sparkplug/uplink",
-		"historian", "historian/journal", "historian/promql"},
+		"historian", "historian/journal", "historian/promql", "historian/export"},
 }
 
 // rooms are the folders a library may be used in; a library that is not listed may be used anywhere.
@@ -63,6 +64,7 @@ var rooms = map[string][]string{
 	"go.yaml.in/yaml/v3":                  {"cmd/edge", "broker/auth"},
 	"github.com/go-viper/mapstructure/v2": {"cmd/edge"},
 	"github.com/coder/websocket":          {"broker/server"},
+	"github.com/parquet-go/parquet-go":    {"historian/export"},
 }
 
 // source is one Go file of the house.

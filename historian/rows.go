@@ -253,19 +253,19 @@ func (r *Rows) inMemory(stop journal.Millis) int {
 	return len(r.samples)
 }
 
-// entry is a series' part of a block.
-type entry struct {
+// partOf is a series' part of a block.
+type partOf struct {
 	block *chunk.Block
 	at    int
 }
 
 func (r *Rows) inFile(tx *bolt.Tx, stop journal.Millis) (found, error) {
-	var parts []entry
+	var parts []partOf
 	count := len(r.samples)
 	for _, e := range r.q.epochs {
 		err := eachBlock(tx.Bucket(bucketBlock), tx.Bucket(bucketLate), e.group, r.at, stop, func(b *chunk.Block) error {
 			if i, ok := b.Find(e.id); ok && b.Entries[i].Last >= r.at && b.Entries[i].First < stop {
-				parts = append(parts, entry{b, i})
+				parts = append(parts, partOf{b, i})
 				count += b.Entries[i].Count
 			}
 			return nil

@@ -9,9 +9,22 @@ import (
 // errDamaged says that an entry is not as the encoder writes it. A commit with the right checksum never has it.
 var errDamaged = errors.New("damaged entry")
 
+// The flags of a sample in format version 1. What a flag says to be as expected was not written.
+const (
+	flagNextSeries = 1 << iota // series = the previous sample's + 1
+	flagSameAt                 // At = the previous sample's
+	flagSameReceived
+	flagNotGood // the quality follows
+	flagHistorical
+	flagBirth
+	flagNull    // no value follows
+	flagNewType // the type follows; otherwise the previous sample's
+)
+
 // entry is the outer part of an entry: enough to skip it.
 type entry struct {
 	kind  Kind
+	short bool   // samples of format version 2
 	count uint64 // indices that it takes
 	at    Millis
 	body  []byte // lies in the commit's payload
@@ -21,6 +34,9 @@ type entry struct {
 func nextEntry(b []byte, base Millis) (e entry, rest []byte, err error) {
 	d := decoder{b: b}
 	e.kind, e.count = Kind(d.byte()), 1
+	if e.kind == kindShort {
+		e.kind, e.short = KindSamples, true
+	}
 	if e.kind == KindSamples || e.kind == kindSkip {
 		e.count = d.uvarint()
 	}
@@ -43,7 +59,7 @@ func (e entry) record(first, from Index) (Record, error) {
 		if from > first {
 			skip, rec.Index = uint64(from-first), from
 		}
-		rec.Samples = d.samples(e.at, first, e.count, skip)
+		rec.Samples = d.samples(e, first, skip)
 	case KindSchema:
 		rec.Schema = d.schema()
 	case KindEvent:
@@ -67,22 +83,27 @@ type decoder struct {
 	copied bool // b is our own copy, so values may lie in it
 }
 
-// samples decodes count samples and returns them without the first skip.
-func (d *decoder) samples(at Millis, first Index, count, skip uint64) []Sample {
-	out := make([]Sample, 0, min(count, 1<<16)) // beyond it the count is believed as samples come
-	prev := &Sample{At: at, Received: at}
-	for i := range count {
+// samples decodes an entry's samples and returns them without the first skip.
+func (d *decoder) samples(e entry, first Index, skip uint64) []Sample {
+	out := make([]Sample, 0, min(e.count, 1<<16)) // beyond it the count is believed as samples come
+	prev := &Sample{At: e.at, Received: e.at, Quality: Good}
+	for i := range e.count {
 		out = append(out, Sample{Index: first + Index(i)})
 		s := &out[i]
-		d.sample(s, prev)
+		if e.short {
+			d.shortSample(s, prev)
+		} else {
+			d.sample(s, prev)
+		}
 		if d.bad {
 			return nil
 		}
 		prev = s
 	}
-	return out[min(skip, count):]
+	return out[min(skip, e.count):]
 }
 
+// sample reads a sample of format version 1.
 func (d *decoder) sample(s, prev *Sample) {
 	flags := d.byte()
 	s.Series = prev.Series + 1

@@ -31,7 +31,7 @@ func golden(t *testing.T, name string, got []byte) []byte {
 // goldenSegment is a segment of a known epoch with two commits: every kind, and one after skipped indices.
 func goldenSegment() []byte {
 	const epoch, base = 1<<32 | 0xC0FFEE, 1_700_000_000_000
-	b := encodeSegmentHeader(1, epoch, 0, 3*pageBytes)
+	b := encodeSegmentHeader(formatVersion, epoch, 0, 3*pageBytes)
 	for n, first := range []Index{1, 113} {
 		frame, index := make([]byte, frameHeader), first
 		for _, rec := range everyKind() {
@@ -51,18 +51,53 @@ func goldenSegment() []byte {
 }
 
 func TestGoldenSegment(t *testing.T) {
-	want := golden(t, "golden.seg", goldenSegment())
+	want := golden(t, "golden-2.seg", goldenSegment())
 	if !bytes.Equal(want, goldenSegment()) {
 		t.Error("the encoder writes other bytes than it did: that needs a new format version")
 	}
-	dir := filepath.Join(t.TempDir(), "j")
+	readGolden(t, want)
+}
+
+// A journal of format version 1 is read, and nothing more is written to its segments.
+func TestGoldenSegmentVersion1(t *testing.T) {
+	old, err := os.ReadFile("testdata/golden-1.seg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, dir := readGolden(t, old)
+	i, err := j.Append(0, Record{Kind: KindSession, Data: []byte("new")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if recs := readAll(t, j, i); len(recs) != 1 || string(recs[0].Data) != "new" {
+		t.Errorf("behind the old records: %+v", recs)
+	}
+	if now, err := os.ReadFile(filepath.Join(dir, segmentName(1))); err != nil || !bytes.Equal(now, old) {
+		t.Errorf("the old segment was written to: %v", err)
+	}
+	head, err := os.ReadFile(filepath.Join(dir, segmentName(2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, _, after, ok := parseSegmentHeader(head); v != formatVersion || after != i-1 || !ok {
+		t.Errorf("the new segment has version %d and goes on after %d", v, after)
+	}
+}
+
+// readGolden opens a journal of one golden segment and compares its records.
+func readGolden(t *testing.T, want []byte) (j *Journal, dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "j")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, segmentName(1)), want, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := openJournal(t, dir, small())
+	j = openJournal(t, dir, small())
 	var records []Record
 	for n, first := range []Index{1, 113} {
 		for _, rec := range everyKind() {
@@ -78,8 +113,9 @@ func TestGoldenSegment(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(records, readAll(t, j, 0)); diff != "" {
-		t.Errorf("golden.seg (-want +got):\n%s", diff)
+		t.Errorf("golden segment (-want +got):\n%s", diff)
 	}
+	return j, dir
 }
 
 func TestGoldenState(t *testing.T) {

@@ -259,7 +259,7 @@ func (j *Journal) noteLast(lastUnreadable bool) {
 	j.last = j.durable
 }
 
-// reopenLast makes the last segment the active one, if it is whole. What a killed process wrote may only be in the
+// reopenLast makes the last segment the active one, if it is whole and of this format version. What a killed process wrote may only be in the
 // kernel's memory: it is flushed before anyone is told that it is durable.
 func (j *Journal) reopenLast() {
 	if len(j.segs) == 0 {
@@ -270,7 +270,7 @@ func (j *Journal) reopenLast() {
 	if err == nil {
 		err = w.Datasync()
 	}
-	if err != nil || s.end == 0 {
+	if err != nil || s.end == 0 || s.older {
 		closeAll(w)
 		if err != nil {
 			j.log.Error("journal segment not flushed, going on in a new one", "file", s.name, "err", err)

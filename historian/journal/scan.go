@@ -18,13 +18,13 @@ type segmentScan struct {
 func scanSegment(data []byte, seq uint32) segmentScan {
 	scan := segmentScan{seg: &segment{seq: seq}}
 	s := scan.seg
-	_, epoch, after, ok := parseSegmentHeader(data)
+	version, epoch, after, ok := parseSegmentHeader(data)
 	switch {
 	case ok && uint32(epoch>>32) != seq:
 		scan.unstarted = true
 		return scan
 	case ok:
-		s.epoch, s.after = epoch, after
+		s.epoch, s.after, s.older = epoch, after, version < formatVersion
 	default:
 		if s.epoch, ok = findEpoch(data, seq); !ok {
 			scan.unstarted = allZero(data)

@@ -21,7 +21,7 @@ import (
 //	32  8  size of the file
 const (
 	segmentMagic  = "EDGEJRNL"
-	formatVersion = 1
+	formatVersion = 2
 	segmentHeader = 40
 	segmentSuffix = ".seg"
 	sparePrefix   = "spare-"
@@ -35,6 +35,7 @@ type segment struct {
 	name  string // path
 	size  int64
 	r     File // for readers
+	older bool // of an earlier format version: nothing more is written to it
 
 	// Guarded by Journal.mu.
 	frames []frameRef

@@ -1,0 +1,232 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/historian"
+	"edge/historian/gen"
+	"edge/historian/journal"
+)
+
+// childEnv holds a pacedJob, for a test binary that is started to run one store alone.
+const childEnv = "HISTORY_PACED"
+
+// pacedJob is one store at the pace of the real clock, on a device of its own.
+type pacedJob struct {
+	Peer     bool
+	Set      gen.Set
+	Mnt, Dev string
+	Duration time.Duration
+}
+
+// pacedResult is what it cost.
+type pacedResult struct {
+	Samples    int
+	DevBytes   float64       // a sample; 0: not measured
+	CPU        time.Duration // a sample
+	P99, Max   time.Duration // of a call of Append, in µs and less; the flush of a window is among them
+	CommitP99  time.Duration // write and flush of a commit
+	PayloadB   float64       // journal bytes a sample, without padding
+	Commits    uint64
+	RestBytes  float64 // a sample, all files of the store
+	FlushAfter float64 // device bytes a sample of the flush at the end
+}
+
+// paced runs all jobs at once and returns their results in the same order.
+func paced(t *testing.T, jobs []pacedJob) []pacedResult {
+	out := make([]pacedResult, len(jobs))
+	var wg sync.WaitGroup
+	for i := range jobs {
+		disk := newDisk(t, 1024)
+		jobs[i].Mnt, jobs[i].Dev = disk.mnt, disk.dev
+		wg.Go(func() {
+			if err := runChild(t.Context(), jobs[i], &out[i]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+func runChild(ctx context.Context, job pacedJob, out *pacedResult) error {
+	text, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, exe)
+	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	answer, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("paced run: %w\n%s", err, answer)
+	}
+	return json.Unmarshal(answer, out)
+}
+
+// TestMain is also the child's main: it prints a pacedResult.
+func TestMain(m *testing.M) {
+	text := os.Getenv(childEnv)
+	if text == "" {
+		os.Exit(m.Run())
+	}
+	var job pacedJob
+	err := json.Unmarshal([]byte(text), &job)
+	if err == nil {
+		var out pacedResult
+		if out, err = job.run(); err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(out)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (p pacedJob) run() (out pacedResult, err error) {
+	runtime.LockOSThread() // threadCPU is this thread's
+	t := &childTB{}
+	p.Set.Duration = p.Duration
+	if p.Peer {
+		return p.runPeer(t)
+	}
+	return p.runOurs(t)
+}
+
+func (p pacedJob) runOurs(t *childTB) (out pacedResult, err error) {
+	keys := gen.New(p.Set).Keys()
+	r := openOurs(t, p.Mnt, historian.Options{}, journal.Options{})
+	r.bind(keys)
+	r.wear()
+	before := r.j.Stats()
+	var calls []time.Duration
+	out, err = p.measure(func(list []gen.Message) {
+		for i := range list {
+			awaitClock(list[i].Received)
+			began := time.Now()
+			r.append(time.Second, message(&list[i]))
+			calls = append(calls, time.Since(began))
+		}
+	}, func() error { return r.s.Flush(context.Background()) })
+	if err != nil {
+		return out, err
+	}
+	slices.Sort(calls)
+	out.P99, out.Max = calls[len(calls)*99/100], calls[len(calls)-1]
+	js := r.j.Stats()
+	out.Commits = js.Commits - before.Commits
+	out.PayloadB = float64(js.PayloadBytes-before.PayloadBytes) / float64(out.Samples)
+	r.stop()
+	out.RestBytes = float64(folderBytes(t, filepath.Join(p.Mnt, "history"))) / float64(out.Samples)
+	return out, nil
+}
+
+func (p pacedJob) runPeer(t *childTB) (out pacedResult, err error) {
+	q := openPeer(t, filepath.Join(p.Mnt, "tsdb"), gen.New(p.Set).Keys())
+	var calls []time.Duration
+	out, err = p.measure(func(list []gen.Message) {
+		if len(list) == 0 {
+			return
+		}
+		awaitClock(list[len(list)-1].Received)
+		began := time.Now()
+		q.append(list)
+		calls = append(calls, time.Since(began))
+	}, func() error { return nil })
+	q.close()
+	slices.Sort(calls)
+	out.P99, out.Max = calls[len(calls)*99/100], calls[len(calls)-1]
+	return out, err
+}
+
+// measure feeds the set to f, a second at a time, and ends with flush.
+func (p pacedJob) measure(f func([]gen.Message), flush func() error) (out pacedResult, err error) {
+	d := disk{mnt: p.Mnt, dev: p.Dev}
+	bytes, _, err := d.written()
+	if err != nil {
+		return out, err
+	}
+	p.Set.Start = journal.Millis(time.Now().Truncate(time.Second).Add(2 * time.Second).UnixMilli())
+	src := gen.New(p.Set)
+	var making time.Duration
+	cpu := processCPU()
+	for {
+		began := threadCPU()
+		list, ok := src.Next()
+		making += threadCPU() - began
+		if !ok {
+			break
+		}
+		for i := range list {
+			out.Samples += len(list[i].Samples)
+		}
+		f(list)
+	}
+	awaitClock(journal.Millis(time.Now().Add(2 * time.Second).UnixMilli())) // the last commit is due
+	mid, _, err := d.written()
+	if err == nil {
+		err = flush()
+	}
+	after, _, werr := d.written()
+	n := float64(out.Samples)
+	out.CPU = (processCPU() - cpu - making) / time.Duration(out.Samples)
+	out.DevBytes, out.FlushAfter = float64(after-bytes)/n, float64(after-mid)/n
+	return out, errors.Join(err, werr)
+}
+
+func awaitClock(at journal.Millis) {
+	if d := time.Until(time.UnixMilli(int64(at))); d > 0 {
+		<-time.After(d)
+	}
+}
+
+// wear fills the journal until it uses its segments again, as it does after the first minutes of its life.
+func (r *ours) wear() {
+	junk := make([]byte, 64<<10)
+	for range 160 * 16 {
+		r.append(0, journal.Record{Kind: journal.KindSession, Data: junk})
+		if r.j.Crowded() {
+			r.flush()
+		}
+	}
+	r.flush()
+	if err := r.s.Flush(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	for range 48 * 16 {
+		r.append(0, journal.Record{Kind: journal.KindSession, Data: junk})
+		if r.j.Crowded() {
+			r.flush()
+		}
+	}
+	r.flush()
+}
+
+// childTB is the part of testing.TB that the stores' helpers use, in a process that is no test.
+type childTB struct {
+	testing.TB
+}
+
+func (c *childTB) Helper() {}
+func (c *childTB) Fatal(args ...any) {
+	fmt.Fprintln(os.Stderr, args...)
+	os.Exit(1)
+}
+func (c *childTB) Fatalf(format string, args ...any) { c.Fatal(fmt.Sprintf(format, args...)) }
+func (c *childTB) Error(args ...any)                 { c.Fatal(args...) }

@@ -132,8 +132,9 @@ func (c *intervals) run(p points, i, j int) {
 // goodOnes takes readings that are all Good.
 func (b *interval) goodOnes(at []journal.Millis, num []float64) {
 	low, high, sum, integral := b.min, b.max, b.sum, b.integral
+	first, last, good := b.first, b.last, b.good
 	var held journal.Millis
-	last := len(num) - 1
+	at = at[:len(num)]
 	for n, x := range num {
 		if x != x {
 			continue
@@ -144,18 +145,19 @@ func (b *interval) goodOnes(at []journal.Millis, num []float64) {
 		if !(high >= x) {
 			high = x
 		}
-		if b.good++; b.good == 1 {
-			b.first = x
+		if good == 0 {
+			first = x
 		}
-		b.last = x
-		sum += x
-		if n < last {
+		last, sum = x, sum+x
+		good++
+		if n+1 < len(at) {
 			ms := at[n+1] - at[n]
 			integral += x * float64(ms)
 			held += ms
 		}
 	}
 	b.min, b.max, b.sum, b.integral = low, high, sum, integral
+	b.first, b.last, b.good = first, last, good
 	b.goodMs += held
 }
 

@@ -1,0 +1,127 @@
+package historian
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"edge/historian/gen"
+	"edge/historian/journal"
+)
+
+// latencies are those of one benchmark: wall time, and the time this thread had a processor. On a machine that is shared the
+// second tells what the code takes.
+type latencies struct {
+	wall, cpu []time.Duration
+}
+
+func (l *latencies) measure(b *testing.B, f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	f() // what it reads is in memory then
+	runtime.GC()
+	for b.Loop() {
+		start, used := time.Now(), threadTime()
+		f()
+		l.wall, l.cpu = append(l.wall, time.Since(start)), append(l.cpu, threadTime()-used)
+	}
+	report := func(list []time.Duration, name string) {
+		slices.Sort(list)
+		b.ReportMetric(float64(list[len(list)/2].Microseconds())/1000, name+"p50-ms")
+		b.ReportMetric(float64(list[len(list)*99/100].Microseconds())/1000, name+"p99-ms")
+	}
+	report(l.wall, "")
+	report(l.cpu, "cpu-")
+}
+
+func threadTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(1, &u); err != nil { // RUSAGE_THREAD
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// record takes a whole set in, and leaves the clock at its end.
+func (r *rig) record(set gen.Set) []Metric {
+	src := gen.New(set)
+	var out []Metric
+	for _, k := range src.Keys() {
+		r.add(k)
+		out = append(out, Metric{k.Group, k.Node, k.Device, k.Metric})
+	}
+	begin := r.clock.Now()
+	for sec := 0; ; sec++ {
+		list, ok := src.Next()
+		if !ok {
+			break
+		}
+		r.clock.Set(begin.Add(time.Duration(sec) * time.Second))
+		for _, m := range list {
+			r.append(journal.Record{Kind: journal.KindSamples, Samples: slices.Clone(m.Samples)})
+		}
+		if sec%600 == 15 && sec > 600 {
+			r.follow()
+			r.flush(flushWindows)
+		}
+	}
+	r.clock.Set(begin.Add(set.Duration))
+	r.follow()
+	return out
+}
+
+// BenchmarkQuestions are figures 8 to 10 on a part of G1: of its 20 devices, 4.
+func BenchmarkQuestions(b *testing.B) {
+	r := newRigAt(b, b.TempDir(), Options{}, time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC))
+	defer r.close()
+	set := gen.G1
+	set.Metrics = 200
+	metrics := r.record(set)
+	full := densest(b, r, metrics)
+	to := ms(r.clock.Now())
+	ctx := context.Background()
+	chart := func(b *testing.B, list []Metric) {
+		var w work
+		var l latencies
+		l.measure(b, func() {
+			var err error
+			if _, w, err = r.s.charts(ctx, ChartQuery{list, to - dayMillis, to, 1000}); err != nil {
+				b.Fatal(err)
+			}
+		})
+		b.ReportMetric(float64(w.Rows), "samples")
+		b.ReportMetric(float64(w.Blocks), "blocks")
+	}
+	b.Run("1 h raw of one series", func(b *testing.B) {
+		var l latencies
+		n := 0
+		l.measure(b, func() {
+			out, err := r.s.Read(ctx, Range{full.Group, full.Node, full.Device, full.Name, to - 2*hourMillis, to - hourMillis, maxLimit})
+			if n = len(out.Samples); err != nil {
+				b.Fatal(err)
+			}
+		})
+		b.ReportMetric(float64(n), "samples")
+	})
+	b.Run("24 h of one series in 1000 buckets", func(b *testing.B) { chart(b, []Metric{full}) })
+	b.Run("24 h of 100 series in 1000 buckets", func(b *testing.B) { chart(b, metrics[:100]) })
+}
+
+// densest is the metric with the most samples in the last hour.
+func densest(b *testing.B, r *rig, metrics []Metric) (best Metric) {
+	to := ms(r.clock.Now())
+	list, err := r.s.Charts(context.Background(), ChartQuery{metrics, to - 2*hourMillis, to - hourMillis, 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	most := -1
+	for i, c := range list {
+		if n := c.Buckets[0].Count; n > most {
+			best, most = metrics[i], n
+		}
+	}
+	return best
+}

@@ -2,8 +2,10 @@ package ui
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"edge/historian"
@@ -12,8 +14,10 @@ import (
 )
 
 const (
-	maxPoints  = 4096   // buckets in one answer
-	maxSamples = 20_000 // samples in one answer
+	maxPoints  = 4096    // buckets in one answer
+	maxSamples = 20_000  // samples in one answer
+	maxIDs     = 100     // metrics in one answer
+	maxCells   = 200_000 // buckets or intervals of all of them
 )
 
 var (
@@ -44,11 +48,19 @@ type sampleJSON struct {
 }
 
 type bucketsJSON struct {
-	ID      string       `json:"id"`
-	From    stamp        `json:"from"`
-	To      stamp        `json:"to"`
-	Buckets []bucketJSON `json:"buckets"`
-	Gaps    []gapJSON    `json:"gaps"`
+	ID      string           `json:"id"`
+	From    stamp            `json:"from"`
+	To      stamp            `json:"to"`
+	Buckets []bucketJSON     `json:"buckets"`
+	Gaps    []gapJSON        `json:"gaps"`
+	Source  historian.Source `json:"source,omitempty"` // what the buckets were computed from
+}
+
+// chartsJSON answers for several metrics.
+type chartsJSON struct {
+	From   stamp         `json:"from"`
+	To     stamp         `json:"to"`
+	Series []bucketsJSON `json:"series"` // in the order of ids
 }
 
 type samplesJSON struct {
@@ -60,10 +72,14 @@ type samplesJSON struct {
 	Next    stamp        `json:"next"` // ask again with from=next; null: complete
 }
 
-// history answers with buckets when points is given, else with samples.
+// history answers with buckets when points is given, else with samples of one metric.
 func (u *UI) history(w http.ResponseWriter, r *http.Request) {
 	if u.opt.History == nil {
 		failPart(w, "historian")
+		return
+	}
+	if r.URL.Query().Has("ids") {
+		u.charts(w, r)
 		return
 	}
 	q, ok := u.historyQuery(w, r.URL.Query())
@@ -71,31 +87,62 @@ func (u *UI) history(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if q.points > 0 {
-		bs, gaps, err := u.opt.History.Buckets(r.Context(), q.Range, q.points)
-		if !u.served(w, q, err) {
+		list, err := u.opt.History.Charts(r.Context(), historian.ChartQuery{Metrics: []historian.Metric{q.metric()}, From: q.From, To: q.To, Points: q.points})
+		if err == nil {
+			err = list[0].Err
+		}
+		if !u.served(w, q.metric(), err) {
 			return
 		}
-		answer(w, http.StatusOK, bucketsJSON{q.id, millis(q.From), millis(q.To), toBuckets(bs), toGaps(gaps)})
+		c := append(list, historian.Chart{})[0]
+		answer(w, http.StatusOK, bucketsJSON{q.id, millis(q.From), millis(q.To), toBuckets(c.Buckets), toGaps(c.Gaps), c.Source})
 		return
 	}
 	s, err := u.opt.History.Read(r.Context(), q.Range)
-	if !u.served(w, q, err) {
+	if !u.served(w, q.metric(), err) {
 		return
 	}
 	answer(w, http.StatusOK, samplesJSON{q.id, millis(q.From), millis(q.To), toSamples(s.Samples), toGaps(s.Gaps), millis(s.Next)})
 }
 
+// charts answers with buckets of several metrics, all from one look at the store.
+func (u *UI) charts(w http.ResponseWriter, r *http.Request) {
+	q, ok := u.severalQuery(w, r.URL.Query())
+	if !ok {
+		return
+	}
+	if q.points == 0 {
+		failParam(w, "points", errors.New("needed with ids"))
+		return
+	}
+	list, err := u.opt.History.Charts(r.Context(), historian.ChartQuery{Metrics: q.metrics, From: q.from, To: q.to, Points: q.points})
+	if !u.served(w, historian.Metric{}, err) {
+		return
+	}
+	out := chartsJSON{From: millis(q.from), To: millis(q.to)}
+	for i, c := range list {
+		if !u.served(w, q.metrics[i], c.Err) {
+			return
+		}
+		out.Series = append(out.Series, bucketsJSON{q.ids[i], out.From, out.To, toBuckets(c.Buckets), toGaps(c.Gaps), c.Source})
+	}
+	answer(w, http.StatusOK, out)
+}
+
 // served answers for an error of the historian. A metric that is live and has no sample yet is no error.
-func (u *UI) served(w http.ResponseWriter, q historyQuery, err error) bool {
+func (u *UI) served(w http.ResponseWriter, m historian.Metric, err error) bool {
 	switch {
 	case err == nil:
 		return true
+	case errors.Is(err, historian.ErrTooMuch):
+		fail(w, http.StatusBadRequest, "too_much", err.Error(), "ask for a shorter time, fewer points or fewer metrics")
+		return false
 	case !errors.Is(err, historian.ErrNoSeries):
 		failStore(w, err)
 		return false
 	}
 	if u.opt.Plant != nil {
-		if _, live := u.opt.Plant.Metric(sparkplug.MetricRef{Group: q.Group, Node: q.Node, Device: q.Device, Name: q.Metric}); live {
+		if _, live := u.opt.Plant.Metric(sparkplug.MetricRef(m)); live {
 			return true
 		}
 	}
@@ -107,6 +154,50 @@ type historyQuery struct {
 	historian.Range
 	id     string
 	points int
+}
+
+func (q *historyQuery) metric() historian.Metric {
+	return historian.Metric{Group: q.Group, Node: q.Node, Device: q.Device, Name: q.Metric}
+}
+
+// severalQuery asks for several metrics.
+type severalQuery struct {
+	ids      []string
+	metrics  []historian.Metric
+	from, to journal.Millis
+	points   int
+}
+
+// severalQuery reads ids, or one metric as historyQuery does; from and to; points.
+func (u *UI) severalQuery(w http.ResponseWriter, q url.Values) (out severalQuery, ok bool) {
+	if !q.Has("ids") {
+		one, ok := u.historyQuery(w, q)
+		return severalQuery{[]string{one.id}, []historian.Metric{one.metric()}, one.From, one.To, one.points}, ok
+	}
+	out.ids = strings.Split(q.Get("ids"), ",")
+	if len(out.ids) > maxIDs {
+		failParam(w, "ids", fmt.Errorf("at most %d", maxIDs))
+		return out, false
+	}
+	for _, id := range out.ids {
+		ref, ok := u.findMetric(id)
+		if !ok {
+			fail(w, http.StatusNotFound, "unknown_metric", "no metric has this id: "+id, "see /api/v1/metrics")
+			return out, false
+		}
+		out.metrics = append(out.metrics, historian.Metric(ref))
+	}
+	from, to, ok := u.period(w, q, time.Hour)
+	if !ok {
+		return out, false
+	}
+	points, err := parseCount(q.Get("points"), 0, min(maxPoints, maxCells/len(out.ids)))
+	if err != nil {
+		failParam(w, "points", err)
+		return out, false
+	}
+	out.from, out.to, out.points = journal.Millis(from.UnixMilli()), journal.Millis(to.UnixMilli()), points
+	return out, true
 }
 
 // historyQuery reads id or group, node, device and metric; from and to (default: the last hour); points; limit.

@@ -59,7 +59,8 @@ type MetricFilter struct {
 // History is what the page reads of historian.Store.
 type History interface {
 	Read(ctx context.Context, r historian.Range) (historian.Samples, error)
-	Buckets(ctx context.Context, r historian.Range, points int) ([]historian.Bucket, []historian.Gap, error)
+	Charts(ctx context.Context, q historian.ChartQuery) ([]historian.Chart, error)
+	Aggregates(ctx context.Context, q historian.AggregateQuery) ([]historian.Aggregates, error)
 	Events(ctx context.Context, q historian.EventQuery) ([]journal.Event, error)
 	Stats() historian.Stats
 	FindMetric(id string) (group, node, device, metric string, ok bool)

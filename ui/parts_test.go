@@ -97,7 +97,35 @@ func (h *testHistory) gapsLocked(r historian.Range) (out []historian.Gap) {
 	return out
 }
 
-func (h *testHistory) Buckets(ctx context.Context, r historian.Range, points int) ([]historian.Bucket, []historian.Gap, error) {
+func rangeOf(m historian.Metric, from, to journal.Millis) historian.Range {
+	return historian.Range{Group: m.Group, Node: m.Node, Device: m.Device, Metric: m.Name, From: from, To: to}
+}
+
+func (h *testHistory) Charts(ctx context.Context, q historian.ChartQuery) (out []historian.Chart, _ error) {
+	for _, m := range q.Metrics {
+		c := historian.Chart{Source: historian.SourceRaw}
+		c.Buckets, c.Gaps, c.Err = h.buckets(ctx, rangeOf(m, q.From, q.To), q.Points)
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func (h *testHistory) Aggregates(ctx context.Context, q historian.AggregateQuery) (out []historian.Aggregates, _ error) {
+	for _, m := range q.Metrics {
+		a := historian.Aggregates{Source: historian.SourceRaw}
+		var list []historian.Bucket
+		list, a.Gaps, a.Err = h.buckets(ctx, rangeOf(m, q.From, q.To), int((q.To-q.From-1)/q.Interval)+1)
+		for _, b := range list {
+			a.Intervals = append(a.Intervals, historian.Aggregate{From: b.T, To: min(q.To, b.T+q.Interval), Count: b.Count, Average: b.Mean,
+				TimeAverage: b.Mean, Minimum: b.Min, Maximum: b.Max, MinimumAt: b.T, Range: b.Max - b.Min, Start: historian.Reading{Value: math.NaN()},
+				End: historian.Reading{At: b.T, Value: b.Last, Quality: journal.Good}, Quality: b.Quality, Worst: b.Quality})
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+func (h *testHistory) buckets(ctx context.Context, r historian.Range, points int) ([]historian.Bucket, []historian.Gap, error) {
 	r.Limit = math.MaxInt
 	s, err := h.Read(ctx, r)
 	if err != nil {
@@ -319,7 +347,7 @@ func (d *testDemo) Scada() ScadaView {
 }
 
 func (d *testDemo) Trend(ref sparkplug.MetricRef, from, to time.Time, points int) ([]historian.Bucket, []historian.Gap) {
-	b, g, _ := d.plant.past.Buckets(context.Background(), historian.Range{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name,
+	b, g, _ := d.plant.past.buckets(context.Background(), historian.Range{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name,
 		From: journal.Millis(from.UnixMilli()), To: journal.Millis(to.UnixMilli())}, points)
 	d.mu.Lock()
 	defer d.mu.Unlock()

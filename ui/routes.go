@@ -28,6 +28,7 @@ func (u *UI) routes() []route {
 		{"POST", "/api/v1/nodes/{group}/{node}/rebirth", u.rebirth},
 		{"GET", "/api/v1/metrics", u.tags},
 		{"GET", "/api/v1/history", u.history},
+		{"GET", "/api/v1/aggregates", u.aggregates},
 		{"GET", "/api/v1/events", u.events},
 		{"GET", "/api/v1/clients", u.clients},
 		{"GET", "/api/v1/clients/{id}/trace", u.trace},

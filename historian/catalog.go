@@ -43,6 +43,7 @@ type catalog struct {
 
 	mu       sync.RWMutex
 	byID     map[journal.SeriesID]*series
+	table    []*series // byID again for low numbers, which all are that this program gives; nil: none
 	byKey    map[journal.SeriesKey]*series
 	byMetric map[metric][]*series
 	byHash   map[string]metric // by journal.SeriesKey.MetricID
@@ -101,6 +102,12 @@ func (c *catalog) addLocked(e *series) {
 	o := owner{e.key.Group, e.key.Node, e.key.Device}
 	m := metric{o.group, o.node, o.device, e.key.Metric}
 	c.byID[e.id], c.byKey[e.key] = e, e
+	if n := int(e.id) + 1; n <= 2*c.limit+1 {
+		if n > len(c.table) {
+			c.table = slices.Grow(c.table, n-len(c.table))[:n]
+		}
+		c.table[e.id] = e
+	}
 	if c.byMetric[m] == nil {
 		c.byHash[e.key.MetricID()] = m
 	}
@@ -136,6 +143,13 @@ func (c *catalog) bind(id journal.SeriesID, k journal.SeriesKey, group uint32, s
 func (c *catalog) get(id journal.SeriesID) *series {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	return c.getLocked(id)
+}
+
+func (c *catalog) getLocked(id journal.SeriesID) *series {
+	if int(id) < len(c.table) {
+		return c.table[id]
+	}
 	return c.byID[id]
 }
 

@@ -118,6 +118,7 @@ func (f *catalogFile) save(list []*series, pos position, clock *timekeeper) erro
 	return guard(f.path, func() error {
 		return f.db.Update(func(tx *bolt.Tx) error {
 			rows := tx.Bucket(bucketSeries)
+			rows.FillPercent = 1 // numbers come in ascending order
 			for _, e := range list {
 				if err := rows.Put(big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
 					return err

@@ -17,7 +17,7 @@ const (
 
 // replay takes the journal's durable records from an index on (0: from the oldest). What the files have is skipped.
 func (s *Store) replay(from journal.Index) error {
-	s.reader = s.journal.NewReader(from)
+	s.reader = s.journal.NewReader(from).Reuse()
 	return s.catchUp()
 }
 
@@ -72,7 +72,7 @@ func (s *Store) finishTorn(next journal.Index) {
 // skipRecycled goes on with what the log still has: the files and the log do not meet.
 func (s *Store) skipRecycled(cause error) {
 	from := s.reader.Pos()
-	s.reader = s.journal.NewReader(0)
+	s.reader = s.journal.NewReader(0).Reuse()
 	s.o.Log.Error("journal does not reach back to the historian's checkpoint", "part", "historian", "err", cause)
 	if to := s.reader.Pos(); to > from && from > 1 {
 		s.event(journal.Event{Kind: journal.GapEvent, At: millis(s.o.Clock()), Until: millis(s.o.Clock()), Count: uint64(to - from),
@@ -155,12 +155,14 @@ func (s *Store) applySamples(list []journal.Sample) {
 	day, thin := int64(-1), false
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.catalog.mu.RLock()
+	defer s.catalog.mu.RUnlock()
 	for i := range list {
 		v := &list[i]
 		if v.Value.Null {
 			v.Value.Num, v.Value.Bytes = 0, nil
 		}
-		e := s.catalog.get(v.Series)
+		e := s.catalog.getLocked(v.Series)
 		switch {
 		case e == nil || e.key.Type != v.Value.Type:
 			s.unknown.Add(1)

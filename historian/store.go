@@ -46,7 +46,7 @@ type Store struct {
 	reader *journal.Reader
 
 	// Owned by Open, then by flushLoop, then by Close.
-	pos     position       // of catalog.db
+	pos     position // of catalog.db
 	encoder chunk.Encoder
 	failing bool           // the last flush failed, and an event tells of it
 	pending *flight        // what the last flush could not write; also in flushing

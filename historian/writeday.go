@@ -32,7 +32,7 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	err := d.update(func(tx *bolt.Tx) error {
 		w = &dayWriter{s: s, job: job, totals: before, series: tx.Bucket(bucketSeries), block: tx.Bucket(bucketBlock),
 			late: tx.Bucket(bucketLate), row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
-		w.block.FillPercent, w.late.FillPercent = 1, 1 // keys come in ascending order
+		w.block.FillPercent, w.late.FillPercent, w.series.FillPercent = 1, 1, 1 // keys come in ascending order
 		var err error
 		if w.row.number, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
 			return err

@@ -48,8 +48,8 @@ func nextEntry(b []byte, base Millis) (e entry, rest []byte, err error) {
 	return e, d.b, nil
 }
 
-// record decodes an entry that begins at first, for a reader that wants what is at or above from.
-func (e entry) record(first, from Index) (Record, error) {
+// record decodes an entry that begins at first, for a reader that wants what is at or above from. Samples are put into buf if they fit.
+func (e entry) record(first, from Index, buf []Sample) (Record, error) {
 	rec := Record{Index: first, At: e.at, Kind: e.kind}
 	// The record is its reader's, and the payload is shared: text is copied out, all of it at once.
 	d := decoder{b: e.body}
@@ -59,7 +59,7 @@ func (e entry) record(first, from Index) (Record, error) {
 		if from > first {
 			skip, rec.Index = uint64(from-first), from
 		}
-		rec.Samples = d.samples(e, first, skip)
+		rec.Samples = d.samples(e, first, skip, buf)
 	case KindSchema:
 		rec.Schema = d.schema()
 	case KindEvent:
@@ -84,8 +84,11 @@ type decoder struct {
 }
 
 // samples decodes an entry's samples and returns them without the first skip.
-func (d *decoder) samples(e entry, first Index, skip uint64) []Sample {
-	out := make([]Sample, 0, min(e.count, 1<<16)) // beyond it the count is believed as samples come
+func (d *decoder) samples(e entry, first Index, skip uint64, buf []Sample) []Sample {
+	out := buf[:0]
+	if uint64(cap(buf)) < e.count {
+		out = make([]Sample, 0, min(e.count, 1<<16)) // beyond it the count is believed as samples come
+	}
 	prev := &Sample{At: e.at, Received: e.at, Quality: Good}
 	for i := range e.count {
 		out = append(out, Sample{Index: first + Index(i)})

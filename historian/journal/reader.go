@@ -11,6 +11,8 @@ type Reader struct {
 	j     *Journal
 	next  Index
 	kinds []Kind // empty: all
+	reuse bool   // samples of the last record are overwritten
+	lent  []Sample
 
 	// What is left of the commit being read.
 	rest  []byte
@@ -25,6 +27,16 @@ func (j *Journal) NewReader(from Index, kinds ...Kind) *Reader {
 		from = j.Oldest()
 	}
 	return &Reader{j: j, next: from, kinds: slices.Clone(kinds)}
+}
+
+// maxLent is how many samples a reader that reuses their memory keeps it for.
+const maxLent = 8192
+
+// Reuse makes the samples of a record good only until the next one is read, which saves most of what reading costs.
+// What their values point to stays.
+func (r *Reader) Reuse() *Reader {
+	r.reuse = true
+	return r
 }
 
 // Pos is the index of the next record or sample that the reader will look at.
@@ -87,9 +99,12 @@ func (r *Reader) decode() (Record, bool) {
 			r.next = end
 			continue
 		}
-		rec, err := e.record(first, r.next)
+		rec, err := e.record(first, r.next, r.lent)
 		if err != nil {
 			return r.skipRest()
+		}
+		if n := cap(rec.Samples); r.reuse && n > cap(r.lent) && n <= maxLent {
+			r.lent = rec.Samples[:0]
 		}
 		r.next = end
 		return rec, true

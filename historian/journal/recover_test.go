@@ -316,7 +316,7 @@ func FuzzSegment(f *testing.F) {
 					break
 				}
 				if e.kind != kindSkip && e.count < 1<<20 {
-					e.record(fr.first, fr.first)
+					e.record(fr.first, fr.first, nil)
 				}
 				rest = next
 			}

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"math"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,7 +16,7 @@ func roundTrip(t rapid.TB, rec Record) (bodyBytes int) {
 	if err != nil || len(rest) > 0 {
 		t.Fatalf("%v, %d bytes behind", err, len(rest))
 	}
-	got, err := e.record(7, 7)
+	got, err := e.record(7, 7, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,5 +99,33 @@ func TestShortBytes(t *testing.T) {
 		if got := roundTrip(t, Record{Kind: KindSamples, At: at, Samples: []Sample{s}}); got != c.bytes {
 			t.Errorf("%s takes %d bytes, want %d", c.name, got, c.bytes)
 		}
+	}
+}
+
+// A reader that reuses memory gives the same records, and takes no more memory for the next one.
+func TestReuse(t *testing.T) {
+	j := openJournal(t, filepath.Join(t.TempDir(), "j"), Options{})
+	for n := range 300 {
+		if _, err := j.Append(0, plantMessage(1+n*37%90)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.commit(); err != nil {
+		t.Fatal(err)
+	}
+	r := j.NewReader(3).Reuse()
+	for _, want := range readAll(t, j, 3) {
+		got, ok, err := r.TryNext()
+		if diff := cmp.Diff(want, got); diff != "" || !ok || err != nil {
+			t.Fatalf("%v %v (-want +got):\n%s", ok, err, diff)
+		}
+	}
+	r = j.NewReader(1).Reuse()
+	if n := testing.AllocsPerRun(200, func() {
+		if _, ok, err := r.TryNext(); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}); n > 0.5 {
+		t.Errorf("%.1f allocations a record", n)
 	}
 }

@@ -167,7 +167,7 @@ func (a *anew) meta(src *bolt.Tx, t totals) error {
 // samplesFrom puts a day without the samples of windows that begin before cut.
 func samplesFrom(cut journal.Millis) func(*bolt.Tx, *anew) error {
 	return func(src *bolt.Tx, a *anew) error {
-		for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketEvent, bucketLife} {
+		for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketObject, bucketEvent, bucketLife} {
 			if err := a.copy(src, name); err != nil {
 				return err
 			}

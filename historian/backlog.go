@@ -131,6 +131,7 @@ func (b *backlog) flush(tx *bolt.Tx, r flushRow) error {
 			return nil
 		}
 		if err == nil {
+			block.Objects = objectsOf(tx, func(err error) { b.s.reportDamage(b.s.days.path(r.day), err) })
 			buf, err = block.Range(buf[:0], b.from, b.to, b.limit)
 		}
 		if isDamage(err) {

@@ -11,7 +11,8 @@ import (
 )
 
 // eachBlock calls f with every block of a group that has samples with from <= At < to: those of the windows in order of
-// time, then the late ones in order of arrival. damaged is told of a block that cannot be read. The block is the file's
+// time, then the late ones in order of arrival. damaged is told of a block that cannot be read, and with an errObject of a large
+// value that cannot. The block is the file's
 // memory: nothing of it may be kept.
 func eachBlock(blk, late *bolt.Bucket, group uint32, from, to journal.Millis, f func(*chunk.Block) error, damaged func(key []byte, err error)) error {
 	visit := func(k, v []byte) error {
@@ -20,6 +21,7 @@ func eachBlock(blk, late *bolt.Bucket, group uint32, from, to journal.Millis, f 
 			if b.Last < from || b.First >= to {
 				return nil
 			}
+			b.Objects = objectsOf(blk.Tx(), func(err error) { damaged(k, err) })
 			err = f(b)
 		}
 		if isDamage(err) {

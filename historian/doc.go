@@ -22,8 +22,8 @@
 // Damaged bytes never stop the start and never panic: bbolt's panics and faults become a *CorruptError, a file that cannot be
 // opened is moved to the quarantine with an event and a gap, a block with a wrong checksum is a gap in the answer.
 //
-// not done: 1-minute and 1-hour rollups (their buckets and files have their names in FORMAT.md), payloads of births and large
-// values in a store of their own, rewriting days with many late samples. Every answer is computed from samples.
+// not done: 1-minute and 1-hour rollups (their buckets and files have their names in FORMAT.md), payloads of births
+// (an event says how many metrics one had, and they are samples), rewriting days with many late samples. Every answer is computed from samples.
 //
 // Sources: OPC UA Part 13 (aggregates, stepped interpolation), Sparkplug 3.0 chapters 5 and 6 (births, deaths, quality).
 package historian

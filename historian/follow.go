@@ -3,6 +3,7 @@ package historian
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"edge/historian/journal"
@@ -153,10 +154,14 @@ func (s *Store) applySamples(list []journal.Sample) {
 		oldest = max(0, journal.Millis(s.early.Load())-toMillis(s.o.Raw))
 	}
 	day, thin := int64(-1), false
+	var tooLong []*journal.Sample
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.catalog.mu.RLock()
-	defer s.catalog.mu.RUnlock()
+	defer func() {
+		s.catalog.mu.RUnlock()
+		s.mu.Unlock()
+		s.tellTooLong(tooLong)
+	}()
 	for i := range list {
 		v := &list[i]
 		if v.Value.Null {
@@ -167,8 +172,14 @@ func (s *Store) applySamples(list []journal.Sample) {
 		case e == nil || e.key.Type != v.Value.Type:
 			s.unknown.Add(1)
 		// Received is not later than now, but in a replay after the clock fell back: then it was not refused before.
-		case v.At < oldest || v.At > max(now, v.Received)+farFuture || len(v.Value.Bytes) > s.o.MaxValueBytes:
+		case v.At < oldest || v.At > max(now, v.Received)+farFuture:
 			s.refused.Add(1)
+		case len(v.Value.Bytes) > s.o.MaxValueBytes:
+			s.refused.Add(1)
+			if !s.haveSample(v) && !s.toldLong[v.Series] {
+				s.toldLong[v.Series] = true
+				tooLong = append(tooLong, v)
+			}
 		case s.haveSample(v):
 		case s.takesNone(dayOf(v.At), &day, &thin):
 			s.refused.Add(1)
@@ -177,6 +188,16 @@ func (s *Store) applySamples(list []journal.Sample) {
 		case !v.Historical && v.At >= e.latest.At:
 			e.latest = *v
 		}
+	}
+}
+
+// tellTooLong puts an event of each value that is too long to be kept, one for each series.
+func (s *Store) tellTooLong(list []*journal.Sample) {
+	for _, v := range list {
+		k, _ := s.Key(v.Series)
+		s.event(journal.Event{Kind: journal.SystemEvent, Group: k.Group, Node: k.Node, Device: k.Device,
+			Reason: fmt.Sprintf("a value of %.100q has %d bytes and is not kept, nor are others of its kind: the history takes at most %d",
+				k.Metric, len(v.Value.Bytes), s.o.MaxValueBytes)})
 	}
 }
 

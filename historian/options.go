@@ -19,7 +19,7 @@ type Options struct {
 	DayBytes int64         // one day file cannot grow beyond this; default 8 GiB
 
 	MaxSeries     int // series in the catalog; Resolve refuses more; default 200,000
-	MaxValueBytes int // a longer string or bytes value is dropped and counted; default 64 KiB
+	MaxValueBytes int // a longer text, bytes or structure is dropped, counted and told of; default 64 KiB, at most 16 MiB
 
 	Clock  func() time.Time                      // default time.Now
 	Passed func() time.Duration                  // monotonic time since any fixed moment; default the process's
@@ -46,6 +46,7 @@ func (o Options) defaults() Options {
 	if o.MaxValueBytes <= 0 {
 		o.MaxValueBytes = 64 << 10
 	}
+	o.MaxValueBytes = min(o.MaxValueBytes, maxObject)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

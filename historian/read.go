@@ -183,7 +183,9 @@ func (q *query) inFile(list []journal.Sample, tx *bolt.Tx, e *series, from, to j
 		}
 		return nil
 	}, func(_ []byte, err error) {
-		q.note(from, to, err)
+		if !errors.Is(err, errObject) { // then the sample tells of it
+			q.note(from, to, err)
+		}
 		q.s.reportDamage(q.s.days.path(dayOf(from)), err)
 	})
 	return list, err

@@ -233,6 +233,7 @@ func (sc *scan) parse(o *openPart, from, to journal.Millis) (out []*stored, err 
 			sc.damaged(o, from, to, err)
 			return nil
 		}
+		b.Objects = objectsOf(o.blocks.Bucket().Tx(), func(err error) { sc.s.reportDamage(sc.s.days.path(o.sp.day), err) })
 		sc.work.Blocks++
 		if b.Last < from || b.First >= to {
 			return nil

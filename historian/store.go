@@ -59,7 +59,8 @@ type Store struct {
 	head     *head
 	flushing *head // given to the flush under way; nil between flushes
 	applied  journal.Index
-	reported map[string]bool // files whose damage an event tells of
+	toldLong map[journal.SeriesID]bool // series whose values are too long, of which an event tells
+	reported map[string]bool           // files whose damage an event tells of
 	closed   bool
 
 	duplicates, lateSamples, refused, unknown atomic.Uint64
@@ -110,7 +111,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
-		reported: make(map[string]bool), opened: make(map[int64]position), dropped: make(map[int64]bool)}
+		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), opened: make(map[int64]position), dropped: make(map[int64]bool)}
 	s.head = newHead(s.window)
 	return s
 }

@@ -20,6 +20,7 @@ type dayWriter struct {
 	s                   *Store
 	job                 *dayJob
 	series, block, late *bolt.Bucket
+	object              *bolt.Bucket
 	row                 flushRow
 	totals              totals
 	duplicates, lateN   uint64
@@ -31,7 +32,7 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	var w *dayWriter
 	err := d.update(func(tx *bolt.Tx) error {
 		w = &dayWriter{s: s, job: job, totals: before, series: tx.Bucket(bucketSeries), block: tx.Bucket(bucketBlock),
-			late: tx.Bucket(bucketLate), row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
+			late: tx.Bucket(bucketLate), object: tx.Bucket(bucketObject), row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
 		w.block.FillPercent, w.late.FillPercent, w.series.FillPercent = 1, 1, 1 // keys come in ascending order
 		var err error
 		if w.row.number, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
@@ -93,6 +94,9 @@ func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
 	late := again && (len(samples) < lateRows || !room)
 	for part := 0; len(samples) > 0; part++ {
 		n := min(len(samples), chunk.MaxSamples)
+		if err := putObjects(w.object, samples[:n]); err != nil {
+			return err
+		}
 		data, err := w.s.encoder.Encode(samples[:n])
 		if err != nil {
 			return fmt.Errorf("group %d at %d: %w", k.group, k.window, err)

@@ -16,7 +16,7 @@ type Columns struct {
 	Type    journal.DataType
 	At      []journal.Millis
 	Num     []uint64     // Value.Num, 0 for null; empty where Bytes is set
-	Bytes   [][]byte     // Value.Bytes, nil for null: slices of the block; empty for series of numbers
+	Bytes   [][]byte     // Value.Bytes, nil for null: slices of the block, or what Objects gave; empty for series of numbers
 	Null    []byte       // a bit for each sample, the first in the lowest; empty: none is null
 	Quality []QualityRun // empty: all are Good
 
@@ -111,7 +111,13 @@ func (b *Block) Columns(i int, t *Timeline, c *Columns) (err error) {
 	for n, slot := range slots {
 		c.At[n] = journal.Millis(t.at[slot])
 	}
-	return c.payload(e, b.version)
+	if err := c.payload(e, b.version); err != nil {
+		return err
+	}
+	if b.Objects != nil && b.version > 1 {
+		c.resolve(b.Objects)
+	}
+	return nil
 }
 
 // Complete reads what Columns reads, and Index, Received and Flags: for them the time line of all series is read, once.

@@ -35,6 +35,9 @@ type Block struct {
 	FirstIndex, LastIndex journal.Index
 	Entries               []Entry // ascending by Series
 
+	// Objects gives the value that a reference stands for; nil: references are left as they are. Set before reading.
+	Objects func(ref []byte) ([]byte, error)
+
 	version      byte
 	count, slots int
 	timeline     []byte

@@ -1,0 +1,117 @@
+package historian
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	"github.com/klauspost/compress/zstd"
+	bolt "go.etcd.io/bbolt"
+)
+
+// maxObject bounds what a row of obj may claim to hold, and Options.MaxValueBytes.
+const maxObject = 16 << 20
+
+// How an object is stored.
+const (
+	objectRaw  = 0
+	objectZstd = 1
+)
+
+// errObject is about one value; the samples around it are not touched.
+var errObject = errors.New("a large value is damaged")
+
+// A decoder holds no state between calls, an encoder neither; both are made when first needed.
+var (
+	unzstd = sync.OnceValues(func() (*zstd.Decoder, error) {
+		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxObject), zstd.WithDecodeAllCapLimit(true))
+	})
+	tozstd = sync.OnceValues(func() (*zstd.Encoder, error) {
+		return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true),
+			zstd.WithWindowSize(1<<20))
+	})
+)
+
+// putObjects puts references in the place of large values, and the values into the file, each once.
+func putObjects(bucket *bolt.Bucket, samples []journal.Sample) error {
+	for i := range samples {
+		v := &samples[i].Value
+		ref := chunk.Ref(v.Bytes)
+		if ref == nil {
+			continue
+		}
+		if err := putObject(bucket, ref, v.Bytes); err != nil {
+			return err
+		}
+		v.Bytes = ref
+	}
+	return nil
+}
+
+func putObject(bucket *bolt.Bucket, ref, value []byte) error {
+	key := ref[1:]
+	if bucket.Get(key) != nil {
+		return nil
+	}
+	row, err := appendObject(nil, value)
+	if err != nil {
+		return err
+	}
+	return bucket.Put(key, row)
+}
+
+func appendObject(dst, value []byte) ([]byte, error) {
+	e, err := tozstd()
+	if err != nil {
+		return dst, fmt.Errorf("zstd: %w", err)
+	}
+	row := binary.AppendUvarint(append(dst, objectZstd), uint64(len(value)))
+	if row = e.EncodeAll(value, row); len(row) < len(dst)+len(value) {
+		return row, nil
+	}
+	return append(append(row[:len(dst)], objectRaw), value...), nil
+}
+
+// objectsOf reads large values in tx. What they hold is their reader's. lost is told of one that is not there or not what
+// was stored.
+func objectsOf(tx *bolt.Tx, lost func(error)) func(ref []byte) ([]byte, error) {
+	return func(ref []byte) (value []byte, err error) {
+		if bucket := tx.Bucket(bucketObject); bucket != nil {
+			value, err = readObject(bucket.Get(ref[1:]))
+		}
+		if err == nil && !bytes.Equal(chunk.Ref(value), ref) { // also of one that is not there
+			err = errors.New("not what was stored")
+		}
+		if err != nil {
+			err = fmt.Errorf("%w: %x: %w", errObject, ref[1:], err)
+			lost(err)
+		}
+		return value, err
+	}
+}
+
+func readObject(row []byte) ([]byte, error) {
+	if len(row) == 0 {
+		return nil, errors.New("not there")
+	}
+	switch row[0] {
+	case objectRaw:
+		return bytes.Clone(row[1:]), nil
+	case objectZstd:
+		n, k := binary.Uvarint(row[1:])
+		if k <= 0 || n > maxObject {
+			return nil, errMalformed
+		}
+		d, err := unzstd()
+		if err != nil {
+			return nil, err
+		}
+		return d.DecodeAll(row[1+k:], make([]byte, 0, n))
+	}
+	return nil, errMalformed
+}

@@ -30,6 +30,9 @@ type series struct {
 
 	// Guarded by Store.mu.
 	latest journal.Sample // the newest live one since the store was opened; Series 0: none
+	past   journal.Sample // the newest historical one since then, if there is no live one
+	old    journal.Sample // the newest one of the files, when they were looked at
+	looked bool
 }
 
 // metric is what its type epochs share; owner is a device, or with device empty a node.
@@ -49,6 +52,7 @@ type catalog struct {
 	byHash   map[string]metric // by journal.SeriesKey.MetricID
 	groups   map[owner][]uint32
 	members  map[uint32]int // series in a group
+	sorted   []*series      // all, by id, if it is as long as byID
 	lastID   journal.SeriesID
 	lastGrp  uint32
 }

@@ -125,3 +125,30 @@ func densest(b *testing.B, r *rig, metrics []Metric) (best Metric) {
 	}
 	return best
 }
+
+// BenchmarkLatest is figure 7: the last value of 20,000 series. first-ms is what the first call after a restart takes.
+func BenchmarkLatest(b *testing.B) {
+	r := newRigAt(b, b.TempDir(), Options{}, time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC))
+	set := gen.G2
+	set.Duration = 11 * time.Minute
+	r.record(set)
+	r.close()
+	r.open()
+	defer r.close()
+	ctx := context.Background()
+	start := threadTime()
+	if _, err := r.s.Latest(ctx); err != nil {
+		b.Fatal(err)
+	}
+	first := threadTime() - start
+	n := 0
+	var l latencies
+	l.measure(b, func() {
+		list, err := r.s.Latest(ctx)
+		if n = len(list); err != nil {
+			b.Fatal(err)
+		}
+	})
+	b.ReportMetric(float64(first.Microseconds())/1000, "first-cpu-ms")
+	b.ReportMetric(float64(n), "series")
+}

@@ -122,6 +122,16 @@ func (fs *fileSet) info(unit int64) (position, totals) {
 	return position{}, totals{}
 }
 
+// about is what is known of a file without opening it.
+func (fs *fileSet) about(unit int64) about {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if d := fs.files[unit]; d != nil {
+		return d.about
+	}
+	return about{}
+}
+
 // isThin says that retention took a day's samples.
 func (fs *fileSet) isThin(unit int64) bool {
 	fs.mu.Lock()

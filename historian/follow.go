@@ -187,6 +187,8 @@ func (s *Store) applySamples(list []journal.Sample) {
 			s.duplicates.Add(1)
 		case !v.Historical && v.At >= e.latest.At:
 			e.latest = *v
+		case v.Historical && e.latest.Series == 0 && v.At >= e.past.At:
+			e.past = *v
 		}
 	}
 }
@@ -238,6 +240,9 @@ func (s *Store) applyEvent(rec *journal.Record) {
 	e.Payload = nil // not done: birth payloads are not kept beyond the journal; their samples are
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if isLife(e.Kind) {
+		s.turned(&e)
+	}
 	s.head.events = append(s.head.events, loggedEvent{e, logged})
 	s.head.bytes += 192 + int64(len(e.Reason)+len(e.User))
 }

@@ -1,7 +1,6 @@
 package historian
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -169,32 +168,20 @@ func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Milli
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		err := s.days.get(day).view(func(tx *bolt.Tx) error {
-			c := tx.Bucket(bucketLife).Cursor()
-			for _, w := range who {
-				prefix := lifePrefix(w)
-				for k, v := c.Seek(appendAt(prefix, from)); ofOwner(k, prefix) && len(out) < maxLife; k, v = c.Next() {
-					if e, err := readLife(w, k, v); err == nil && e.At < to {
-						out = append(out, e)
-					} else if err == nil {
-						break
-					}
+		rows, err := s.lifeOf(day)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range who {
+			for _, e := range rows[w] {
+				if e.At >= from && e.At < to && len(out) < maxLife {
+					out = append(out, e)
 				}
 			}
-			return nil
-		})
-		if err := s.survive(err); err != nil {
-			return nil, err
 		}
 	}
 	return out, nil
 }
-
-func appendAt(prefix []byte, at journal.Millis) []byte {
-	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), uint64(at))
-}
-
-func ofOwner(k, prefix []byte) bool { return len(k) == len(prefix)+16 && bytes.HasPrefix(k, prefix) }
 
 func (s *Store) lifeInMemory(who []owner, from, to journal.Millis) (out []loggedEvent) {
 	s.mu.RLock()
@@ -229,30 +216,27 @@ func (s *Store) lifeBefore(ctx context.Context, o owner, at journal.Millis) (*lo
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		err := s.days.get(list[i]).view(func(tx *bolt.Tx) error {
-			c := tx.Bucket(bucketLife).Cursor()
-			for _, w := range who {
-				lastTurn(c, o, w, at, take)
-			}
-			return nil
-		})
-		if err := s.survive(err); err != nil {
+		rows, err := s.lifeOf(list[i])
+		if err != nil {
 			return nil, err
+		}
+		for _, w := range who {
+			if e, ok := lastTurn(rows[w], o, at); ok {
+				take(e)
+			}
 		}
 	}
 	return last, nil
 }
 
-// lastTurn walks one owner's rows backwards from a time to the first that is a birth or a death for o.
-func lastTurn(c *bolt.Cursor, o, w owner, at journal.Millis, take func(loggedEvent)) {
-	prefix := lifePrefix(w)
-	k, v := lastBelow(c, appendAt(prefix, at))
-	for ; ofOwner(k, prefix); k, v = c.Prev() {
-		if e, err := readLife(w, k, v); err == nil && turnOf(o, e.Kind) != turnNone {
-			take(e)
-			return
+// lastTurn is the last of one owner's rows before a time that is a birth or a death for o.
+func lastTurn(rows []loggedEvent, o owner, at journal.Millis) (loggedEvent, bool) {
+	for _, e := range slices.Backward(rows) {
+		if e.At < at && turnOf(o, e.Kind) != turnNone {
+			return e, true
 		}
 	}
+	return loggedEvent{}, false
 }
 
 // lastBelow moves the cursor to the last row whose key is below key.

@@ -253,23 +253,23 @@ func (s *Store) reportDamage(file string, err error) {
 // Stale when its node or device died since.
 func (s *Store) Last(group, node, device, metric string) (journal.Sample, bool) {
 	ctx := context.Background()
-	now := s.now()
-	q, err := s.query(Range{Group: group, Node: node, Device: device, Metric: metric, To: now + 2*farFuture})
-	if err != nil {
+	q, err := s.query(Range{Group: group, Node: node, Device: device, Metric: metric})
+	if err != nil || s.lookUp(ctx, s.catalog.unlooked(s, q.epochs)) != nil {
 		return journal.Sample{}, false
 	}
-	last, ok := s.latestOf(q.epochs)
-	if !ok {
-		last, ok = q.before(ctx, q.to, max(0, now-lookBack), func(v journal.Sample) bool { return !v.Historical })
+	var last journal.Sample
+	s.mu.RLock()
+	for _, e := range q.epochs {
+		if v := e.newest(); v.Series != 0 && (last.Series == 0 || outdoes(v, &last)) {
+			last = *v
+		}
 	}
-	if !ok {
-		last, ok = q.before(ctx, q.to, max(0, now-10*lookBack), func(journal.Sample) bool { return true })
+	s.mu.RUnlock()
+	if last.Series == 0 {
+		return last, false
 	}
-	if !ok {
-		return journal.Sample{}, false
-	}
-	gaps, err := s.gaps(ctx, q.owner, last.At, q.to)
-	if err == nil && last.Quality != journal.Bad && slices.ContainsFunc(gaps, func(g Gap) bool { return g.To == 0 }) {
+	last.Value.Bytes = bytes.Clone(last.Value.Bytes)
+	if dead, err := s.isDead(ctx, q.owner); err == nil && dead && last.Quality != journal.Bad {
 		last.Quality = journal.Stale
 	}
 	return last, true

@@ -56,18 +56,22 @@ type Store struct {
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
 	// Guarded by mu.
-	head     *head
-	flushing *head // given to the flush under way; nil between flushes
-	applied  journal.Index
-	toldLong map[journal.SeriesID]bool // series whose values are too long, of which an event tells
-	reported map[string]bool           // files whose damage an event tells of
-	closed   bool
+	head      *head
+	flushing  *head // given to the flush under way; nil between flushes
+	applied   journal.Index
+	toldLong  map[journal.SeriesID]bool // series whose values are too long, of which an event tells
+	reported  map[string]bool           // files whose damage an event tells of
+	closed    bool
+	dead      map[owner]bool // whether it is; only of those that were asked for
+	lifeTurns uint64         // births and deaths that came since the store was opened
 
 	duplicates, lateSamples, refused, unknown atomic.Uint64
 
 	bytes       atomic.Int64
 	space       atomic.Int64 // the disk's Space
 	early, late atomic.Int64 // bounds of the present time, see timekeeper
+
+	lives lifeCache
 }
 
 // Open opens or creates the store in dir and registers it as the journal's owner "historian" (call it before j.Run). It
@@ -111,7 +115,8 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
-		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), opened: make(map[int64]position), dropped: make(map[int64]bool)}
+		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
+		dropped: make(map[int64]bool)}
 	s.head = newHead(s.window)
 	return s
 }

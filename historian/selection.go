@@ -2,6 +2,7 @@ package historian
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -9,13 +10,9 @@ import (
 // matching lists the metrics of a selection by group, node, device and name.
 func (c *catalog) matching(sel *Selection) []metric {
 	c.mu.RLock()
-	defer c.mu.RUnlock()
-	var out []metric
-	for m := range c.byMetric {
-		if sel.wants(m) {
-			out = append(out, m)
-		}
-	}
+	out := slices.Collect(maps.Keys(c.byMetric))
+	c.mu.RUnlock()
+	out = slices.DeleteFunc(out, func(m metric) bool { return !sel.wants(m) }) // which may take its time
 	slices.SortFunc(out, func(a, b metric) int {
 		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.node, b.node), cmp.Compare(a.device, b.device), cmp.Compare(a.name, b.name))
 	})

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Plant    Plant
 	History  History
+	Export   Exporter
 	Uplinks  Uplinks
 	Broker   Broker
 	Journal  Journal

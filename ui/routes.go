@@ -29,6 +29,7 @@ func (u *UI) routes() []route {
 		{"GET", "/api/v1/metrics", u.tags},
 		{"GET", "/api/v1/history", u.history},
 		{"GET", "/api/v1/aggregates", u.aggregates},
+		{"GET", "/api/v1/export", u.export},
 		{"GET", "/api/v1/events", u.events},
 		{"GET", "/api/v1/clients", u.clients},
 		{"GET", "/api/v1/clients/{id}/trace", u.trace},
@@ -55,7 +56,7 @@ func (u *UI) router() http.Handler {
 	m := mux.NewRouter()
 	for _, r := range u.routes() {
 		methods := []string{r.method}
-		if r.method == "GET" && r.path != "/api/v1/stream" { // whose answer has no end
+		if r.method == "GET" && r.path != "/api/v1/stream" && r.path != "/api/v1/export" { // whose answers have no end, or a far one
 			methods = append(methods, "HEAD")
 		}
 		m.HandleFunc(strings.ReplaceAll(r.path, "{id}", "{id:.+}"), r.serve).Methods(methods...)

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -16,6 +17,9 @@ type UI struct {
 	handler http.Handler
 	tokens  tokens
 	ids     metricIDs
+	exports chan struct{} // one for each that is under way
+	closing context.Context
+	close   context.CancelFunc
 }
 
 // New returns the page over the parts in opt.
@@ -29,7 +33,8 @@ func New(opt Options) *UI {
 	if opt.Started.IsZero() {
 		opt.Started = opt.Now()
 	}
-	u := &UI{opt: opt}
+	u := &UI{opt: opt, exports: make(chan struct{}, maxExports)}
+	u.closing, u.close = context.WithCancel(context.Background())
 	u.handler = u.guard(u.router())
 	return u
 }
@@ -39,7 +44,7 @@ func (u *UI) Handler() http.Handler { return u.handler }
 
 // Server returns an HTTP server around Handler with the limits that the page counts on:
 // 5 s for a header, 10 s for a body, 64 KiB of header. It has no write timeout: a stream lives as long as
-// its reader reads, and sets a deadline for each flush; every other answer sets one of 30 s.
+// its reader reads, an export as long as its reader takes the next chunk in time, and both set a deadline for each write; every other answer sets one of 30 s.
 func (u *UI) Server() *http.Server {
 	return &http.Server{
 		Handler:           u.handler,
@@ -60,5 +65,8 @@ func (u *UI) NodeChanged(refs []sparkplug.NodeRef) { u.hub.nodeChanged(refs) }
 // Event tells open pages of an event. It never blocks.
 func (u *UI) Event(e journal.Event) { u.hub.event(e) }
 
-// Close ends every open stream, so that a server's Shutdown does not wait for them. Later calls do nothing.
-func (u *UI) Close() { u.hub.close() }
+// Close ends every open stream and export, so that a server's Shutdown does not wait for them. Later calls do nothing.
+func (u *UI) Close() {
+	u.hub.close()
+	u.close()
+}

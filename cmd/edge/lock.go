@@ -21,8 +21,11 @@ func lockData(dir string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
+		defer f.Close()
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+			return nil, fmt.Errorf("data folder %s is being read by edge export; wait until it has ended", dir)
+		}
 		holder, _ := os.ReadFile(path)
-		f.Close()
 		return nil, fmt.Errorf("data folder %s is in use by process %s; stop it, or give this one a folder of its own with --data", dir, strings.TrimSpace(string(holder)))
 	}
 	if err != nil {
@@ -30,6 +33,29 @@ func lockData(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	writePid(f)
+	return f, nil
+}
+
+// lockToRead keeps every process from writing to a data folder that nobody runs on, and changes nothing in it.
+func lockToRead(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "lock")
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is no data folder: it has no file lock", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder, _ := os.ReadFile(path)
+		f.Close()
+		return nil, fmt.Errorf("an appliance runs on %s, process %s; ask it with --url, or stop it", dir, strings.TrimSpace(string(holder)))
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
 	return f, nil
 }
 

@@ -41,6 +41,7 @@ func subcommands() []command {
 		{"simulate", "Sparkplug edge nodes on any broker", runSimulate},
 		{"tail", "print live Sparkplug messages, decoded", runTail},
 		{"trace", "print what passes between the broker and one client", runTrace},
+		{"export", "write recorded samples to a CSV or Parquet file", runExport},
 		{"user", "add, change, list and remove users", runUser},
 		{"healthy", "exit 0 when the appliance on this machine is ready", runHealthy},
 		{"version", "print version, commit and Go version", runVersion},

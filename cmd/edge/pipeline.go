@@ -237,7 +237,7 @@ func (p *pipeline) owedFrom() journal.Index {
 func (p *pipeline) joinPage(cfg *Config, log *slog.Logger, o appOptions) {
 	b := thisBuild()
 	p.ui = ui.New(ui.Options{
-		Plant: p.plant, History: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Journal: p.journal, Commands: p.commands, Demo: o.demo,
+		Plant: p.plant, History: p.history, Export: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Journal: p.journal, Commands: p.commands, Demo: o.demo,
 		PromQL:  promql.New(p.history, promql.Options{Log: log.With("part", "promql")}),
 		Version: b.Version, Commit: b.Commit, Durability: cfg.Broker.Durability, DataDir: cfg.Data, Ready: p.ready,
 		Log: log.With("part", "page"),

@@ -12,11 +12,11 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// maxViewRows ends a read transaction: after so many samples, at the end of an hour of one group, it is closed and a new one
+// pieceRows ends a read transaction: after so many samples, at the end of an hour of one group, it is closed and a new one
 // goes on. Such a piece takes some tens of milliseconds, and nothing is sent to anybody meanwhile. What a commit frees while a
 // transaction is open cannot be used again; so a file grows on account of a reader by what the flushes of one such piece
 // write: one window.
-const maxViewRows = 1 << 20
+const pieceRows = 1 << 20
 
 // scan reads the numbers of several metrics, in order of time each: memory once, then the files day by day, of a day group
 // by group, of a group hour by hour. Each block is read once for all metrics that are in it.
@@ -28,6 +28,7 @@ type scan struct {
 	byID   map[journal.SeriesID]*track
 	usable bool // the last sample that counts is carried in, too
 	rows   int  // may still be read
+	piece  int  // rows after which a read transaction ends
 	work   work
 
 	// Memory that is used again.
@@ -80,7 +81,7 @@ type entry struct {
 }
 
 func (s *Store) newScan(tracks []*track) *scan {
-	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), rows: maxRows}
+	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), rows: maxRows, piece: s.pieceRows}
 	for _, t := range tracks {
 		var groups []uint32
 		for _, e := range t.epochs {
@@ -144,7 +145,7 @@ func (sc *scan) view(ctx context.Context, sp span, at journal.Millis, p int) (jo
 	gone := true
 	err := sc.s.days.get(sp.day).view(func(tx *bolt.Tx) error {
 		gone = false
-		for ; p < len(sc.parts) && sc.viewed < maxViewRows; at, p = sp.from, p+1 {
+		for ; p < len(sc.parts) && sc.viewed < sc.piece; at, p = sp.from, p+1 {
 			o, err := sc.open(tx, sp, sc.parts[p])
 			if err != nil {
 				return err
@@ -154,7 +155,7 @@ func (sc *scan) view(ctx context.Context, sp span, at journal.Millis, p int) (jo
 				if err := sc.hour(ctx, o, at, end); err != nil {
 					return err
 				}
-				if at = end; sc.viewed >= maxViewRows && at < sp.to {
+				if at = end; sc.viewed >= sc.piece && at < sp.to {
 					return nil
 				}
 			}

@@ -32,6 +32,8 @@ type Store struct {
 
 	readOnly bool // see OpenReadOnly
 
+	pieceRows int // the constant; tests have it smaller
+
 	kick    chan struct{}     // a flush is wanted; holds one
 	asks    chan chan<- error // a flush is wanted, and its end
 	room    chan struct{}     // the head has room again; holds one
@@ -117,7 +119,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool)}
-	s.head = newHead(s.window)
+	s.head, s.pieceRows = newHead(s.window), pieceRows
 	return s
 }
 

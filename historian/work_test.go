@@ -1,0 +1,173 @@
+package historian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"edge/historian/journal"
+)
+
+// scanned fills three hours before noon with one sample a second of each of n metrics, in files.
+func scanned(t testing.TB, n int) (*rig, []Metric) {
+	r := newRigAt(t, t.TempDir(), Options{}, noon.Add(-3*time.Hour))
+	var out []Metric
+	for i := range n {
+		k := key(i)
+		r.add(k)
+		out = append(out, Metric{k.Group, k.Node, k.Device, k.Metric})
+	}
+	for sec := range 3 * 3600 {
+		now := noon.Add(time.Duration(sec-3*3600) * time.Second)
+		list := make([]journal.Sample, n)
+		for i := range list {
+			list[i] = at(now, float64(sec%100+i))
+			list[i].Series = journal.SeriesID(i + 1)
+		}
+		r.clock.Set(now)
+		r.append(journal.Record{Kind: journal.KindSamples, Samples: list})
+		if sec%600 == 599 {
+			r.follow()
+			r.flush(flushAll)
+		}
+	}
+	r.clock.Set(noon)
+	return r, out
+}
+
+func TestBlocksAreReadOnceForAllSeries(t *testing.T) {
+	r, metrics := scanned(t, 20)
+	defer r.close()
+	from, to := ms(noon.Add(-2*time.Hour)), ms(noon)
+	list, w, err := r.s.charts(context.Background(), ChartQuery{metrics, from, to, 500})
+	if err != nil || len(list) != 20 {
+		t.Fatal(len(list), err)
+	}
+	// 12 blocks of the range, and the 6 of the hour before it, of whose last the statistics tell what is carried in.
+	if want := (work{Views: 2, ViewRows: 20 * 7200, Blocks: 18, Lines: 12, Rows: 20 * 7200}); w != want {
+		t.Errorf("it took %+v, want %+v", w, want)
+	}
+}
+
+func TestStatisticsStandForSamples(t *testing.T) {
+	r, metrics := scanned(t, 2)
+	defer r.close()
+	list, w, err := r.s.charts(context.Background(), ChartQuery{metrics[:1], ms(noon.Add(-3 * time.Hour)), ms(noon), 9})
+	if err != nil || w.Rows != 0 || w.Skipped != 3*3600 {
+		t.Errorf("it took %+v, %v; want all samples passed over", w, err)
+	}
+	for _, b := range list[0].Buckets {
+		if b.Count != 1200 || b.Min != 0 || b.Max != 99 || b.Last != 99 || b.Mean != 49.5 {
+			t.Errorf("%+v, want 1200 samples of 0 to 99", b)
+		}
+	}
+	if _, w, err = r.s.charts(context.Background(), ChartQuery{metrics[:1], ms(noon.Add(-3 * time.Hour)), ms(noon), 10}); err != nil || w.Rows == 0 || w.Skipped < w.Rows {
+		t.Errorf("columns that cut half of the blocks: it took %+v, %v", w, err)
+	}
+}
+
+func TestChartsAllocateLittle(t *testing.T) {
+	r, metrics := scanned(t, 20)
+	defer r.close()
+	q := ChartQuery{metrics, ms(noon.Add(-2 * time.Hour)), ms(noon), 100}
+	n := testing.AllocsPerRun(5, func() {
+		if _, err := r.s.Charts(context.Background(), q); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 1500 { // of 144,000 samples: 18 blocks, 20 metrics
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// A read transaction is a piece of bounded work, however much is asked.
+func TestReadTransactionsAreShort(t *testing.T) {
+	r, metrics := scanned(t, 4)
+	defer r.close()
+	r.s.pieceRows = 10_000
+	_, w, err := r.s.charts(context.Background(), ChartQuery{metrics, ms(noon.Add(-3 * time.Hour)), ms(noon), 1000})
+	if err != nil || w.Rows != 4*3*3600 || w.ViewRows > 10_000+4*3600 || w.Views < 4 {
+		t.Errorf("it took %+v, %v; want at least 4 transactions of at most 24,400 samples", w, err)
+	}
+}
+
+// asking is a context that does something each time it is looked at: between two hours of a question.
+type asking struct {
+	context.Context
+	do func() error
+}
+
+func (a asking) Err() error { return a.do() }
+
+// The question and the flush share a goroutine here: if one waited for the other, the test would not end.
+func TestQuestionsBlockNoFlush(t *testing.T) {
+	r, metrics := scanned(t, 4)
+	defer r.close()
+	flushes := 0
+	ctx := asking{context.Background(), func() error {
+		r.add(key(0), at(noon.Add(time.Duration(flushes)*time.Millisecond), 1))
+		r.follow()
+		r.flush(flushAll)
+		flushes++
+		return nil
+	}}
+	list, err := r.s.Charts(ctx, ChartQuery{metrics, ms(noon.Add(-3 * time.Hour)), ms(noon), 100})
+	if err != nil || flushes < 3 {
+		t.Fatalf("%d flushes in between, %v", flushes, err)
+	}
+	n := 0
+	for _, b := range list[0].Buckets {
+		n += b.Count
+	}
+	if n != 3*3600 {
+		t.Errorf("%d samples, want %d", n, 3*3600)
+	}
+}
+
+func TestQuestionsAreBounded(t *testing.T) {
+	r, metrics := scanned(t, 2)
+	defer r.close()
+	ctx, cancel := context.WithCancel(context.Background())
+	from, to := ms(noon.Add(-3*time.Hour)), ms(noon)
+	many := make([]Metric, maxMetrics+1)
+	for _, c := range []struct {
+		name string
+		ask  func() error
+		want error
+	}{
+		{"too many metrics", func() error { _, err := r.s.Charts(ctx, ChartQuery{many, from, to, 1}); return err }, ErrTooMuch},
+		{"too many points", func() error {
+			_, err := r.s.Charts(ctx, ChartQuery{many[:500], from, to, maxPoints})
+			return err
+		}, ErrTooMuch},
+		{"too many intervals", func() error {
+			_, err := r.s.Aggregates(ctx, AggregateQuery{metrics, from, to, 100})
+			return err
+		}, ErrTooMuch},
+		{"too many samples", func() error {
+			a, err := r.s.ask(ctx, metrics, from, to)
+			if err != nil {
+				return err
+			}
+			a.scan.rows = 5000
+			a.divide(evenly(from, to, 1000))
+			return a.read(ctx)
+		}, ErrTooMuch},
+		{"given up", func() error {
+			cancel()
+			_, err := r.s.Charts(ctx, ChartQuery{metrics, from, to, 1})
+			return err
+		}, context.Canceled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.ask(); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+	if _, err := r.s.Charts(context.Background(), ChartQuery{nil, from, to, 1}); err != nil {
+		t.Error(fmt.Errorf("of nothing: %w", err))
+	}
+}

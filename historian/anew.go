@@ -45,23 +45,32 @@ func beginAnew(d *storeFile) (*anew, error) {
 	return a, nil
 }
 
-// put writes a row; within a bucket best in order of the keys. Bucket nil is the file's own list of buckets: it only commits.
+// put writes a row; within a bucket best in order of the keys.
 func (a *anew) put(bucket, k, v []byte) error {
 	if a.tx != nil && a.size > anewBytes {
 		if err := a.commit(); err != nil {
 			return err
 		}
 	}
-	if a.tx == nil {
-		var err error
-		if a.tx, err = a.db.Begin(true); err != nil {
-			return err
-		}
+	if err := a.begin(); err != nil {
+		return err
 	}
 	a.size += len(k) + len(v)
 	b := a.tx.Bucket(bucket)
 	b.FillPercent = 1
 	return b.Put(k, v)
+}
+
+func (a *anew) begin() (err error) {
+	if a.tx == nil {
+		a.tx, err = a.db.Begin(true)
+	}
+	return err
+}
+
+// has says that a row was put.
+func (a *anew) has(bucket, k []byte) bool {
+	return a.begin() == nil && a.tx.Bucket(bucket).Get(k) != nil
 }
 
 func (a *anew) commit() error {
@@ -202,11 +211,8 @@ func samplesFrom(cut journal.Millis) func(*bolt.Tx, *anew) error {
 
 // sequence goes on with the numbers of flushes.
 func (a *anew) sequence(n uint64) error {
-	if a.tx == nil {
-		var err error
-		if a.tx, err = a.db.Begin(true); err != nil {
-			return err
-		}
+	if err := a.begin(); err != nil {
+		return err
 	}
 	return a.tx.Bucket(bucketFlush).SetSequence(n)
 }

@@ -3,6 +3,7 @@ package historian
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
@@ -44,8 +45,8 @@ func unitsOf(from, to journal.Millis) (first, end uint32) {
 }
 
 // eachUnit visits a group's blocks with first <= unit <= end. Keys are sorted by unit, then group: it jumps over the others.
-func eachUnit(c *bolt.Cursor, group, first, end uint32, visit func(k, v []byte) error) error {
-	for k, v := c.Seek(blockKey(first, group)); k != nil; {
+func eachUnit(c *bolt.Cursor, group, first, end uint32, visit func(k, v []byte) error) (err error) {
+	for k, v := c.Seek(blockKey(first, group)); k != nil && err == nil; {
 		unit, g := binary.BigEndian.Uint32(k), binary.BigEndian.Uint32(k[4:])
 		switch {
 		case unit > end:
@@ -54,19 +55,30 @@ func eachUnit(c *bolt.Cursor, group, first, end uint32, visit func(k, v []byte) 
 			if err := visit(k, v); err != nil {
 				return err
 			}
-			k, v = c.Seek(blockKey(unit+1, group))
+			k, v, err = jump(c, k, blockKey(unit+1, group))
 		case g < group:
-			k, v = c.Seek(blockKey(unit, group))
+			k, v, err = jump(c, k, blockKey(unit, group))
 		default:
-			k, v = c.Seek(blockKey(unit+1, group))
+			k, v, err = jump(c, k, blockKey(unit+1, group))
 		}
 	}
-	return nil
+	return err
 }
 
+// jump moves a cursor that is at key k to the first row from a later key on. In a damaged page it might go back, and for ever.
+func jump(c *bolt.Cursor, k, to []byte) (key, value []byte, err error) {
+	key, value = c.Seek(to)
+	if key != nil && bytes.Compare(key, k) <= 0 {
+		return nil, nil, &CorruptError{Err: errOrder, Hint: hintQuarantine}
+	}
+	return key, value, nil
+}
+
+var errOrder = errors.New("keys out of order")
+
 // eachLate visits a group's late blocks.
-func eachLate(c *bolt.Cursor, group uint32, visit func(k, v []byte) error) error {
-	for k, v := c.First(); k != nil; {
+func eachLate(c *bolt.Cursor, group uint32, visit func(k, v []byte) error) (err error) {
+	for k, v := c.First(); k != nil && err == nil; {
 		flush, g := binary.BigEndian.Uint64(k), binary.BigEndian.Uint32(k[8:])
 		switch {
 		case g == group:
@@ -75,12 +87,12 @@ func eachLate(c *bolt.Cursor, group uint32, visit func(k, v []byte) error) error
 			}
 			k, v = c.Next()
 		case g < group:
-			k, v = c.Seek(lateKey(flush, group))
+			k, v, err = jump(c, k, lateKey(flush, group))
 		default:
-			k, v = c.Seek(lateKey(flush+1, group))
+			k, v, err = jump(c, k, lateKey(flush+1, group))
 		}
 	}
-	return nil
+	return err
 }
 
 // eachLateOf visits the late blocks that one flush wrote for a group.

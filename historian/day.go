@@ -44,7 +44,6 @@ var (
 	metaTotals   = []byte("totals")
 	metaClock    = []byte("clock") // of catalog.db: the time, see timekeeper
 	metaThin     = []byte("thin")  // how many samples retention took
-	metaAlone    = []byte("alone") // the position was set back, and counts though the catalog's is higher
 )
 
 // totals count what a day file holds.

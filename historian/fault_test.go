@@ -126,10 +126,10 @@ func TestDamagedFilesAreMovedAside(t *testing.T) {
 			if got := r.read(key(1), noon.Add(-72*time.Hour), noon).Samples; len(got) != 1 {
 				t.Errorf("%d samples of the whole day, want 1", len(got))
 			}
+			r.flush(flushAll) // in a later flush, samples from before the others
 			if n := r.s.Stats().SamplesTotal; n != 601 {
 				t.Errorf("%d samples in all, want 601", n)
 			}
-			r.flush(flushAll) // in a later flush, samples from before the others
 			if got, next, err := r.s.Backlog(context.Background(), "g", "n", 1, 604, 10_000); err != nil || len(got) != 601 || next != 604 {
 				t.Errorf("%d samples of backlog, next %d, %v; want 601 and 604", len(got), next, err)
 			}

@@ -39,6 +39,7 @@ type storeFile struct {
 	db       *bolt.DB
 	writable bool
 	gone     bool
+	hurt     atomic.Bool  // a reader found damage
 	used     atomic.Int64 // when, counted by fileSet.turn; 0: it counts as closed
 
 	about about // guarded by fileSet.mu
@@ -50,7 +51,6 @@ type about struct {
 	totals totals
 	there  bool // the file exists
 	thin   bool // retention took its samples; it takes no others
-	alone  bool // its position counts, even if the catalog's is higher: what it had behind is lost
 }
 
 var errGone = errors.New("file removed")
@@ -58,13 +58,30 @@ var errGone = errors.New("file removed")
 // view runs f in a short read transaction. f copies out what it keeps. A removed file is empty: f is not called.
 func (d *storeFile) view(f func(*bolt.Tx) error) error {
 	if err := d.acquire(false); err != nil {
+		d.noteHurt(err)
 		if errors.Is(err, errGone) || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	}
 	defer d.mu.RUnlock()
-	return guard(d.path, func() error { return d.db.View(f) })
+	err := guard(d.path, func() error { return d.db.View(f) })
+	d.noteHurt(err)
+	return err
+}
+
+// noteHurt names the file in an error about damage, and remembers it, so that flushLoop mends the file.
+func (d *storeFile) noteHurt(err error) {
+	var c *CorruptError
+	if !errors.As(err, &c) {
+		return
+	}
+	if c.File == "" {
+		c.File = d.path
+	}
+	if c.File == d.path {
+		d.hurt.Store(true)
+	}
 }
 
 // update runs f in a write transaction, one at a time; a file that is not there begins.
@@ -114,13 +131,16 @@ func (d *storeFile) open(write bool) error {
 		return err
 	}
 	d.db, d.writable = db, write
-	if write {
-		if err := upgrade(d.path, db, d.kind); err != nil {
-			d.closeLocked()
-			return err
+	err = guard(d.path, func() error {
+		if write {
+			return upgrade(d.path, db, d.kind)
 		}
+		return checkBranches(d.path, db)
+	})
+	if err != nil {
+		d.closeLocked()
 	}
-	return nil
+	return err
 }
 
 func (d *storeFile) closeLocked() {
@@ -180,7 +200,7 @@ func (d *storeFile) readMeta() (a about, err error) {
 
 func readAbout(meta *bolt.Bucket) (a about, err error) {
 	a.there = true
-	a.thin, a.alone = meta.Get(metaThin) != nil, meta.Get(metaAlone) != nil
+	a.thin = meta.Get(metaThin) != nil
 	if b := meta.Get(metaPosition); b != nil {
 		if a.pos, err = readPosition(b); err != nil {
 			return a, err
@@ -238,28 +258,24 @@ func versionRow(v uint32) []byte { return binary.BigEndian.AppendUint32(big4(v),
 // upgrade makes the newest version of an older one, in one transaction.
 func upgrade(path string, db *bolt.DB, kind *fileKind) error {
 	var found uint32
-	err := guard(path, func() error {
-		return db.View(func(tx *bolt.Tx) (err error) {
-			if err = checkBuckets(path, tx, kind); err == nil {
-				found, err = readVersion(path, tx.Bucket(bucketMeta), kind)
-			}
-			return err
-		})
+	err := db.View(func(tx *bolt.Tx) (err error) {
+		if err = checkBuckets(path, tx, kind); err == nil {
+			found, err = readVersion(path, tx.Bucket(bucketMeta), kind)
+		}
+		return err
 	})
 	if err != nil || found == kind.version {
 		return err
 	}
-	return guard(path, func() error {
-		return db.Update(func(tx *bolt.Tx) error {
-			for _, name := range kind.added {
-				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-					return err
-				}
-			}
-			if err := kind.upgrade(tx); err != nil {
+	return db.Update(func(tx *bolt.Tx) error {
+		for _, name := range kind.added {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
-			return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(kind.version))
-		})
+		}
+		if err := kind.upgrade(tx); err != nil {
+			return err
+		}
+		return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(kind.version))
 	})
 }

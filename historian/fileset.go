@@ -140,6 +140,18 @@ func (fs *fileSet) isThin(unit int64) bool {
 	return d != nil && d.about.thin
 }
 
+// hurt returns the files that readers found damaged since it was last asked.
+func (fs *fileSet) hurt() (out []*storeFile) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, d := range fs.files {
+		if d.about.there && d.hurt.Swap(false) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
 func (fs *fileSet) setInfo(d *storeFile, a about) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -200,16 +212,35 @@ func fileBytes(e os.DirEntry) int64 {
 
 // moveAside renames a damaged file into the quarantine folder and returns its new name.
 func moveAside(path, quarantine string, now time.Time) (string, error) {
+	to, err := asideName(path, quarantine, now)
+	if err != nil {
+		return "", err
+	}
+	return to, os.Rename(path, to)
+}
+
+// asideName finds a name for a file in the quarantine, and removes our oldest one there when there are many.
+func asideName(path, quarantine string, now time.Time) (string, error) {
 	if err := os.MkdirAll(quarantine, 0o750); err != nil {
 		return "", err
+	}
+	var old []string
+	for _, name := range [...]string{"*-????-??-??.db*", "*-????-??.db*", "*-catalog.db*"} {
+		list, _ := filepath.Glob(filepath.Join(quarantine, name))
+		old = append(old, list...)
+	}
+	if len(old) >= maxWrecks {
+		_ = os.Remove(slices.Min(old)) // names begin with the time
 	}
 	base := filepath.Join(quarantine, now.UTC().Format("20060102T150405.000")+"-"+filepath.Base(path))
 	to := base
 	for n := 1; ; n++ {
 		if _, err := os.Lstat(to); errors.Is(err, os.ErrNotExist) {
-			break
+			return to, nil
 		}
 		to = fmt.Sprintf("%s-%d", base, n)
 	}
-	return to, os.Rename(path, to)
 }
+
+// maxWrecks is how many damaged files stay in the quarantine.
+const maxWrecks = 16

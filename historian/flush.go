@@ -64,6 +64,7 @@ func (s *Store) flushLoop(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			s.lookAtClock()
+			s.mendHurt()
 			if s.lookAtSpace() >= SpaceLow || n%int(retainEvery/clockEvery) == 0 {
 				s.retain()
 			}
@@ -179,13 +180,13 @@ func (s *Store) write(f *flight) error {
 	return nil
 }
 
-// writeAnew writes a day whose file turned out to be damaged: if it cannot even be opened it is moved aside.
+// writeAnew writes a day whose file turned out to be damaged: if it cannot even be opened it is mended.
 func (s *Store) writeAnew(d *storeFile, job *dayJob, pos position, cause error) error {
 	d.close()
 	if err := d.writes(); !isDamage(err) {
 		return errors.Join(cause, err)
 	}
-	if err := s.setAside(d, cause); err != nil {
+	if err := s.mend(d, cause); err != nil {
 		return err
 	}
 	return s.writeDay(d, job, pos)

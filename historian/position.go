@@ -32,14 +32,6 @@ func (p position) sampleStored(i journal.Index, at journal.Millis) bool {
 
 func (p position) eventStored(i journal.Index) bool { return i <= p.applied }
 
-// newer returns the position of the later flush. A file that a flush did not touch keeps an older one.
-func newer(a, b position) position {
-	if a.applied > b.applied || a.applied == b.applied && a.checkpoint > b.checkpoint {
-		return a
-	}
-	return b
-}
-
 func (p position) bytes() []byte {
 	b := binary.AppendUvarint(nil, uint64(p.checkpoint))
 	b = binary.AppendUvarint(b, uint64(p.applied))

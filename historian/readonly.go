@@ -43,7 +43,7 @@ func (s *Store) readFiles() (lost bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s.catalogAt, s.replayed, s.applied = s.pos, s.pos.applied, s.pos.checkpoint
+	s.replayed, s.applied = s.pos.applied, s.pos.checkpoint
 	days, err := s.days.scan()
 	if err != nil {
 		return false, err

@@ -40,9 +40,9 @@ type Store struct {
 	running atomic.Bool
 
 	// What the files had when the store was opened; replay needs it. Set by Open, never changed.
-	catalogAt position
-	opened    map[int64]position // of each day that has a file; or the catalog's, where that is true for it
-	replayed  journal.Index      // no record above it can be in a file
+	opened   map[int64]position
+	replayed journal.Index   // no record above it can be in a file
+	opening  []journal.Event // what happened before the journal could take it
 
 	// Owned by Open, then by followLoop, then by Close.
 	reader *journal.Reader
@@ -96,6 +96,9 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 		}
 		s.owner.Checkpoint(s.pos.checkpoint)
 		s.owner.OnRequest(s.wantFlush)
+		for _, e := range s.opening {
+			s.event(e)
+		}
 		err = s.replay(from)
 	}
 	if err != nil {
@@ -129,17 +132,17 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s.catalogAt, s.replayed, s.applied = s.pos, s.pos.applied, s.pos.checkpoint
+	s.replayed, s.applied = s.pos.applied, s.pos.checkpoint
 	list, err := s.days.scan()
 	if err != nil {
 		return 0, fmt.Errorf("open historian: %w", err)
 	}
 	for i, day := range list {
-		damaged, err := s.openDay(day, lost, i == len(list)-1)
+		lacks, err := s.openDay(day, lost, i == len(list)-1)
 		if err != nil {
 			return 0, err
 		}
-		lost = lost || damaged
+		lost = lost || lacks
 	}
 	if err := s.openTrends(); err != nil {
 		return 0, err
@@ -154,8 +157,8 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 	return s.pos.checkpoint + 1, nil
 }
 
-// openDay reads the day's own account, of the newest the whole tree. A damaged file is moved aside, and the day begins anew.
-func (s *Store) openDay(day int64, readSeries, newest bool) (damaged bool, err error) {
+// openDay reads the day's own account, of the newest the whole tree. A damaged file is mended, and lacks what the log may still have.
+func (s *Store) openDay(day int64, readSeries, newest bool) (lacks bool, err error) {
 	d := s.days.get(day)
 	a, err := d.readMeta()
 	if err == nil && newest {
@@ -164,24 +167,30 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (damaged bool, err e
 	if err == nil && readSeries {
 		err = s.seriesOf(d)
 	}
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
-		return true, s.setAside(d, err)
+	if err == nil && !d.bothMetas() {
+		if lacks = true; !s.logReaches(a.pos) {
+			err = &CorruptError{File: d.path, Err: errors.New("a meta page is lost"), Hint: hintQuarantine}
+		}
+	}
+	if isDamage(err) {
+		lacks = true
+		if err = s.mend(d, err); err == nil && d.exists() {
+			a, err = d.readMeta()
+		} else {
+			return lacks, err
+		}
 	}
 	if err != nil {
-		return false, err
+		return lacks, err
 	}
 	s.opens(d, a)
-	return false, nil
+	return lacks, nil
 }
 
 // opens takes what a day says of itself.
 func (s *Store) opens(d *storeFile, a about) {
 	s.days.setInfo(d, a)
 	s.opened[d.unit] = a.pos
-	if !a.alone {
-		s.opened[d.unit] = newer(a.pos, s.catalogAt)
-	}
 	s.replayed = max(s.replayed, a.pos.applied)
 }
 
@@ -240,6 +249,10 @@ func (s *Store) event(e journal.Event) {
 		s.mu.Lock()
 		s.head.events = append(s.head.events, loggedEvent{e, e.At})
 		s.mu.Unlock()
+		return
+	}
+	if s.owner == nil { // the journal does not know yet which indices the files have
+		s.opening = append(s.opening, e)
 		return
 	}
 	if _, err := s.journal.Append(time.Second, journal.Record{Kind: journal.KindEvent, Event: &e}); err != nil {

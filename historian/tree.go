@@ -109,7 +109,7 @@ func (t *tree) elements(buf, first, high []byte, depth int) error {
 		keys[i], values[i] = buf[start:start+uint64(kn)], buf[start+uint64(kn):end]
 		if i == 0 && first != nil && !bytes.Equal(keys[i], first) || i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 ||
 			high != nil && bytes.Compare(keys[i], high) >= 0 {
-			return errors.New("keys out of order")
+			return errOrder
 		}
 	}
 	for i := range count {

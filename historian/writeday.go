@@ -24,15 +24,16 @@ type dayWriter struct {
 	row                 flushRow
 	totals              totals
 	duplicates, lateN   uint64
+	mended              bool             // the file has samples beyond its position: a sample that comes may be one of them
 	buf                 []journal.Sample // of one cell
 }
 
 func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
-	_, before := s.days.info(job.day)
+	was, before := s.days.info(job.day)
 	var w *dayWriter
 	err := d.update(func(tx *bolt.Tx) error {
 		w = &dayWriter{s: s, job: job, totals: before, series: tx.Bucket(bucketSeries), block: tx.Bucket(bucketBlock),
-			late: tx.Bucket(bucketLate), object: tx.Bucket(bucketObject), row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
+			late: tx.Bucket(bucketLate), object: tx.Bucket(bucketObject), mended: before.lastIndex > was.applied, row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
 		w.block.FillPercent, w.late.FillPercent, w.series.FillPercent = 1, 1, 1 // keys come in ascending order
 		var err error
 		if w.row.number, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
@@ -147,7 +148,7 @@ func (w *dayWriter) samples(k cellKey, again bool) ([]journal.Sample, error) {
 			}
 		}
 	}
-	have, err := w.have(k, again)
+	have, indices, err := w.have(k, again)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +158,9 @@ func (w *dayWriter) samples(k cellKey, again bool) ([]journal.Sample, error) {
 	}
 	out := w.buf[:0]
 	for _, v := range w.buf {
+		if indices[v.Index] {
+			continue
+		}
 		at := stamp{v.Series, v.At}
 		if old, ok := have[at]; ok && old.Quality == v.Quality && chunk.EqualValue(old.Value, v.Value) {
 			w.duplicates++
@@ -168,23 +172,27 @@ func (w *dayWriter) samples(k cellKey, again bool) ([]journal.Sample, error) {
 	return out, nil
 }
 
-// have reads what the file holds of a group in a window that was written before, by stamp: of several the last to arrive.
-func (w *dayWriter) have(k cellKey, again bool) (map[stamp]journal.Sample, error) {
-	if !again {
-		return nil, nil
+// have reads what the file holds of a group in a window that was written before, by stamp: of several the last to arrive. Of a
+// mended file it reads the indices as well.
+func (w *dayWriter) have(k cellKey, again bool) (have map[stamp]journal.Sample, indices map[journal.Index]bool, err error) {
+	if !again && !w.mended {
+		return nil, nil, nil
 	}
-	have := make(map[stamp]journal.Sample)
-	err := eachBlock(w.block, w.late, k.group, k.window, k.window+w.s.window, func(b *chunk.Block) error {
+	have, indices = make(map[stamp]journal.Sample), make(map[journal.Index]bool)
+	err = eachBlock(w.block, w.late, k.group, k.window, k.window+w.s.window, func(b *chunk.Block) error {
 		list, err := b.All(nil)
 		for _, v := range list {
 			at := stamp{v.Series, v.At}
 			if old, ok := have[at]; !ok || old.Index < v.Index {
 				have[at] = v
 			}
+			if w.mended {
+				indices[v.Index] = true
+			}
 		}
 		return err
 	}, func([]byte, error) {}) // a damaged block has no say in what is a repetition
-	return have, err
+	return have, indices, err
 }
 
 // noteSeries puts the series' row into the day file, once.
@@ -202,9 +210,6 @@ func (w *dayWriter) account(tx *bolt.Tx, pos position) error {
 		return err
 	}
 	if err := meta.Put(metaTotals, w.totals.bytes()); err != nil {
-		return err
-	}
-	if err := meta.Delete(metaAlone); err != nil {
 		return err
 	}
 	return meta.Put(metaPosition, pos.bytes())

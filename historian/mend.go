@@ -1,0 +1,164 @@
+package historian
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"edge/historian/journal"
+)
+
+// boltMeta is one of a file's two meta pages: bbolt writes them in turn, so that the other one leads to the tree before the
+// last transaction, of which no page was used again.
+type boltMeta struct {
+	page       int64 // 0 or 1
+	root, txid uint64
+}
+
+// readMetas returns the meta pages that are whole, the newer first (bbolt internal/common/meta.go).
+func readMetas(f io.ReaderAt) (out []boltMeta) {
+	const magic, sum = 0xED0CDAED, 56
+	for page := range int64(2) {
+		var b [sum + 8]byte
+		if _, err := f.ReadAt(b[:], page*pageBytes+pageHeader); err != nil {
+			continue
+		}
+		h := fnv.New64a()
+		h.Write(b[:sum])
+		if binary.LittleEndian.Uint32(b[:]) != magic || h.Sum64() != binary.LittleEndian.Uint64(b[sum:]) {
+			continue
+		}
+		out = append(out, boltMeta{page, binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[48:])})
+	}
+	slices.SortFunc(out, func(a, b boltMeta) int { return cmp.Compare(b.txid, a.txid) })
+	return out
+}
+
+// mend makes a day file good again: without its last transaction if the log still has what that wrote, else with all
+// blocks that can be read. If neither can be done the file is moved aside. The damaged file stays in the quarantine.
+func (s *Store) mend(d *storeFile, cause error) error {
+	s.o.Log.Error("day file is damaged", "part", "historian", "file", d.path, "err", cause)
+	if s.reader == nil { // the log is still to be read
+		if err := s.revert(d); err == nil {
+			s.event(journal.Event{Kind: journal.SystemEvent,
+				Reason: fmt.Sprintf("%v; the last transaction is undone, and what it wrote is taken from the log again", cause)})
+			return nil
+		}
+	}
+	found, err := s.salvage(d)
+	if err == nil {
+		s.o.Log.Warn("day file is saved", "part", "historian", "file", d.path, "samples", found)
+		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to the quarantine", cause)})
+		return nil
+	}
+	s.o.Log.Warn("day file is not saved", "part", "historian", "file", d.path, "err", err)
+	return s.setAside(d, cause)
+}
+
+// mendHurt mends the days that readers found damaged; flushLoop calls it again and again.
+func (s *Store) mendHurt() {
+	for _, d := range s.days.hurt() {
+		d.close()
+		err := d.writes() // reads its whole tree
+		if isDamage(err) {
+			err = s.mend(d, err)
+		}
+		if err != nil {
+			s.o.Log.Error("damaged day file", "part", "historian", "file", d.path, "err", err)
+		}
+	}
+}
+
+var errNotReverted = errors.New("the transaction before cannot be gone back to")
+
+// revert makes of the file what it was before its last transaction, if that is whole and the log has what came later.
+func (s *Store) revert(d *storeFile) error {
+	d.close()
+	f, err := os.Open(d.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	metas := readMetas(f)
+	if len(metas) < 2 {
+		return errNotReverted
+	}
+	path := d.path + ".anew.tmp"
+	err = copyWithout(path, f, metas[0].page)
+	if err == nil {
+		err = s.reverted(path, d.kind)
+	}
+	if err == nil {
+		err = keepWreck(d.path, s.o.Quarantine, s.o.Clock())
+	}
+	if err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+	return d.replace(path)
+}
+
+// reverted says whether a file can take the place of what it was a copy of.
+func (s *Store) reverted(path string, kind *fileKind) error {
+	probe := &storeFile{kind: kind, path: path}
+	defer probe.close()
+	if err := readTree(path); err != nil {
+		return err
+	}
+	a, err := probe.readMeta()
+	if err != nil {
+		return err
+	}
+	if a.pos.applied == 0 || !s.logReaches(a.pos) {
+		return errNotReverted
+	}
+	return nil
+}
+
+// logReaches says that the journal has all that came after a position.
+func (s *Store) logReaches(pos position) bool {
+	return s.journal.NewReader(0).Pos() <= pos.checkpoint+1 && s.journal.Durable() >= max(pos.applied, s.pos.applied)
+}
+
+// copyWithout copies a file but for one of its meta pages.
+func copyWithout(path string, f *os.File, page int64) error {
+	to, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, f)
+	if err == nil {
+		_, err = to.WriteAt(make([]byte, pageBytes), page*pageBytes)
+	}
+	return errors.Join(err, to.Sync(), to.Close())
+}
+
+// keepWreck gives a damaged file a second name in the quarantine: its first one will be another file's.
+func keepWreck(path, quarantine string, now time.Time) error {
+	to, err := asideName(path, quarantine, now)
+	if err == nil {
+		err = os.Link(path, to)
+	}
+	return err
+}
+
+// bothMetas says that both meta pages are whole. A lost one may be that of the last transaction: bbolt then opens the file without.
+func (d *storeFile) bothMetas() bool {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return true // that is told elsewhere
+	}
+	defer f.Close()
+	return len(readMetas(f)) == 2
+}
+
+func (d *storeFile) exists() bool {
+	_, err := os.Stat(d.path)
+	return err == nil
+}

@@ -144,6 +144,7 @@ func checkMutation(t *testing.T, dir string, truth map[journal.Millis]journal.Sa
 			r.stop()
 			r.open()
 		}
+		r.follow() // to what mending told
 		ask := Range{Group: "g", Node: "n", Device: "d", Metric: "m0", From: ms(noon.Add(-72 * time.Hour)), To: ms(noon), Limit: 10_000}
 		out, err := r.s.Read(ctx, ask)
 		known := err == nil

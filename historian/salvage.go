@@ -175,9 +175,14 @@ func (w *wreck) elements(buf, bucket, low, high []byte, depth int) error {
 			}
 			err = w.page(e.child, bucket, e.key, next, depth+1)
 		case bucket != nil:
-			err = w.take(bucket, e.key, e.value)
+			var ok bool
+			if ok, err = w.take(bucket, e.key, e.value); !ok {
+				w.missOne(bucket, list, i, low, high)
+			}
 		case e.bucket && len(e.value) >= 16:
 			err = w.bucket(e, depth)
+		default:
+			w.miss(nil, nil, nil)
 		}
 		if err != nil {
 			return err
@@ -190,6 +195,7 @@ func (w *wreck) elements(buf, bucket, low, high []byte, depth int) error {
 func (w *wreck) bucket(e element, depth int) error {
 	name := slices.IndexFunc(slices.Concat(dayKind.buckets, dayKind.added), func(b []byte) bool { return bytes.Equal(b, e.key) })
 	if name < 0 {
+		w.miss(nil, nil, nil)
 		return nil
 	}
 	bucket := slices.Concat(dayKind.buckets, dayKind.added)[name]
@@ -203,9 +209,19 @@ func (w *wreck) bucket(e element, depth int) error {
 	return nil
 }
 
-// take puts a row into the new file, if it can be one of its bucket.
-func (w *wreck) take(bucket, k, v []byte) error {
-	ok := false
+// missOne notes that element i of a page is lost: it lay between its neighbours.
+func (w *wreck) missOne(bucket []byte, list []element, i int, low, high []byte) {
+	if i > 0 {
+		low = list[i-1].key
+	}
+	if i+1 < len(list) {
+		high = list[i+1].key
+	}
+	w.miss(bucket, low, high)
+}
+
+// take puts a row into the new file, if it can be one of its bucket; ok says so. An error is about the new file.
+func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
 	switch &bucket[0] {
 	case &bucketMeta[0]:
 		if bytes.Equal(k, metaTotals) {
@@ -214,46 +230,43 @@ func (w *wreck) take(bucket, k, v []byte) error {
 		}
 		ok = bytes.Equal(k, metaThin)
 	case &bucketSeries[0]:
-		_, err := readSeries(k, v)
-		ok = err == nil
+		_, bad := readSeries(k, v)
+		ok = bad == nil
 	case &bucketBlock[0], &bucketLate[0]:
-		return w.block(bucket, k, v)
+		return w.block(k, v)
 	case &bucketEvent[0]:
-		e, err := readEvent(k, v)
-		if ok = err == nil && len(k) == 8; ok {
+		e, bad := readEvent(k, v)
+		if ok = bad == nil && len(k) == 8; ok {
 			w.about.totals.addEvent(e.Index)
 		}
 	case &bucketLife[0]:
-		_, err := readLife(owner{}, k, v)
-		ok = err == nil
+		_, bad := readLife(owner{}, k, v)
+		ok = bad == nil
 	case &bucketMinute[0], &bucketObject[0]: // they have checksums of their own
 		ok = true
 	}
 	if !ok || w.stale && w.a.has(bucket, k) {
-		return nil
+		return ok, nil
 	}
-	return w.a.put(bucket, k, v)
+	return true, w.a.put(bucket, k, v)
 }
 
-// block puts a block whose head is good.
-func (w *wreck) block(bucket, k, v []byte) error {
+// block puts a block whose head is good; ok says so.
+func (w *wreck) block(k, v []byte) (ok bool, err error) {
 	b, err := chunk.Parse(v)
 	if err != nil {
-		if len(k) == 8 {
-			w.miss(bucket, k, k)
-		}
-		return nil
+		return false, nil
 	}
 	is := blockIdentity{b.Entries[0].Series, b.FirstIndex, b.LastIndex, b.First}
 	if w.blocks[is] {
-		return nil
+		return true, nil
 	}
 	if k = w.keyOf(k, b); k == nil {
-		return nil
+		return false, nil
 	}
 	w.blocks[is] = true
-	var row *flushRow
-	if bucket = bucketOf(k); len(k) == 8 {
+	bucket, row := bucketOf(k), (*flushRow)(nil)
+	if len(k) == 8 {
 		row = rowOf(w.units, binary.BigEndian.Uint32(k))
 	} else {
 		row = rowOf(w.flush, binary.BigEndian.Uint64(k))
@@ -263,7 +276,7 @@ func (w *wreck) block(bucket, k, v []byte) error {
 	for _, e := range b.Entries {
 		w.ids[e.Series] = true
 	}
-	return w.a.put(bucket, k, v)
+	return true, w.a.put(bucket, k, v)
 }
 
 func bucketOf(k []byte) []byte {
@@ -330,7 +343,7 @@ func (w *wreck) others() error {
 			case e.bucket && len(e.value) >= 16:
 				err = w.bucket(e, 0)
 			case len(e.value) > 0 && e.value[0] == chunkMagic:
-				err = w.block(bucketBlock, e.key, e.value)
+				_, err = w.block(e.key, e.value)
 			}
 			if err != nil {
 				return err

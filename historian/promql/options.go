@@ -33,7 +33,8 @@ type Options struct {
 // What a request may hold.
 const (
 	maxBodyBytes  = 1 << 20
-	maxQueryBytes = 64 << 10
+	maxQueryBytes = 32 << 10
+	maxQueryWords = 2000   // a long regular expression is one
 	maxSelectors  = 64     // match[] of one request
 	maxPoints     = 11_000 // steps of a range query, as Prometheus
 	maxWaiting    = 32

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // Times outside these are taken as these: no sample lies there, and everything may be added to them without overflow.
@@ -70,7 +71,7 @@ func (r *request) duration(name string) (time.Duration, error) {
 func parseDuration(s string) (time.Duration, error) {
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
 		if ns := seconds * float64(time.Second); math.Abs(ns) < math.MaxInt64 {
-			return time.Duration(ns), nil
+			return time.Duration(math.Round(ns)), nil // 2.078 s are 2078 ms, not one less
 		}
 		return 0, fmt.Errorf("cannot parse %q to a valid duration. It overflows int64", s)
 	}
@@ -100,10 +101,27 @@ func (r *request) limit() (int, error) {
 // expression reads the query.
 func (r *request) expression() (string, error) {
 	s := r.Form.Get("query")
-	if len(s) > maxQueryBytes {
-		return "", wrong("query", fmt.Errorf("it has %d bytes, at most %d are taken", len(s), maxQueryBytes))
+	if err := bounded(s); err != nil {
+		return "", wrong("query", err)
 	}
 	return s, nil
+}
+
+// bounded refuses what would take long to parse: that grows with the square of how deep an expression is.
+func bounded(s string) error {
+	if len(s) > maxQueryBytes {
+		return fmt.Errorf("it has %d bytes, at most %d are taken", len(s), maxQueryBytes)
+	}
+	lexer := parser.Lex(s)
+	var item parser.Item
+	for n := 0; ; n++ {
+		if lexer.NextItem(&item); item.Typ == parser.EOF || item.Typ == parser.ERROR {
+			return nil // an error is the parser's to tell
+		}
+		if n == maxQueryWords {
+			return fmt.Errorf("it has more than %d words and operators", maxQueryWords)
+		}
+	}
 }
 
 // selectors reads match[].
@@ -113,8 +131,8 @@ func (r *request) selectors() ([][]*labels.Matcher, error) {
 		return nil, wrong("match[]", fmt.Errorf("there are %d, at most %d are taken", len(list), maxSelectors))
 	}
 	for _, s := range list {
-		if len(s) > maxQueryBytes {
-			return nil, wrong("match[]", fmt.Errorf("it has %d bytes, at most %d are taken", len(s), maxQueryBytes))
+		if err := bounded(s); err != nil {
+			return nil, wrong("match[]", err)
 		}
 	}
 	sets, err := r.api.parser.ParseMetricSelectors(list)

@@ -3,6 +3,7 @@ package promql
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"math"
 	"net/http"
@@ -21,7 +22,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	for name, value := range map[string]string{"rapid.checks": "12", "rapid.shrinktime": "5s"} { // the twin syncs to disk; -rapid.checks asks for more
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // noon is now in every test.
 var noon = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
@@ -130,7 +138,6 @@ type rig struct {
 	t      testing.TB
 	url    string
 	api    *API
-	store  *historian.Store
 	client v1.API
 }
 
@@ -140,19 +147,41 @@ func (l *log) serve(t testing.TB, inFiles bool, o Options) *rig {
 	if o.Clock == nil {
 		o.Clock = func() time.Time { return noon }
 	}
-	a := New(s, o)
-	server := httptest.NewServer(a)
+	r := directly(t, New(s, o))
+	server := httptest.NewServer(r.api)
 	transport := &http.Transport{}
-	client, err := api.NewClient(api.Config{Address: server.URL, RoundTripper: transport})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.connect(server.URL, transport)
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		server.Close()
 		stop()
 	})
-	return &rig{t: t, url: server.URL, api: a, store: s, client: v1.NewAPI(client)}
+	return r
+}
+
+// directly is a rig without a network in between.
+func directly(t testing.TB, a *API) *rig {
+	r := &rig{t: t, api: a}
+	r.connect("http://api", inProcess{a})
+	return r
+}
+
+func (r *rig) connect(address string, by http.RoundTripper) {
+	r.t.Helper()
+	client, err := api.NewClient(api.Config{Address: address, RoundTripper: by})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.url, r.client = address, v1.NewAPI(client)
+}
+
+// inProcess hands a client's requests to the API.
+type inProcess struct{ api *API }
+
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	p.api.ServeHTTP(w, r)
+	return w.Result(), nil
 }
 
 // get asks with GET, and returns status and body.

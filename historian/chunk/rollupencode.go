@@ -1,0 +1,290 @@
+package chunk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"edge/historian/journal"
+)
+
+// A series of a rollup block:
+//
+//	bits u8 | present bits | Count | Count-Good | length-GoodMs | quality runs | held quality | scale | values
+//
+// values is a column each of: Last of the rows that have one; then of the rows with a usable sample First-Min, Last-Min,
+// Max-Last; then what Integral and Sum differ from what is to be expected. A column of one number is that number, without a
+// form. Of rows with scaleFloats the six columns are the bits of the numbers.
+
+// coarseBits is how many bits the largest difference of an Integral or a Sum keeps in rows shorter than an hour.
+const coarseBits = 16
+
+const hourMs = 3_600_000
+
+// rollupEncoder is memory that the series of a block use one after the other.
+type rollupEncoder struct {
+	values []float64
+	ints   []int64
+	nums   []uint64
+	col    []int64
+	check  Rollups
+}
+
+// append appends a series. What does not come back from it is encoded anew, exactly.
+func (e *rollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error) {
+	whole, err := checkRows(span, s)
+	if err != nil {
+		return nil, err
+	}
+	at := len(dst)
+	for _, exact := range [...]bool{false, true} {
+		dst = e.head(dst[:at], span, s, whole)
+		sc := scale{form: scaleFloats}
+		if !exact {
+			sc = e.scale(s.Rows)
+		}
+		var slack slack
+		if sc.form == scaleFloats {
+			dst = e.floats(sc.append(dst), s.Rows)
+		} else {
+			dst, slack = e.scaled(sc.append(dst), &sc, s.Rows)
+		}
+		r := &reader{b: dst[at:]}
+		if e.check.Series = s.Series; r.rollups(span, &e.check) && len(r.b) == 0 && slack.same(s, &e.check) {
+			return dst, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: rows of series %d", ErrLossy, s.Series)
+}
+
+// head appends everything that is not a value.
+func (e *rollupEncoder) head(dst []byte, span Span, s *Rollups, whole bool) []byte {
+	at := len(dst)
+	dst = append(dst, 0)
+	var set byte
+	if whole {
+		set = rollupWhole
+	} else if len(s.Rows) < span.Steps {
+		set = rollupAbsent
+		present := make([]byte, (span.Steps+7)/8)
+		for i := range s.Rows {
+			k := (s.Rows[i].At - span.Start) / span.Step
+			present[k/8] |= 1 << (k % 8)
+		}
+		dst = append(dst, present...)
+	}
+	dst, _ = e.column(dst, s.Rows, func(r *Rollup) int64 { return int64(r.Count) })
+	note := func(bit byte, f func(*Rollup) int64) {
+		if with, any := e.column(dst, s.Rows, f); any {
+			set, dst = set|bit, with
+		}
+	}
+	note(rollupUnusable, func(r *Rollup) int64 { return int64(r.Count - r.Good) })
+	note(rollupPartly, func(r *Rollup) int64 { return int64(r.Until - r.At - r.GoodMs) })
+	for i := range s.Rows {
+		if s.Rows[i].Quality != journal.Good {
+			set |= rollupQuality
+			dst = appendRowQuality(dst, s.Rows)
+			break
+		}
+	}
+	switch s.Holds {
+	case HoldsLast:
+		set |= rollupHolds
+	case HoldsUnusable:
+		set |= rollupHoldsNot
+	}
+	if s.Holds != HoldsNothing && s.Quality != journal.Good {
+		set |= rollupHeld
+		dst = binary.AppendUvarint(dst, uint64(s.Quality))
+	}
+	dst[at] = set
+	return dst
+}
+
+// column appends one number for each row, and tells whether any is not 0.
+func (e *rollupEncoder) column(dst []byte, rows []Rollup, f func(*Rollup) int64) ([]byte, bool) {
+	e.col = e.col[:0]
+	any := false
+	for i := range rows {
+		x := f(&rows[i])
+		any = any || x != 0
+		e.col = append(e.col, x)
+	}
+	return appendInts(dst, e.col), any
+}
+
+func appendInts(dst []byte, v []int64) []byte {
+	if len(v) == 1 {
+		return appendSvarint(dst, v[0])
+	}
+	return appendColumn(dst, v)
+}
+
+func appendRowQuality(dst []byte, rows []Rollup) []byte {
+	for i := 0; i < len(rows); {
+		n := 1
+		for i+n < len(rows) && rows[i+n].Quality == rows[i].Quality {
+			n++
+		}
+		dst = binary.AppendUvarint(dst, uint64(rows[i].Quality))
+		dst = binary.AppendUvarint(dst, uint64(n))
+		i += n
+	}
+	return dst
+}
+
+// carriedOnly says that a row has a Last and nothing else: what held all the while.
+func (r *Rollup) carriedOnly() bool { return r.Count == 0 && r.GoodMs > 0 }
+
+// differs says that a row's Integral is not told by its Last.
+func (r *Rollup) differs() bool { return r.Count > 0 && r.GoodMs > 0 }
+
+// scale finds the scale of all values of the rows, and leaves their integers in e.ints: Last of all rows that have it, then
+// First, Min and Max of those with usable samples.
+func (e *rollupEncoder) scale(rows []Rollup) scale {
+	e.values = e.values[:0]
+	for i := range rows {
+		if r := &rows[i]; r.Good > 0 || r.carriedOnly() {
+			e.values = append(e.values, r.Last)
+		}
+	}
+	for i := range rows {
+		if r := &rows[i]; r.Good > 0 {
+			e.values = append(e.values, r.First, r.Min, r.Max)
+		}
+	}
+	e.ints, e.nums = resize(e.ints, len(e.values)), resize(e.nums, len(e.values))
+	return scaleOf(e.values, e.ints, e.nums)
+}
+
+// scaled appends the values as integers, and tells what they may come back as.
+func (e *rollupEncoder) scaled(dst []byte, sc *scale, rows []Rollup) (_ []byte, slack slack) {
+	if sc.form == scaleNone {
+		return dst, slack
+	}
+	top := 0.0
+	for _, f := range e.values {
+		top = max(top, math.Abs(f))
+	}
+	lasts, rest := 0, 0
+	for i := range rows {
+		if r := &rows[i]; r.Good > 0 || r.carriedOnly() {
+			lasts++
+		}
+	}
+	dst = appendInts(dst, e.ints[:lasts])
+	rest = lasts
+	n := (len(e.ints) - lasts) / 3
+	cols := make([]int64, 5*n, 5*n+2*len(rows))
+	first, low, high := cols[:n], cols[n:2*n], cols[2*n:3*n]
+	var integrals, sums []int64
+	last, k, g := int64(0), 0, 0
+	for i := range rows {
+		r := &rows[i]
+		middle := last
+		if r.Good > 0 || r.carriedOnly() {
+			last = e.ints[k]
+			k++
+		}
+		if r.Good > 0 {
+			f, lo, hi := e.ints[rest], e.ints[rest+1], e.ints[rest+2]
+			rest += 3
+			first[g], low[g], high[g] = f-lo, last-lo, hi-last
+			g++
+			middle = lo + (hi-lo)/2
+		}
+		if r.differs() {
+			x, _ := sc.units(r.Integral)
+			integrals = append(integrals, x-middle*int64(r.GoodMs))
+		}
+	}
+	for _, c := range [...][]int64{first, low, high} {
+		dst = appendInts(dst, c)
+	}
+	shift := coarse(rows, integrals)
+	dst = append(dst, byte(shift))
+	dst = appendInts(dst, shifted(integrals, shift))
+	slack.integral = sc.sum(1) * float64(int64(1)<<shift)
+	// What is to be expected of a sum is the mean by time: as the reader has it.
+	rest, g, last, k = lasts, 0, 0, 0
+	for i := range rows {
+		r := &rows[i]
+		middle := last
+		if r.Good > 0 || r.carriedOnly() {
+			last = e.ints[k]
+			k++
+		}
+		if r.Good > 0 {
+			lo, hi := e.ints[rest+1], e.ints[rest+2]
+			rest += 3
+			middle = lo + (hi-lo)/2
+		}
+		integral := middle * int64(r.GoodMs)
+		if r.differs() {
+			integral += integrals[g] << shift
+			g++
+		}
+		if r.Good > 0 {
+			x, _ := sc.units(r.Sum)
+			sums = append(sums, x-expected(r, middle, integral))
+		}
+	}
+	shift = coarse(rows, sums)
+	dst = append(dst, byte(shift))
+	dst = appendInts(dst, shifted(sums, shift))
+	slack.sum = sc.sum(1) * float64(int64(1)<<shift)
+	switch slack.relative = top * 0x1p-40; sc.form {
+	case scaleBinary:
+		slack.value = math.Ldexp(top, -binaryBits)
+	case scaleLattice:
+		slack.relative = top * 0x1p-23 // a Float's rounding of each value
+	}
+	return dst, slack
+}
+
+// expected is the sum that a row would have if its mean by count were that by time.
+func expected(r *Rollup, middle, integral int64) int64 {
+	if r.GoodMs == 0 {
+		return middle * int64(r.Good)
+	}
+	mean := float64(integral) / float64(r.GoodMs)
+	return int64(math.Round(float64(r.Good) * mean))
+}
+
+// coarse is by how many bits the differences are cut.
+func coarse(rows []Rollup, v []int64) int {
+	if rows[0].Until-rows[0].At >= hourMs {
+		return 0
+	}
+	var top uint64
+	for _, x := range v {
+		top = max(top, uint64(max(x, -x)))
+	}
+	return max(0, bits.Len64(top)-coarseBits)
+}
+
+// shifted rounds each number to a multiple of 2^shift, in place.
+func shifted(v []int64, shift int) []int64 {
+	if shift > 0 {
+		for i, x := range v {
+			v[i] = (x + 1<<(shift-1)) >> shift
+		}
+	}
+	return v
+}
+
+// floats appends the six numbers of each row to the bit.
+func (e *rollupEncoder) floats(dst []byte, rows []Rollup) []byte {
+	for _, f := range rollupFloats {
+		dst, _ = e.column(dst, rows, func(r *Rollup) int64 { return flip64(int64(math.Float64bits(*f(r)))) })
+	}
+	return dst
+}
+
+var rollupFloats = [...]func(*Rollup) *float64{
+	func(r *Rollup) *float64 { return &r.First }, func(r *Rollup) *float64 { return &r.Last },
+	func(r *Rollup) *float64 { return &r.Min }, func(r *Rollup) *float64 { return &r.Max },
+	func(r *Rollup) *float64 { return &r.Sum }, func(r *Rollup) *float64 { return &r.Integral },
+}

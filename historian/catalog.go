@@ -1,6 +1,7 @@
 package historian
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -226,6 +227,54 @@ func (c *catalog) nodeGroups(group, node string) []uint32 {
 		}
 	}
 	slices.Sort(out)
+	return out
+}
+
+// lead is the first epoch of a series' metric.
+func (c *catalog) lead(e *series) *series {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return firstOf(c.byMetric[metric{e.key.Group, e.key.Node, e.key.Device, e.key.Metric}])
+}
+
+func firstOf(epochs []*series) *series {
+	return slices.MinFunc(epochs, func(a, b *series) int { return cmp.Compare(a.id, b.id) })
+}
+
+// leads are all metrics by the group of their first epoch, ascending by its number.
+func (c *catalog) leads() map[uint32][]lead {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make(map[uint32][]lead, len(c.members))
+	for _, epochs := range c.byMetric {
+		first := firstOf(epochs)
+		out[first.group] = append(out[first.group], lead{first.id, slices.Clone(epochs)})
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b lead) int { return cmp.Compare(a.id, b.id) })
+	}
+	return out
+}
+
+// manyGroups is from how many groups on an event counts as one of all.
+const manyGroups = 32
+
+// groupsOf are the groups that an owner's life bears on; 0 stands for all.
+func (c *catalog) groupsOf(o owner) []uint32 {
+	if o.group == "" && o.node == "" {
+		return []uint32{0}
+	}
+	var out []uint32
+	if o.device == "" {
+		out = c.nodeGroups(o.group, o.node)
+	} else {
+		c.mu.RLock()
+		out = slices.Clone(c.groups[o])
+		c.mu.RUnlock()
+	}
+	if len(out) > manyGroups {
+		return []uint32{0}
+	}
 	return out
 }
 

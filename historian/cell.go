@@ -232,7 +232,7 @@ func (c *cell) here() uint64 { return uint64(len(c.slots)-1)<<32 | uint64(len(c.
 
 // series appends the samples of one series with from <= At < to, in index order.
 func (c *cell) series(dst []journal.Sample, e *series, from, to journal.Millis) []journal.Sample {
-	if int(e.place) >= len(c.members) || c.members[e.place].series == nil {
+	if !c.has(e) {
 		return dst
 	}
 	for i := range c.slots {
@@ -269,4 +269,9 @@ func (c *cell) between(dst []journal.Sample, from, to journal.Index, limit int) 
 // all appends every sample, in index order.
 func (c *cell) all(dst []journal.Sample) []journal.Sample {
 	return c.between(dst, 0, math.MaxUint64, math.MaxInt)
+}
+
+// has tells whether the cell holds samples of a series.
+func (c *cell) has(e *series) bool {
+	return int(e.place) < len(c.members) && c.members[e.place].series != nil
 }

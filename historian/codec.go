@@ -62,6 +62,9 @@ func appendText(dst []byte, s string) []byte {
 func big4(x uint32) []byte { return binary.BigEndian.AppendUint32(nil, x) }
 func big8(x uint64) []byte { return binary.BigEndian.AppendUint64(nil, x) }
 
+// be4 is the way back from big4.
+func be4(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
+
 // blockKey is the key of a block: when its window (or the flush) began, then the group.
 func blockKey(unit, group uint32) []byte {
 	return binary.BigEndian.AppendUint32(big4(unit), group)

@@ -76,8 +76,12 @@ func (s *Store) flushLoop(ctx context.Context) error {
 		case done := <-s.asks:
 			err = s.flush(flushAll)
 			done <- err
+		case <-s.more:
+			s.rollOn(ctx)
+			continue
 		}
 		if err == nil {
+			s.rollOn(ctx)
 			s.retain()
 			timer.Reset(s.untilWindowEnds())
 		} else {
@@ -156,7 +160,10 @@ func (s *Store) write(f *flight) error {
 		if pos, _ := s.days.info(job.day); pos == f.pos {
 			continue // written by an attempt that failed later
 		}
-		err := s.writeDay(d, job, f.pos)
+		err := s.unrollOthers(job)
+		if err == nil {
+			err = s.writeDay(d, job, f.pos)
+		}
 		if isDamage(err) {
 			err = s.writeAnew(d, job, f.pos, err)
 		}

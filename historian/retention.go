@@ -125,6 +125,7 @@ func (s *Store) thinDay(day int64, why string, owed journal.Index) bool {
 	if t.samples == 0 {
 		return true
 	}
+	s.rollBefore(day)
 	err := s.rewrite(s.days, d, withoutSamples)
 	if errors.Is(err, syscall.ENOSPC) || isDamage(err) {
 		return s.dropDay(day, why, owed)
@@ -141,6 +142,7 @@ func (s *Store) thinDay(day int64, why string, owed journal.Index) bool {
 
 // dropDay unlinks a day.
 func (s *Store) dropDay(day int64, why string, owed journal.Index) bool {
+	s.rollBefore(day)
 	_, t := s.days.info(day)
 	path := s.days.path(day)
 	if err := s.days.drop(day); err != nil {

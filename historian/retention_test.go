@@ -102,10 +102,11 @@ func TestThinDay(t *testing.T) {
 	if err := day.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMinute).Put([]byte("12345678"), minutes) }); err != nil {
 		t.Fatal(err)
 	}
-	before := r.s.bytes.Load()
+	days := filepath.Join(r.dir, "history", "part")
+	before := diskBytes(days)
 	r.clock.Set(noon.Add(96 * time.Hour))
 	r.s.retain()
-	if gone := before - r.s.bytes.Load(); gone < 5000*8 {
+	if gone := before - diskBytes(days); gone < 5000*8 {
 		t.Errorf("%d bytes came back from 5,000 samples of noise", gone)
 	}
 	for _, when := range []string{"before", "after"} {

@@ -37,6 +37,7 @@ type Store struct {
 	kick    chan struct{}     // a flush is wanted; holds one
 	asks    chan chan<- error // a flush is wanted, and its end
 	room    chan struct{}     // the head has room again; holds one
+	more    chan struct{}     // there is more to roll up; holds one
 	running atomic.Bool
 
 	// What the files had when the store was opened; replay needs it. Set by Open, never changed.
@@ -54,7 +55,8 @@ type Store struct {
 	pending *flight        // what the last flush could not write; also in flushing
 	dropped map[int64]bool // days that retention removed
 	clock   timekeeper
-	torn    bool // a crash cut a flush short, and it is not finished yet
+	torn    bool           // a crash cut a flush short, and it is not finished yet
+	rolling map[int64]bool // days that may have hours to roll up; nil: all
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
 	// Guarded by mu.
@@ -63,6 +65,7 @@ type Store struct {
 	applied   journal.Index
 	toldLong  map[journal.SeriesID]bool // series whose values are too long, of which an event tells
 	reported  map[string]bool           // files whose damage an event tells of
+	trended   map[int64]bool            // days whose rows are all in their trend file, and true
 	closed    bool
 	dead      map[owner]bool // whether it is; only of those that were asked for
 	lifeTurns uint64         // births and deaths that came since the store was opened
@@ -120,6 +123,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
+		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool)}
 	s.head, s.pieceRows = newHead(s.window), pieceRows

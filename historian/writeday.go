@@ -45,10 +45,17 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 		if err := w.events(tx); err != nil {
 			return err
 		}
+		if err := w.unroll(tx); err != nil {
+			return err
+		}
 		return w.account(tx, pos)
 	})
 	if err != nil {
 		return err
+	}
+	s.setTrended(job.day, false)
+	if s.rolling != nil {
+		s.rolling[job.day] = true
 	}
 	s.days.setInfo(d, about{pos: pos, totals: w.totals, there: true, thin: s.days.isThin(job.day)})
 	s.duplicates.Add(w.duplicates)

@@ -34,16 +34,16 @@ func (r *reader) rollups(span Span, s *Rollups) bool {
 	if set&rollupHeld != 0 {
 		s.Quality = journal.Quality(r.count(1<<16 - 1))
 	}
-	switch sc := r.scale(); {
+	switch sc := r.readUnit(); {
 	case r.bad:
-	case sc.form == scaleFloats:
+	case sc.form == unitFloats:
 		for _, f := range rollupFloats {
 			r.ints(col)
 			for i := range rows {
 				*f(&rows[i]) = math.Float64frombits(uint64(flip64(col[i])))
 			}
 		}
-	case sc.form != scaleNone:
+	case sc.form != unitNone:
 		r.scaled(&sc, rows)
 	}
 	return !r.bad
@@ -94,7 +94,7 @@ func (r *reader) rowQuality(rows []Rollup) {
 }
 
 // scaled reads the columns of values. Damaged ones give numbers, whatever they are.
-func (r *reader) scaled(sc *scale, rows []Rollup) {
+func (r *reader) scaled(sc *unit, rows []Rollup) {
 	var lasts, firsts, lows, highs, integrals, sums [MaxRows]int64
 	n, good, differ := 0, 0, 0
 	for i := range rows {
@@ -115,7 +115,10 @@ func (r *reader) scaled(sc *scale, rows []Rollup) {
 	}
 	integralShift := r.count(62)
 	r.ints(integrals[:differ])
-	sumShift := r.count(62)
+	sumShift, fine := r.count(finer+62), int64(1)
+	if sumShift >= finer {
+		sumShift, fine = sumShift-finer, sumParts
+	}
 	r.ints(sums[:good])
 	k, g, d, last := 0, 0, 0, int64(0)
 	for i := range rows {
@@ -142,7 +145,7 @@ func (r *reader) scaled(sc *scale, rows []Rollup) {
 			row.Integral = row.Last * float64(row.GoodMs)
 		}
 		if row.Good > 0 {
-			row.Sum = sc.sum(expected(row, middle, integral) + sums[g]<<sumShift)
+			row.Sum = sc.sum(expected(row, middle, integral)*fine+sums[g]<<sumShift) / float64(fine)
 			g++
 		}
 	}

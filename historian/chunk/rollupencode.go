@@ -11,11 +11,11 @@ import (
 
 // A series of a rollup block:
 //
-//	bits u8 | present bits | Count | Count-Good | length-GoodMs | quality runs | held quality | scale | values
+//	bits u8 | present bits | Count | Count-Good | length-GoodMs | quality runs | held quality | unit | values
 //
 // values is a column each of: Last of the rows that have one; then of the rows with a usable sample First-Min, Last-Min,
 // Max-Last; then what Integral and Sum differ from what is to be expected. A column of one number is that number, without a
-// form. Of rows with scaleFloats the six columns are the bits of the numbers.
+// form. Of rows with unitFloats the six columns are the bits of the numbers.
 
 // coarseBits is how many bits the largest difference of an Integral or a Sum keeps in rows shorter than an hour.
 const coarseBits = 16
@@ -29,6 +29,7 @@ type rollupEncoder struct {
 	nums   []uint64
 	col    []int64
 	check  Rollups
+	work   scratch
 }
 
 // append appends a series. What does not come back from it is encoded anew, exactly.
@@ -40,12 +41,12 @@ func (e *rollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error
 	at := len(dst)
 	for _, exact := range [...]bool{false, true} {
 		dst = e.head(dst[:at], span, s, whole)
-		sc := scale{form: scaleFloats}
+		sc := unit{form: unitFloats}
 		if !exact {
-			sc = e.scale(s.Rows)
+			sc = e.unit(s.Rows)
 		}
 		var slack slack
-		if sc.form == scaleFloats {
+		if sc.form == unitFloats {
 			dst = e.floats(sc.append(dst), s.Rows)
 		} else {
 			dst, slack = e.scaled(sc.append(dst), &sc, s.Rows)
@@ -112,14 +113,14 @@ func (e *rollupEncoder) column(dst []byte, rows []Rollup, f func(*Rollup) int64)
 		any = any || x != 0
 		e.col = append(e.col, x)
 	}
-	return appendInts(dst, e.col), any
+	return e.appendInts(dst, e.col), any
 }
 
-func appendInts(dst []byte, v []int64) []byte {
+func (e *rollupEncoder) appendInts(dst []byte, v []int64) []byte {
 	if len(v) == 1 {
 		return appendSvarint(dst, v[0])
 	}
-	return appendColumn(dst, v)
+	return e.work.appendColumn(dst, v)
 }
 
 func appendRowQuality(dst []byte, rows []Rollup) []byte {
@@ -141,9 +142,9 @@ func (r *Rollup) carriedOnly() bool { return r.Count == 0 && r.GoodMs > 0 }
 // differs says that a row's Integral is not told by its Last.
 func (r *Rollup) differs() bool { return r.Count > 0 && r.GoodMs > 0 }
 
-// scale finds the scale of all values of the rows, and leaves their integers in e.ints: Last of all rows that have it, then
+// unit finds the unit of all values of the rows, and leaves their integers in e.ints: Last of all rows that have it, then
 // First, Min and Max of those with usable samples.
-func (e *rollupEncoder) scale(rows []Rollup) scale {
+func (e *rollupEncoder) unit(rows []Rollup) unit {
 	e.values = e.values[:0]
 	for i := range rows {
 		if r := &rows[i]; r.Good > 0 || r.carriedOnly() {
@@ -156,12 +157,12 @@ func (e *rollupEncoder) scale(rows []Rollup) scale {
 		}
 	}
 	e.ints, e.nums = resize(e.ints, len(e.values)), resize(e.nums, len(e.values))
-	return scaleOf(e.values, e.ints, e.nums)
+	return unitOf(e.values, e.ints, e.nums)
 }
 
 // scaled appends the values as integers, and tells what they may come back as.
-func (e *rollupEncoder) scaled(dst []byte, sc *scale, rows []Rollup) (_ []byte, slack slack) {
-	if sc.form == scaleNone {
+func (e *rollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, slack slack) {
+	if sc.form == unitNone {
 		return dst, slack
 	}
 	top := 0.0
@@ -174,7 +175,7 @@ func (e *rollupEncoder) scaled(dst []byte, sc *scale, rows []Rollup) (_ []byte, 
 			lasts++
 		}
 	}
-	dst = appendInts(dst, e.ints[:lasts])
+	dst = e.appendInts(dst, e.ints[:lasts])
 	rest = lasts
 	n := (len(e.ints) - lasts) / 3
 	cols := make([]int64, 5*n, 5*n+2*len(rows))
@@ -201,12 +202,13 @@ func (e *rollupEncoder) scaled(dst []byte, sc *scale, rows []Rollup) (_ []byte, 
 		}
 	}
 	for _, c := range [...][]int64{first, low, high} {
-		dst = appendInts(dst, c)
+		dst = e.appendInts(dst, c)
 	}
 	shift := coarse(rows, integrals)
 	dst = append(dst, byte(shift))
-	dst = appendInts(dst, shifted(integrals, shift))
+	dst = e.appendInts(dst, shifted(integrals, shift))
 	slack.integral = sc.sum(1) * float64(int64(1)<<shift)
+	fine := fineness(sc, rows)
 	// What is to be expected of a sum is the mean by time: as the reader has it.
 	rest, g, last, k = lasts, 0, 0, 0
 	for i := range rows {
@@ -227,21 +229,43 @@ func (e *rollupEncoder) scaled(dst []byte, sc *scale, rows []Rollup) (_ []byte, 
 			g++
 		}
 		if r.Good > 0 {
-			x, _ := sc.units(r.Sum)
-			sums = append(sums, x-expected(r, middle, integral))
+			x, _ := sc.units(r.Sum * fine)
+			sums = append(sums, x-expected(r, middle, integral)*int64(fine))
 		}
 	}
 	shift = coarse(rows, sums)
-	dst = append(dst, byte(shift))
-	dst = appendInts(dst, shifted(sums, shift))
-	slack.sum = sc.sum(1) * float64(int64(1)<<shift)
+	mark := byte(shift)
+	if fine > 1 {
+		mark |= finer
+	}
+	dst = append(dst, mark)
+	dst = e.appendInts(dst, shifted(sums, shift))
+	slack.sum = sc.sum(1) * float64(int64(1)<<shift) / fine
 	switch slack.relative = top * 0x1p-40; sc.form {
-	case scaleBinary:
+	case unitBinary:
 		slack.value = math.Ldexp(top, -binaryBits)
-	case scaleLattice:
+	case unitLattice:
 		slack.relative = top * 0x1p-23 // a Float's rounding of each value
 	}
 	return dst, slack
+}
+
+// A sum has more digits than the values that are stored where samples between them do: then it is kept to parts of their unit.
+const (
+	sumParts = 256
+	finer    = 0x40 // in the byte of the shift
+)
+
+func fineness(sc *unit, rows []Rollup) float64 {
+	if sc.form == unitLattice {
+		return 1 // what it is off by is a Float's rounding
+	}
+	for i := range rows {
+		if x, ok := sc.units(rows[i].Sum); ok && math.Abs(sc.sum(x)-rows[i].Sum) > sc.sum(1)/(4*sumParts) {
+			return sumParts
+		}
+	}
+	return 1
 }
 
 // expected is the sum that a row would have if its mean by count were that by time.

@@ -7,30 +7,30 @@ import (
 	"slices"
 )
 
-// The forms of the numbers in a rollup. But for scaleFloats they are integers times a unit.
+// The forms of the numbers in a rollup. But for unitFloats they are integers times a unit.
 const (
-	scaleNone    = iota // there are none
-	scaleDecimal        // e: m / 10^e
-	scaleSingle         // e: the Float nearest to m / 10^e
-	scaleLattice        // q as f64: the Float nearest to m * q
-	scaleBinary         // s, signed: m / 2^s; more digits than the largest of the values has in 32 bits are rounded away
-	scaleFloats         // as they are
+	unitNone    = iota // there are none
+	unitDecimal        // e: m / 10^e
+	unitSingle         // e: the Float nearest to m / 10^e
+	unitLattice        // q as f64: the Float nearest to m * q
+	unitBinary         // s, signed: m / 2^s; more digits than the largest of the values has in 32 bits are rounded away
+	unitFloats         // as they are
 )
 
-// scaleLimit bounds the integers, so that a sum over an hour's milliseconds has 63 bits.
-const scaleLimit = 1 << 41
+// unitLimit bounds the integers, so that a sum over an hour's milliseconds has 63 bits.
+const unitLimit = 1 << 41
 
-// scale turns numbers into integers and back.
-type scale struct {
+// unit turns numbers into integers and back.
+type unit struct {
 	form byte
-	e    int // scaleDecimal, scaleSingle: the exponent; scaleBinary: s
+	e    int // unitDecimal, unitSingle: the exponent; unitBinary: s
 	q    float64
 }
 
-// scaleOf finds the scale of the values and fills ints with them. scaleFloats is the answer when none fits.
-func scaleOf(values []float64, ints []int64, nums []uint64) scale {
+// unitOf finds the unit of the values and fills ints with them. unitFloats is the answer when none fits.
+func unitOf(values []float64, ints []int64, nums []uint64) unit {
 	if len(values) == 0 {
-		return scale{form: scaleNone}
+		return unit{form: unitNone}
 	}
 	single, top := true, 0.0
 	for _, f := range values {
@@ -38,28 +38,27 @@ func scaleOf(values []float64, ints []int64, nums []uint64) scale {
 		top = math.Max(top, math.Abs(f)) // NaN or Inf if one is
 	}
 	if !(top < math.MaxFloat64) {
-		return scale{form: scaleFloats}
+		return unit{form: unitFloats}
 	}
 	for i, f := range values {
 		nums[i] = floatBits(f, single)
 	}
-	best, width := scale{}, uint64(0)
-	if m, e, ok := decimals(nums, single); ok && fits(m) {
-		if best, width = (scale{form: scaleDecimal, e: e}), spread(m); single {
-			best.form = scaleSingle
+	best, width := unit{}, uint64(0)
+	if e, ok := decimals(ints, nums, single); ok && fits(ints) {
+		if best, width = (unit{form: unitDecimal, e: e}), spread(ints); single {
+			best.form = unitSingle
 		}
-		copy(ints, m)
 	}
-	if single && (best.form == scaleNone || width >= latticeWorth) {
-		if q, raw, ok := sparseLattice(values, nums); ok && fits(raw) && (best.form == scaleNone || spread(raw) < width) {
-			best = scale{form: scaleLattice, q: q}
+	if single && (best.form == unitNone || width >= latticeWorth) {
+		if q, raw, ok := sparseLattice(values, nums); ok && fits(raw) && (best.form == unitNone || spread(raw) < width) {
+			best = unit{form: unitLattice, q: q}
 			copy(ints, raw)
 		}
 	}
-	if best.form != scaleNone {
+	if best.form != unitNone {
 		return best
 	}
-	return binaryScale(values, ints, top)
+	return binaryUnit(values, ints, top)
 }
 
 // latticeWorth is the spread of integers from which on it is worth the time to look for a lattice.
@@ -69,7 +68,7 @@ func spread(m []int64) uint64 { return uint64(slices.Max(m)) - uint64(slices.Min
 
 func fits(m []int64) bool {
 	for _, x := range m {
-		if x <= -scaleLimit || x >= scaleLimit {
+		if x <= -unitLimit || x >= unitLimit {
 			return false
 		}
 	}
@@ -113,7 +112,7 @@ func sparseLattice(values []float64, nums []uint64) (q float64, raw []int64, ok 
 	}
 	raw = make([]int64, len(values))
 	for _, q := range [...]float64{float64(float32((lo + hi) / 2)), (lo + hi) / 2} {
-		if lo <= hi && onLattice(nums, values, q, raw) {
+		if lo <= hi && onLattice(raw, nums, q, true) {
 			return q, raw, true
 		}
 	}
@@ -138,11 +137,11 @@ func narrow(distances []float64, g, noise float64) (exact, rest float64) {
 	return g, 0
 }
 
-func binaryScale(values []float64, ints []int64, top float64) scale {
+func binaryUnit(values []float64, ints []int64, top float64) unit {
 	_, exp := math.Frexp(top)
 	s := binaryBits - exp
 	if s < -1000 || s > 1000 {
-		return scale{form: scaleFloats}
+		return unit{form: unitFloats}
 	}
 	var all int64
 	for i, f := range values {
@@ -155,36 +154,36 @@ func binaryScale(values []float64, ints []int64, top float64) scale {
 			ints[i] >>= 1
 		}
 	}
-	return scale{form: scaleBinary, e: s}
+	return unit{form: unitBinary, e: s}
 }
 
 // value is what an integer stands for.
-func (s *scale) value(m int64) float64 {
+func (s *unit) value(m int64) float64 {
 	switch s.form {
-	case scaleSingle:
+	case unitSingle:
 		return float64(float32(float64(m) / pow10[s.e]))
-	case scaleLattice:
+	case unitLattice:
 		return float64(float32(float64(m) * s.q))
 	}
 	return s.sum(m)
 }
 
 // sum is what the integer of a sum stands for; units is the way back.
-func (s *scale) sum(m int64) float64 {
+func (s *unit) sum(m int64) float64 {
 	switch s.form {
-	case scaleDecimal, scaleSingle:
+	case unitDecimal, unitSingle:
 		return float64(m) / pow10[s.e]
-	case scaleLattice:
+	case unitLattice:
 		return float64(m) * s.q
 	}
 	return math.Ldexp(float64(m), -s.e)
 }
 
-func (s *scale) units(f float64) (m int64, ok bool) {
+func (s *unit) units(f float64) (m int64, ok bool) {
 	switch s.form {
-	case scaleDecimal, scaleSingle:
+	case unitDecimal, unitSingle:
 		f *= pow10[s.e]
-	case scaleLattice:
+	case unitLattice:
 		f /= s.q
 	default:
 		f = math.Ldexp(f, s.e)
@@ -193,27 +192,27 @@ func (s *scale) units(f float64) (m int64, ok bool) {
 	return int64(f), math.Abs(f) < 1<<62
 }
 
-func (s *scale) append(dst []byte) []byte {
+func (s *unit) append(dst []byte) []byte {
 	dst = append(dst, s.form)
 	switch s.form {
-	case scaleDecimal, scaleSingle:
+	case unitDecimal, unitSingle:
 		return append(dst, byte(s.e))
-	case scaleLattice:
+	case unitLattice:
 		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.q))
-	case scaleBinary:
+	case unitBinary:
 		return appendSvarint(dst, int64(s.e))
 	}
 	return dst
 }
 
-func (r *reader) scale() (s scale) {
+func (r *reader) readUnit() (s unit) {
 	switch s.form = r.byte(); s.form {
-	case scaleNone, scaleFloats:
-	case scaleDecimal, scaleSingle:
+	case unitNone, unitFloats:
+	case unitDecimal, unitSingle:
 		s.e = r.count(maxExponent)
-	case scaleLattice:
+	case unitLattice:
 		s.q = math.Float64frombits(r.uint64())
-	case scaleBinary:
+	case unitBinary:
 		e := r.svarint()
 		r.bad = r.bad || e < -2000 || e > 2000
 		s.e = int(e)

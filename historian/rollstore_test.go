@@ -1,0 +1,254 @@
+package historian
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	"pgregory.net/rapid"
+)
+
+// rollAll rolls up until nothing is left to do.
+func (r *rig) rollAll() {
+	for r.s.rollUp(context.Background()) {
+	}
+}
+
+// rollMachine drives a store with random samples and events, late ones too, and compares its rows with those made of
+// everything that was sent.
+type rollMachine struct {
+	*rig
+	twin
+	metrics int
+	kinds   []journal.DataType
+	waiting []twinSample
+	start   time.Time
+	turned  time.Time // of the last death or birth: they come late, but in their order
+}
+
+func (m *rollMachine) turn(at time.Time) time.Time {
+	if at.Before(m.turned) {
+		at = m.turned.Add(time.Second)
+	}
+	m.turned = at
+	return at
+}
+
+func (m *rollMachine) key(n int) journal.SeriesKey {
+	k := key(n % (m.metrics - 1)) // the last is a type epoch of the first
+	k.Type = m.kinds[n]
+	return k
+}
+
+func (m *rollMachine) send(metric int, v journal.Sample) {
+	v.Value.Type = m.kinds[metric]
+	if v.At &^= 1; metric == m.metrics-1 {
+		v.At |= 1
+	}
+	m.rig.add(m.key(metric), v)
+	m.waiting = append(m.waiting, twinSample{metric: metric, Sample: v})
+}
+
+func (m *rollMachine) sync() {
+	m.follow()
+	for _, v := range m.waiting {
+		m.twin.add(v.metric, v.Sample)
+	}
+	m.waiting = nil
+}
+
+func rollValue(t *rapid.T, kind journal.DataType) journal.Value {
+	x := rapid.IntRange(0, 4).Draw(t, "value")
+	if kind == 10 {
+		return journal.Value{Type: kind, Num: math.Float64bits(float64(x)/4 - 0.5)}
+	}
+	return journal.Value{Type: kind, Num: uint64(x)}
+}
+
+func (m *rollMachine) actions() map[string]func(*rapid.T) {
+	qualities := []journal.Quality{journal.Good, journal.Good, journal.Good, journal.Bad, 64}
+	some := func(t *rapid.T, around time.Time, spread int) {
+		metric := rapid.IntRange(0, m.metrics-1).Draw(t, "metric")
+		for range rapid.IntRange(1, 6).Draw(t, "n") {
+			at := ms(around) + journal.Millis(rapid.IntRange(-spread, spread).Draw(t, "ms"))
+			m.send(metric, journal.Sample{At: at, Received: ms(m.clock.Now()), Value: rollValue(t, m.kinds[metric]),
+				Quality: rapid.SampledFrom(qualities).Draw(t, "q")})
+		}
+	}
+	past := func(t *rapid.T) time.Time {
+		return m.clock.Now().Add(-time.Duration(rapid.IntRange(0, 40*60).Draw(t, "minutes ago")) * time.Minute)
+	}
+	return map[string]func(*rapid.T){
+		"live": func(t *rapid.T) { some(t, m.clock.Now(), 2000) },
+		"later": func(t *rapid.T) {
+			m.clock.Set(m.clock.Now().Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "minutes")) * time.Minute))
+		},
+		"late":        func(t *rapid.T) { some(t, past(t), 600_000) },
+		"at the hour": func(t *rapid.T) { some(t, past(t).Truncate(time.Hour), 2) },
+		"dense": func(t *rapid.T) {
+			metric, start := rapid.IntRange(0, m.metrics-2).Draw(t, "metric"), past(t)
+			for i := range 400 {
+				m.send(metric, journal.Sample{At: ms(start) + journal.Millis(i)*2000, Value: rollValue(t, m.kinds[metric]), Quality: journal.Good})
+			}
+		},
+		"death": func(t *rapid.T) {
+			m.addEvent(death(m.turn(rapid.SampledFrom([]time.Time{m.clock.Now(), past(t), past(t).Truncate(time.Hour)}).Draw(t, "when"))))
+		},
+		"birth": func(t *rapid.T) {
+			at := m.turn(rapid.SampledFrom([]time.Time{m.clock.Now(), past(t)}).Draw(t, "when"))
+			m.addEvent(birth(journal.NodeBirth, "", at))
+			m.addEvent(birth(journal.DeviceBirth, "d", at))
+		},
+		"gap": func(t *rapid.T) {
+			from := past(t)
+			until := from.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "long")) * time.Minute)
+			m.addEvent(journal.Event{Kind: journal.GapEvent, At: ms(from), Until: ms(until), Group: "g", Node: "n", Reason: "lost"})
+		},
+		"flush":   func(t *rapid.T) { m.sync(); m.flush(flushAll) },
+		"roll up": func(t *rapid.T) { m.sync(); m.flush(flushWindows); m.rollAll() },
+		"one turn": func(t *rapid.T) {
+			m.sync()
+			m.flush(flushWindows)
+			for day := range m.s.rollDaysSet() { // an hour of any day
+				budget := 1
+				if _, err := m.s.rollDay(context.Background(), day, &budget); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"reopen": func(t *rapid.T) { m.sync(); m.rig.close(); m.rig.open() },
+		"crash":  func(t *rapid.T) { m.sync(); m.rig.crash(); m.rig.open() },
+		"":       m.check,
+	}
+}
+
+func (s *Store) rollDaysSet() map[int64]bool {
+	s.rollDays()
+	out := make(map[int64]bool)
+	for day := range s.rolling {
+		out[day] = true
+	}
+	return out
+}
+
+func (m *rollMachine) check(t *rapid.T) {
+	m.sync()
+	for metric := range m.metrics - 1 {
+		for _, step := range []journal.Millis{minuteMillis, hourMillis} {
+			m.compare(t, metric, step, rapid.IntRange(0, 3000).Draw(t, "from"))
+		}
+	}
+}
+
+// expected are all rows of a metric from m.start to now.
+func (m *rollMachine) expected(t *rapid.T, q *query, metric int, step journal.Millis) []Rollup {
+	from := ms(m.start)
+	n := int((ms(m.clock.Now())-from)/step) + 1
+	list := m.twin.read(metric, 0, from+journal.Millis(n)*step)
+	if metric == 0 {
+		list = m.twin.both(0, from+journal.Millis(n)*step, m.metrics-1)
+	}
+	gaps, err := m.s.gaps(context.Background(), q.owner, 0, from+journal.Millis(n)*step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r roller
+	r.begin(from, step, n, held{}, edges(gaps))
+	for _, v := range list {
+		r.add(pointOf(v))
+	}
+	rows, _ := r.end()
+	return slices.Clone(rows)
+}
+
+func (m *rollMachine) compare(t *rapid.T, metric int, step journal.Millis, minutes int) (unknown journal.Millis) {
+	k := m.key(metric)
+	from := ms(m.start) + journal.Millis(minutes)*minuteMillis/2
+	q, err := m.s.query(Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric, From: from, To: ms(m.clock.Now())})
+	if err != nil {
+		return 0 // nothing was sent
+	}
+	want := m.expected(t, q, metric, step)
+	at := from
+	err = q.rollups(context.Background(), step, func(p rollPart) bool {
+		if p.From != at || p.To <= p.From {
+			t.Fatalf("part from %d to %d, after %d", p.From, p.To, at)
+		}
+		at = p.To
+		if !p.Known {
+			unknown += p.To - p.From
+			return true
+		}
+		rows := p.Rows
+		for _, w := range want {
+			if w.At < p.From || w.Until > p.To {
+				continue
+			}
+			got := chunk.NoRollup(w.At, w.Until)
+			if len(rows) > 0 && rows[0].At == w.At {
+				got, rows = rows[0], rows[1:]
+			}
+			if err := nearRow(w, got, 33); err != nil {
+				t.Fatalf("metric %d, row of %d ms at %s: %v\nwant %+v\ngot  %+v", metric, step, stampText(w.At), err, w, got)
+			}
+		}
+		if len(rows) > 0 {
+			t.Fatalf("metric %d: row %+v too many", metric, rows[0])
+		}
+		return true
+	})
+	if err != nil || from < q.to && at != q.to {
+		t.Fatalf("rows up to %d of %d: %v", at, q.to, err)
+	}
+	return unknown
+}
+
+// nearRow compares rows; Sum and Integral may differ by so many units.
+func nearRow(want, got Rollup, units float64) error {
+	near := func(a, b, by float64) bool { return math.Abs(a-b) <= by || math.IsNaN(a) && math.IsNaN(b) }
+	if !near(want.Sum, got.Sum, 1e-3) || !near(want.Integral, got.Integral, units*0.25) {
+		return fmt.Errorf("sum %g and integral %g, want %g and %g", got.Sum, got.Integral, want.Sum, want.Integral)
+	}
+	same := want.At == got.At && want.Until == got.Until && near(want.First, got.First, 0) && near(want.Last, got.Last, 0) &&
+		near(want.Min, got.Min, 0) && near(want.Max, got.Max, 0) && want.GoodMs == got.GoodMs && want.Count == got.Count &&
+		want.Good == got.Good && want.Quality == got.Quality
+	if !same {
+		return fmt.Errorf("rows differ")
+	}
+	return nil
+}
+
+func TestRollupsAgainstEverythingSent(t *testing.T) {
+	parent := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp(parent, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := noon.Truncate(24 * time.Hour)
+		r := newRigAt(t, dir, Options{HeadBytes: 1 << 20}, start.Add(45*time.Hour))
+		m := &rollMachine{rig: r, metrics: 3, kinds: []journal.DataType{10, 4, 3}, start: start.Add(-time.Hour)}
+		defer func() { m.rig.close() }()
+		t.Repeat(m.actions())
+		// In the end all that is over is known.
+		m.sync()
+		m.clock.Set(m.clock.Now().Add(25 * time.Hour))
+		for i := range m.metrics - 1 {
+			m.send(i, journal.Sample{At: ms(m.clock.Now()), Value: journal.Value{Num: 0}, Quality: journal.Good})
+		}
+		m.sync()
+		m.flush(flushAll)
+		m.rollAll()
+		for metric := range m.metrics - 1 {
+			m.compare(t, metric, minuteMillis, 0)
+			m.compare(t, metric, hourMillis, 0)
+		}
+	})
+}

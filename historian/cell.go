@@ -47,6 +47,7 @@ const (
 type member struct {
 	series *series // nil: it has none
 	newest journal.Millis
+	kind   journal.DataType
 }
 
 // stamp is the identity of a sample.
@@ -67,7 +68,7 @@ const (
 const (
 	cellBytes   = 160 // of an empty one, with its place in the map
 	slotBytes   = 32
-	memberBytes = 16
+	memberBytes = 24
 	seenBytes   = 64
 	manySearch  = 64
 )
@@ -176,7 +177,7 @@ func (c *cell) repeats(s *journal.Sample, e *series) bool {
 	}
 	m := &c.members[e.place]
 	if m.series == nil || s.At > m.newest {
-		m.series, m.newest = e, s.At
+		m.series, m.newest, m.kind = e, s.At, s.Value.Type
 		return false
 	}
 	var old journal.Sample

@@ -169,7 +169,7 @@ func (s *Store) applySamples(list []journal.Sample) {
 		}
 		e := s.catalog.getLocked(v.Series)
 		switch {
-		case e == nil || e.key.Type != v.Value.Type:
+		case e == nil || e.kind != v.Value.Type:
 			s.unknown.Add(1)
 		// Received is not later than now, but in a replay after the clock fell back: then it was not refused before.
 		case v.At < oldest || v.At > max(now, v.Received)+farFuture:

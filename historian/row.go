@@ -48,7 +48,7 @@ func (r *rows) next() bool {
 		n += 3
 	}
 	r.member = &r.c.members[r.place]
-	w := width(r.member.series.key.Type)
+	w := width(r.member.kind)
 	switch {
 	case r.odd == oddNull:
 		w = 0
@@ -67,7 +67,7 @@ func (r *rows) next() bool {
 func (r *rows) sample(v *journal.Sample) {
 	*v = journal.Sample{Index: r.index, Series: r.member.series.id, At: r.at, Received: r.slot.received, Quality: r.quality,
 		Historical: r.slot.flags&slotHistorical != 0, Birth: r.slot.flags&slotBirth != 0}
-	v.Value.Type = r.member.series.key.Type
+	v.Value.Type = r.member.kind
 	switch {
 	case r.odd == oddNull:
 		v.Value.Null = true

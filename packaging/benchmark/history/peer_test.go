@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"testing"
 	"time"
 
@@ -81,6 +82,8 @@ func (p *peer) close() {
 
 // replayPeer is replay for the peer: a commit for each second, which it does not sync.
 func replayPeer(t testing.TB, set gen.Set, dir string) (out replayed) {
+	runtime.LockOSThread() // threadCPU is this thread's
+	defer runtime.UnlockOSThread()
 	started := time.Now()
 	set.Start = journal.Millis(started.Add(-set.Duration).UnixMilli())
 	src := gen.New(set)

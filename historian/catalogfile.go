@@ -133,6 +133,22 @@ func (f *catalogFile) save(list []*series, pos position, clock *timekeeper) erro
 	})
 }
 
+// view runs fn in a short read transaction.
+func (f *catalogFile) view(fn func(*bolt.Tx) error) error {
+	return guard(f.path, func() error { return f.db.View(fn) })
+}
+
+// position is the one that the last flush left.
+func (f *catalogFile) position() (p position, err error) {
+	err = f.view(func(tx *bolt.Tx) error {
+		if b := tx.Bucket(bucketMeta).Get(metaPosition); b != nil {
+			p, err = readPosition(b)
+		}
+		return err
+	})
+	return p, err
+}
+
 func (f *catalogFile) close() error { return guard(f.path, f.db.Close) }
 
 // known says that a day file has the series' row.

@@ -120,7 +120,29 @@ func (s *Store) awaitRoom(ctx context.Context) {
 func (s *Store) passed(i journal.Index) {
 	s.mu.Lock()
 	s.applied = max(s.applied, i)
+	if s.reached != nil && s.applied >= s.reaches {
+		close(s.reached)
+		s.reached = nil
+	}
 	s.mu.Unlock()
+}
+
+// reach waits until the journal's record i has been read. One at a time waits.
+func (s *Store) reach(ctx context.Context, i journal.Index) error {
+	s.mu.Lock()
+	if s.applied >= i {
+		s.mu.Unlock()
+		return nil
+	}
+	reached := make(chan struct{})
+	s.reached, s.reaches = reached, i
+	s.mu.Unlock()
+	select {
+	case <-reached:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // crowded says that the head is as large as it should become; overfull, that it is and another is being written.

@@ -39,6 +39,7 @@ type Store struct {
 	room    chan struct{}     // the head has room again; holds one
 	more    chan struct{}     // there is more to roll up; holds one
 	running atomic.Bool
+	copying atomic.Bool // a backup is under way
 
 	// What the files had when the store was opened; replay needs it. Set by Open, never changed.
 	opened   map[int64]position
@@ -67,6 +68,8 @@ type Store struct {
 	reported  map[string]bool           // files whose damage an event tells of
 	trended   map[int64]bool            // days whose rows are all in their trend file, and true
 	closed    bool
+	reached   chan struct{} // who waits for applied to come to reaches; nil: nobody
+	reaches   journal.Index
 	dead      map[owner]bool // whether it is; only of those that were asked for
 	lifeTurns uint64         // births and deaths that came since the store was opened
 

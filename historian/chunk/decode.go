@@ -84,6 +84,7 @@ func (b *Block) readHead(r, payloads *reader) bool {
 		return false
 	}
 	b.Entries = make([]Entry, series)
+	stats := make([]Stats, series)
 	var withStats []bool
 	if b.version == 1 {
 		withStats = make([]bool, series)
@@ -111,7 +112,8 @@ func (b *Block) readHead(r, payloads *reader) bool {
 				return false
 			}
 			if bits&entryStats != 0 {
-				e.Stats = r.stats(e)
+				e.Stats = &stats[i]
+				r.stats(e.Stats, e)
 			}
 		} else {
 			e.Last = e.First + (b.Last - e.Last)

@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 
@@ -64,36 +65,53 @@ func (e *Encoder) gather(samples []journal.Sample) error {
 func (e *Encoder) open(samples []journal.Sample) error {
 	e.slotAt, e.slotReceived, e.slotIndex, e.slotFlags = e.slotAt[:0], e.slotReceived[:0], e.slotIndex[:0], e.slotFlags[:0]
 	e.minIndex, e.maxIndex, e.first, e.last, e.count = samples[0].Index, 0, samples[0].At, samples[0].At, len(samples)
-	clear(e.place)
-	e.ids = e.ids[:0]
-	for i := range samples {
-		id := samples[i].Series
-		if _, known := e.place[id]; !known {
-			e.place[id] = 0
-			e.ids = append(e.ids, id)
-		}
-		if len(e.ids) > MaxSeries {
-			return ErrLimit
-		}
+	if e.findIDs(samples); len(e.ids) > MaxSeries {
+		return ErrLimit
 	}
-	slices.Sort(e.ids)
 	for len(e.spare) < len(e.ids) {
 		e.spare = append(e.spare, &column{})
 	}
 	e.series = e.spare[:len(e.ids)]
-	e.lowest = e.ids[0]
-	e.dense = e.dense[:0]
-	if span := e.ids[len(e.ids)-1] - e.lowest; span < 4*MaxSeries {
-		e.dense = resize(e.dense, int(span)+1)
-	}
 	for i, id := range e.ids {
-		e.place[id] = i
 		e.series[i].reset(id, maxType+1)
 		if len(e.dense) > 0 {
 			e.dense[id-e.lowest] = uint16(i)
+		} else {
+			e.place[id] = i
 		}
 	}
 	return nil
+}
+
+// maxDense is how far apart the ids of a block may lie to be found in a table.
+const maxDense = 4 * MaxSeries
+
+// findIDs lists the series, ascending.
+func (e *Encoder) findIDs(samples []journal.Sample) {
+	e.ids, e.dense = e.ids[:0], e.dense[:0]
+	low, high := samples[0].Series, samples[0].Series
+	for i := range samples {
+		low, high = min(low, samples[i].Series), max(high, samples[i].Series)
+	}
+	if e.lowest = low; high-low >= maxDense {
+		clear(e.place)
+		for i := range samples {
+			e.place[samples[i].Series] = 0
+		}
+		e.ids = slices.AppendSeq(e.ids, maps.Keys(e.place))
+		slices.Sort(e.ids)
+		return
+	}
+	e.dense = resize(e.dense, int(high-low)+1)
+	clear(e.dense)
+	for i := range samples {
+		e.dense[samples[i].Series-low] = 1
+	}
+	for i, there := range e.dense {
+		if there != 0 {
+			e.ids = append(e.ids, low+journal.SeriesID(i))
+		}
+	}
 }
 
 func (e *Encoder) column(id journal.SeriesID) *column {

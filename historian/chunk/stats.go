@@ -78,16 +78,21 @@ func isUnsigned(t journal.DataType) bool { return t >= 5 && t <= 8 || t == 11 }
 
 // number is what a stored integer stands for. It ascends with m.
 func number(t journal.DataType, form byte, scale uint64, m int64) float64 {
-	one, in := [1]uint64{uint64(m)}, [1]int64{m}
+	f := float64(m)
 	switch form {
 	case valOrdered:
-		fromOrdered(one[:], in[:], t == typeFloat)
+		var one [1]uint64
+		fromOrdered(one[:], []int64{m}, t == typeFloat)
+		f, _ = journal.Value{Type: t, Num: one[0]}.Float64()
+		return f
 	case valDecimal:
-		fromDecimals(one[:], in[:], pow10[scale], t == typeFloat)
+		f /= pow10[scale]
 	case valLattice:
-		fromLattice(one[:], in[:], math.Float64frombits(scale), t == typeFloat)
+		f *= math.Float64frombits(scale)
 	}
-	f, _ := journal.Value{Type: t, Num: one[0]}.Float64()
+	if t == typeFloat {
+		f = float64(float32(f))
+	}
 	return f
 }
 
@@ -110,22 +115,22 @@ func (c *column) appendStats(dst []byte) []byte {
 }
 
 // stats reads what appendStats wrote for the entry.
-func (r *reader) stats(e *Entry) *Stats {
+func (r *reader) stats(s *Stats, e *Entry) {
 	form := e.form & formBits
 	low := r.svarint()
-	next := func() float64 { return number(e.Type, form, e.scale, int64(uint64(low)+r.uvarint())) }
-	s := &Stats{Min: number(e.Type, form, e.scale, low)}
-	s.Max, s.First, s.Last = next(), next(), next()
+	s.Min = number(e.Type, form, e.scale, low)
+	for _, f := range [...]*float64{&s.Max, &s.First, &s.Last} {
+		*f = number(e.Type, form, e.scale, int64(uint64(low)+r.uvarint()))
+	}
 	if !sumsInts(e.Type, form) {
 		s.Integral = math.Float64frombits(r.uint64())
-		return s
+		return
 	}
 	sum := float64(r.uvarint())
 	if form == valDecimal {
 		sum /= pow10[e.scale]
 	}
 	s.Integral = s.Min*float64(e.Last-e.First) + sum
-	return s
 }
 
 // skipStats1 passes over the statistics of a block of version 1.

@@ -46,6 +46,69 @@ func goldenSamples() (out []journal.Sample) {
 	return out
 }
 
+// codedSamples are noisy enough for codes: members that stamp themselves, by exception.
+func codedSamples() (out []journal.Sample) {
+	state := uint32(1)
+	noise := func(n uint32) (sum int) { // about normally distributed
+		for range 4 {
+			state = state*1664525 + 1013904223
+			sum += int(state >> 16 % n)
+		}
+		return sum
+	}
+	index := journal.Index(70)
+	for i := range 400 {
+		at := journal.Millis(1_780_000_000_000 + 1000*i + noise(5))
+		for id := range 4 {
+			if id > 0 && noise(10) < 14 {
+				continue
+			}
+			out = append(out, journal.Sample{Index: index, Series: journal.SeriesID(20 + id), At: at + journal.Millis(5*id+noise(3)), Received: at + 40,
+				Value: journal.Value{Type: 4, Num: uint64(7000 + noise(12))}, Quality: journal.Good})
+			index++
+		}
+	}
+	return out
+}
+
+// Codes are part of version 2.
+func TestGoldenCoded(t *testing.T) {
+	const path = "testdata/coded2.hex"
+	block, err := Encode(codedSamples())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *rewrite {
+		writeHex(t, path, block)
+	}
+	golden := readHex(t, path)
+	b, err := Parse(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.All(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, path, got, codedSamples())
+	if string(golden) != string(block) {
+		t.Errorf("Encode writes %d bytes that differ from the golden %d", len(block), len(golden))
+	}
+	var line Timeline
+	if err := b.Timeline(&line); err != nil {
+		t.Fatal(err)
+	}
+	coded := 0
+	for i, m := range line.members {
+		if m[0]&isCoded != 0 || b.Entries[i].payload[0]&isCoded != 0 {
+			coded++
+		}
+	}
+	if coded == 0 {
+		t.Error("the golden has no codes")
+	}
+}
+
 // The golden blocks of every version are decoded; Encode writes the last, to the byte.
 func TestGoldenBlock(t *testing.T) {
 	block, err := Encode(goldenSamples())

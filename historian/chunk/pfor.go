@@ -106,6 +106,10 @@ func appendPacked(dst []byte, v []uint64, w int) []byte {
 // pforBlock reads the next block, of at most left values, into buf. A bad reader gives zeros.
 func (r *reader) pforBlock(buf *[pforBlock]uint64, left int) []uint64 {
 	dst := buf[:min(left, pforBlock)]
+	if r.code.on {
+		r.codedBlock(dst)
+		return dst
+	}
 	w, exceptions := r.width()
 	unpack(dst, r.take((len(dst)*w+7)/8), w)
 	for range exceptions {
@@ -134,6 +138,10 @@ func (r *reader) width() (w, exceptions int) {
 
 // skipPFOR passes over n values.
 func (r *reader) skipPFOR(n int) {
+	if r.code.on {
+		r.skipCoded()
+		return
+	}
 	for n > 0 && !r.bad {
 		w, exceptions := r.width()
 		r.take((min(n, pforBlock)*w + 7) / 8)

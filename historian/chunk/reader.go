@@ -6,8 +6,9 @@ import (
 
 // reader reads bytes that may be damaged: past the end, or after a malformed number, it is bad and gives zeros.
 type reader struct {
-	b   []byte
-	bad bool
+	b    []byte
+	bad  bool
+	code decoder // on: residuals are coded, not packed
 }
 
 func (r *reader) take(n int) []byte {

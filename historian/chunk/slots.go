@@ -17,21 +17,22 @@ func (w *scratch) appendSlots(dst []byte, slots []uint32, n int) []byte {
 	if len(slots) == n {
 		return append(dst, slotsAll)
 	}
-	form, size := byte(slotsBits), (n+7)/8
+	form, size := byte(slotsGaps), (n+7)/8
 	if len(slots) <= n/2 {
 		w.gaps = gapsOf(w.gaps[:0], slots)
-		if pforSize(w.gaps) < size {
-			form = slotsGaps
-		}
 	} else {
-		w.gaps = gapsBut(w.gaps[:0], slots, n)
-		if pforSize(w.gaps) < size {
-			form = slotsBut
+		form, w.gaps = slotsBut, gapsBut(w.gaps[:0], slots, n)
+	}
+	packed := pforSize(w.gaps)
+	if len(w.gaps) >= minCoded {
+		if code, low, s := codeFor(w.gaps); s < min(size, packed)-size/codedGain {
+			return w.appendCoded(append(dst, form|isCoded), w.gaps, code, low)
 		}
 	}
-	if dst = append(dst, form); form != slotsBits {
-		return appendPFOR(dst, w.gaps)
+	if packed < size {
+		return appendPFOR(append(dst, form), w.gaps)
 	}
+	dst = append(dst, slotsBits)
 	at := len(dst)
 	for range size {
 		dst = append(dst, 0)
@@ -71,7 +72,10 @@ func gapsBut(dst []uint64, slots []uint32, n int) []uint64 {
 
 // slots fills dst with what appendSlots wrote.
 func (r *reader) slots(dst []uint32, n int) {
-	switch r.byte() {
+	form := r.byte()
+	r.code.on = form&isCoded != 0
+	defer func() { r.code = decoder{} }()
+	switch form &^ isCoded {
 	case slotsAll:
 		r.bad = r.bad || len(dst) != n
 		for i := range dst {
@@ -130,7 +134,10 @@ func (r *reader) slotsBut(dst []uint32, n int) {
 
 // skipSlots passes over a list of count slots.
 func (r *reader) skipSlots(count, n int) {
-	switch r.byte() {
+	form := r.byte()
+	r.code.on = form&isCoded != 0
+	defer func() { r.code = decoder{} }()
+	switch form &^ isCoded {
 	case slotsAll:
 	case slotsBits:
 		r.take((n + 7) / 8)

@@ -89,8 +89,9 @@ func (b *backup) run(ctx context.Context, dir string) (m Manifest, err error) {
 	return b.m, nil
 }
 
-// copy takes the days and months, then the catalog with the position that they all have at least: what of the journal is above it
-// can be replayed over the copies. The catalog comes last, behind one more flush, so that it knows every series in them.
+// copy takes the days, then the months, which the days say that they have, then the catalog with the position that they all have at
+// least: what of the journal is above it can be replayed over the copies. The catalog comes last, behind one more flush, so that it
+// knows every series in them.
 func (b *backup) copy(ctx context.Context) error {
 	if err := b.s.reach(ctx, b.s.journal.Durable()); err != nil {
 		return err

@@ -33,6 +33,12 @@ var (
 	descDuplicates = describe("historian_duplicates_total", "Samples that were already there.")
 	descLate       = describe("historian_late_total", "Samples older than the head.")
 
+	descQueries = describe("promql_queries_total", "Questions to the query API of Prometheus, by how they ended.", "result")
+	descRunning = describe("promql_running", "Questions being answered.")
+	descWaiting = describe("promql_waiting", "Questions waiting for a place.")
+	descAsked   = describe("promql_seconds_total", "Time spent on questions, one after the other.")
+	descLooked  = describe("promql_samples_total", "Samples that the engine looked at.")
+
 	descOwed       = describe("uplink_owed_samples", "Samples not yet delivered.", "uplink")
 	descOldest     = describe("uplink_oldest_seconds", "Age of the oldest sample that is owed; 0 when none is.", "uplink")
 	descRate       = describe("uplink_delivery_rate", "Samples delivered in a second, over the last 10 s.", "uplink")
@@ -67,6 +73,7 @@ func (c statsCollector) Collect(ch chan<- prometheus.Metric) {
 	c.journal(s)
 	c.plant(s)
 	c.historian(s)
+	c.promql(s)
 	c.uplinks(s)
 }
 
@@ -101,6 +108,20 @@ func (c statsCollector) historian(s sender) {
 	s.gauge(descBytes, float64(h.Bytes))
 	s.counter(descDuplicates, h.Duplicates)
 	s.counter(descLate, h.Late)
+}
+
+func (c statsCollector) promql(s sender) {
+	if c.u.opt.PromQL == nil {
+		return
+	}
+	q := c.u.opt.PromQL.Stats()
+	for result, n := range q.Queries {
+		s.counter(descQueries, n, result)
+	}
+	s.gauge(descRunning, float64(q.Running))
+	s.gauge(descWaiting, float64(q.Waiting))
+	s <- prometheus.MustNewConstMetric(descAsked, prometheus.CounterValue, q.Seconds)
+	s.counter(descLooked, q.Samples)
 }
 
 func (c statsCollector) uplinks(s sender) {

@@ -24,9 +24,9 @@ type Options struct {
 	Uplinks  Uplinks
 	Broker   Broker
 	Journal  Journal
-	Commands Commands // nil: no rebirth, no write
-	Demo     Demo     // nil: no demo routes, no demo panel
-	PromQL   *promql.API
+	Commands Commands    // nil: no rebirth, no write
+	Demo     Demo        // nil: no demo routes, no demo panel
+	PromQL   *promql.API // nil: nothing at /prometheus
 
 	Version    string
 	Commit     string

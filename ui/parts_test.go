@@ -15,6 +15,7 @@ import (
 	"edge/broker/server"
 	"edge/historian"
 	"edge/historian/journal"
+	"edge/historian/promql"
 	"edge/sparkplug"
 	"edge/sparkplug/uplink"
 )
@@ -434,7 +435,8 @@ func newParts(now func() time.Time, change func(*Options)) *testParts {
 			}
 		}
 	}
-	opt := Options{Plant: p.plant, History: p.plant.past, Uplinks: p.uplinks, Broker: testBroker{}, Journal: newTestJournal(), Commands: p.commands, Version: "1.0.0-test", Now: now, Started: start}
+	opt := Options{Plant: p.plant, History: p.plant.past, Uplinks: p.uplinks, Broker: testBroker{}, Journal: newTestJournal(), Commands: p.commands, PromQL: promql.New(noSeries{}, promql.Options{}),
+		Version: "1.0.0-test", Now: now, Started: start}
 	p.demo = &testDemo{plant: p.plant, up: p.uplinks, now: now}
 	opt.Demo = p.demo
 	if change != nil {

@@ -109,7 +109,12 @@ func gather(all []journal.Schema) []owner {
 	})
 	var out []owner
 	for _, k := range list {
-		if n := len(out); n == 0 || out[n-1].group != k.Group || out[n-1].node != k.Node || out[n-1].device != k.Device {
+		n := len(out)
+		sameNode := n > 0 && out[n-1].group == k.Group && out[n-1].node == k.Node
+		if !sameNode && k.Device != "" { // a node without metrics lives as well
+			out = append(out, owner{group: k.Group, node: k.Node})
+		}
+		if !sameNode || out[n-1].device != k.Device {
 			out = append(out, owner{group: k.Group, node: k.Node, device: k.Device})
 		}
 		o := &out[len(out)-1]

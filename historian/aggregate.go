@@ -57,7 +57,8 @@ type Reading struct {
 	Quality journal.Quality
 }
 
-// Aggregates computes the aggregates of several metrics, in the order of q.Metrics.
+// Aggregates computes the aggregates of several metrics, in the order of q.Metrics: from samples, and where retention took them from
+// rollups, which know no times of extremes and no first and last sample.
 func (s *Store) Aggregates(ctx context.Context, q AggregateQuery) ([]Aggregates, error) {
 	from := max(0, q.From)
 	to := max(from+1, q.To)
@@ -77,9 +78,16 @@ func (s *Store) Aggregates(ctx context.Context, q AggregateQuery) ([]Aggregates,
 	if err != nil {
 		return nil, err
 	}
+	p := plan{joint: a.scan.tracks}
+	if s.lacksSamples(from, to) {
+		p = plan{step: minuteMillis, rolled: a.scan.tracks}
+		if width%hourMillis == 0 && from%hourMillis == 0 {
+			p.step = hourMillis
+		}
+	}
 	a.divide(bounds)
 	a.extremes()
-	if err := a.read(ctx); err != nil {
+	if err := a.carryOut(ctx, p); err != nil {
 		return nil, err
 	}
 	out := make([]Aggregates, len(q.Metrics))
@@ -88,7 +96,7 @@ func (s *Store) Aggregates(ctx context.Context, q AggregateQuery) ([]Aggregates,
 			out[i].Err = a.unknown(i)
 			continue
 		}
-		out[i] = Aggregates{Intervals: t.aggregates(width, a.now), Gaps: t.allGaps(from, to), Source: SourceRaw}
+		out[i] = Aggregates{Intervals: t.aggregates(width, a.now), Gaps: t.allGaps(from, to), Source: t.source}
 	}
 	return out, nil
 }

@@ -54,7 +54,7 @@ func (sc *scan) carry(ctx context.Context, at journal.Millis) error {
 	}
 	for _, t := range sc.tracks {
 		t.memory = t.memory[t.inMemoryBefore(at):]
-		t.into.carry(found[t].last, found[t].usable)
+		t.into.carry(at, found[t].last, found[t].usable)
 	}
 	return nil
 }

@@ -55,8 +55,8 @@ func (s *Store) Buckets(ctx context.Context, r Range, points int) ([]Bucket, []G
 	return list[0].Buckets, list[0].Gaps, list[0].Err
 }
 
-// Charts divides the range into columns of equal width, the same for all metrics; every column is returned. The answer is in
-// the order of q.Metrics. ErrTooMuch says which limit a question passes.
+// Charts divides the range into columns of equal width (but see plan), the same for all metrics; every column is returned. The
+// answer is in the order of q.Metrics. ErrTooMuch says which limit a question passes.
 //
 // A value holds until the next sample, until its node or device dies, until a gap begins or ends, and never beyond now: Mean is
 // weighted with the time that each value held (OPC UA Part 13, stepped). Min, Max and Last are those of the column's own
@@ -80,8 +80,14 @@ func (s *Store) charts(ctx context.Context, q ChartQuery) ([]Chart, work, error)
 		return nil, work{}, err
 	}
 	bounds := evenly(from, to, points)
+	width := (to - from) / journal.Millis(points)
+	p, err := a.plan(ctx, width)
+	if err != nil {
+		return nil, work{}, err
+	}
+	align(bounds, p.step, width)
 	a.divide(bounds)
-	if err := a.read(ctx); err != nil {
+	if err := a.carryOut(ctx, p); err != nil {
 		return nil, a.scan.work, err
 	}
 	out := make([]Chart, len(q.Metrics))
@@ -90,7 +96,7 @@ func (s *Store) charts(ctx context.Context, q ChartQuery) ([]Chart, work, error)
 			out[i].Err = a.unknown(i)
 			continue
 		}
-		out[i] = Chart{Buckets: t.buckets(), Gaps: t.allGaps(from, to), Source: SourceRaw}
+		out[i] = Chart{Buckets: t.buckets(), Gaps: t.allGaps(from, to), Source: t.source}
 	}
 	return out, a.scan.work, nil
 }
@@ -118,7 +124,7 @@ func (s *Store) ask(ctx context.Context, metrics []Metric, from, to journal.Mill
 		if len(epochs) == 0 {
 			continue
 		}
-		t := &track{owner: owner{m.Group, m.Node, m.Device}, epochs: epochs}
+		t := &track{owner: owner{m.Group, m.Node, m.Device}, epochs: epochs, source: SourceRaw}
 		list, have := gaps[t.owner]
 		if !have {
 			var err error

@@ -21,6 +21,7 @@ type intervals struct {
 
 	k     int            // the interval of the last reading
 	held  reading        // what holds since its time; holds says whether there is one
+	since journal.Millis // from when on it counts
 	until journal.Millis // when that ends, if no reading comes before
 	holds bool
 
@@ -66,12 +67,14 @@ func evenly(from, to journal.Millis, n int) []journal.Millis {
 
 func (c *intervals) end() journal.Millis { return c.bounds[len(c.bounds)-1] }
 
-// carry says what was there before the range: the last reading, and the last that counts. With index 0 there is none.
-func (c *intervals) carry(last, usable reading) {
+// carry says what was there before a time at which readings begin: the last reading, and the last that counts. With index 0
+// there is none.
+func (c *intervals) carry(at journal.Millis, last, usable reading) {
 	if last.index != 0 {
 		c.hold(last)
+		c.since = at
 	}
-	if c.usable = usable; c.more != nil {
+	if c.usable = usable; c.more != nil && at == c.bounds[0] {
 		c.more[0].before = usable
 	}
 }
@@ -208,7 +211,7 @@ func (c *intervals) extremes(p points, i, j int) {
 }
 
 func (c *intervals) hold(r reading) {
-	c.held, c.until, c.holds = r, holdsUntil(c.edges, c.now, r.at), true
+	c.held, c.since, c.until, c.holds = r, r.at, holdsUntil(c.edges, c.now, r.at), true
 }
 
 // release ends what holds: its time until then, or until its edge, is spread over the intervals.
@@ -218,7 +221,7 @@ func (c *intervals) release(until journal.Millis) {
 	}
 	c.holds = false
 	r := c.held
-	start, end := max(r.at, c.bounds[0]), min(until, c.until, c.end())
+	start, end := max(c.since, c.bounds[0]), min(until, c.until, c.end())
 	ok := counts(r.num, r.quality)
 	for k := c.k; k < len(c.list) && c.bounds[k] < end; k++ {
 		from, to := max(start, c.bounds[k]), min(end, c.bounds[k+1])

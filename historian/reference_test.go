@@ -280,6 +280,12 @@ func TestAnswersAreThoseOfTheReference(t *testing.T) {
 		for range 4 {
 			p.ask(t)
 		}
+		if rapid.Bool().Draw(t, "rolled up") {
+			p.flush(flushAll)
+			p.rollAll()
+		}
+		p.askRows(t, minuteMillis)
+		p.askRows(t, hourMillis)
 	})
 }
 
@@ -329,6 +335,37 @@ func (p *plantOfQuestions) ask(t *rapid.T) {
 		}
 		if d := gocmp.Diff(seen(p.gaps, from, to), seen(charts[i].Gaps, from, to)); d != "" {
 			t.Fatalf("gaps (-want +got):\n%s", d)
+		}
+	}
+}
+
+// askRows has rollups answer where they can.
+func (p *plantOfQuestions) askRows(t *rapid.T, step journal.Millis) {
+	var metrics []Metric
+	for m := range p.sent {
+		metrics = append(metrics, m)
+	}
+	from := ms(noon) - journal.Millis(rapid.IntRange(0, 31*3600_000).Draw(t, "from"))
+	points := rapid.IntRange(1, 20).Draw(t, "points")
+	width := journal.Millis(rapid.IntRange(int(step), int(10*step)).Draw(t, "width"))
+	to := from + width*journal.Millis(points)
+	a, err := p.s.ask(context.Background(), metrics, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := evenly(from, to, points)
+	align(bounds, step, width)
+	a.divide(bounds)
+	if err := a.carryOut(context.Background(), plan{step: step, rolled: a.scan.tracks}); err != nil {
+		t.Fatal(err)
+	}
+	near := gocmp.Options{cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-6, 1e-3)} // rows keep means to some bits
+	for i, m := range metrics {
+		for k, b := range a.tracks[i].buckets() {
+			if _, want := p.reference(m).interval(bounds[k], bounds[k+1], 0); gocmp.Diff(want, b, near) != "" {
+				t.Fatalf("%s, rows of %d ms (source %s), column %d of %d, %d to %d:\n%s", m.Name, step, a.tracks[i].source, k, points, b.T,
+					bounds[k+1], gocmp.Diff(want, b, near))
+			}
 		}
 	}
 }

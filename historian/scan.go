@@ -57,6 +57,7 @@ type track struct {
 	into   *intervals // take what is read
 	gaps   []Gap      // of its owner, since lookBack before the range
 	damage []Gap
+	source Source
 }
 
 // part is what is read together: the tracks of one block group. The epochs of a metric may lie in several groups; then it is

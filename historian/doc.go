@@ -2,7 +2,7 @@
 //
 //	journal ─► followLoop ─► head ─┬─► window ends ─► chunk.Encode ─► part/2026-03-10.db ─► catalog.db ─► checkpoint
 //	                               │                                        │
-//	                               └──────────────► Read, Buckets, Events, Backlog ◄─┘
+//	                               └──► Read, Charts, Aggregates, Latest, Events, Backlog ◄─┘
 //
 // The journal makes samples durable; this package makes them small and keeps them. It is a cursor on the journal: it reads
 // what is durable, gathers it in the head by group of series and window of time, and when a window ends writes one block for
@@ -17,13 +17,18 @@
 // retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu. A storeFile's mu and a fileSet's are taken
 // alone. No lock but a storeFile's is held while a file is read or written, and that one only keeps it open.
 //
+// A question about numbers reads blocks as columns, each block once for all metrics that are asked (scan.go); memory first, then
+// the files, so that what moves meanwhile is seen twice and not never. It goes forward through time, fills the intervals it was
+// divided into (intervals.go), and takes statistics or rollups in place of samples where they say the same (plan.go). A read
+// transaction ends after a million samples or a day, and nobody is waited for in it: a commit waits for no question, and a
+// file grows on account of one by no more than what is written in some tens of milliseconds, one flush.
+//
 // The rule that must not break: what was durable in the journal is answered until retention removes it, once.
 //
 // Damaged bytes never stop the start and never panic: bbolt's panics and faults become a *CorruptError, a file that cannot be
 // opened is moved to the quarantine with an event and a gap, a block with a wrong checksum is a gap in the answer.
 //
-// not done: 1-minute and 1-hour rollups (their buckets and files have their names in FORMAT.md), payloads of births
-// (an event says how many metrics one had, and they are samples), rewriting days with many late samples. Every answer is computed from samples.
+// not done: payloads of births (an event says how many metrics one had, and they are samples), rewriting days with many late samples.
 //
 // Sources: OPC UA Part 13 (aggregates, stepped interpolation), Sparkplug 3.0 chapters 5 and 6 (births, deaths, quality).
 package historian

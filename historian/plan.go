@@ -46,7 +46,7 @@ func (a *asked) plan(ctx context.Context, width journal.Millis) (p plan, err err
 		return plan{joint: all}, nil
 	}
 	hours := float64(a.to-a.from) / float64(hourMillis)
-	if float64(len(all))*hours*3600 <= rawRows {
+	if float64(len(all))*hours*3600 <= float64(a.s.rawRows) {
 		return plan{joint: all}, nil // unless they come faster than once a second
 	}
 	rates, err := a.rates(ctx)
@@ -62,7 +62,7 @@ func (a *asked) plan(ctx context.Context, width journal.Millis) (p plan, err err
 			p.joint = append(p.joint, t)
 		}
 	}
-	if rows <= rawRows {
+	if rows <= float64(a.s.rawRows) {
 		return plan{joint: all}, nil
 	}
 	p.step = minuteMillis

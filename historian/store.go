@@ -32,7 +32,7 @@ type Store struct {
 
 	readOnly bool // see OpenReadOnly
 
-	pieceRows int // the constant; tests have it smaller
+	pieceRows, rawRows int // the constants; tests have them smaller
 
 	kick    chan struct{}     // a flush is wanted; holds one
 	asks    chan chan<- error // a flush is wanted, and its end
@@ -129,7 +129,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool)}
-	s.head, s.pieceRows = newHead(s.window), pieceRows
+	s.head, s.pieceRows, s.rawRows = newHead(s.window), pieceRows, rawRows
 	return s
 }
 

@@ -5,17 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
 
-	"github.com/klauspost/compress/zstd"
 	bolt "go.etcd.io/bbolt"
 )
 
 // maxObject bounds what a row of obj may claim to hold, and Options.MaxValueBytes.
-const maxObject = 16 << 20
+const maxObject = chunk.MaxUnzipped
 
 // How an object is stored.
 const (
@@ -25,17 +23,6 @@ const (
 
 // errObject is about one value; the samples around it are not touched.
 var errObject = errors.New("a large value is damaged")
-
-// A decoder holds no state between calls, an encoder neither; both are made when first needed.
-var (
-	unzstd = sync.OnceValues(func() (*zstd.Decoder, error) {
-		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxObject), zstd.WithDecodeAllCapLimit(true))
-	})
-	tozstd = sync.OnceValues(func() (*zstd.Encoder, error) {
-		return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true),
-			zstd.WithWindowSize(1<<20))
-	})
-)
 
 // putObjects puts references in the place of large values, and the values into the file, each once.
 func putObjects(bucket *bolt.Bucket, samples []journal.Sample) error {
@@ -66,13 +53,9 @@ func putObject(bucket *bolt.Bucket, ref, value []byte) error {
 }
 
 func appendObject(dst, value []byte) ([]byte, error) {
-	e, err := tozstd()
-	if err != nil {
-		return dst, fmt.Errorf("zstd: %w", err)
-	}
-	row := binary.AppendUvarint(append(dst, objectZstd), uint64(len(value)))
-	if row = e.EncodeAll(value, row); len(row) < len(dst)+len(value) {
-		return row, nil
+	row, err := chunk.Zip(binary.AppendUvarint(append(dst, objectZstd), uint64(len(value))), value)
+	if err != nil || len(row) < len(dst)+len(value) {
+		return row, err
 	}
 	return append(append(row[:len(dst)], objectRaw), value...), nil
 }
@@ -104,14 +87,10 @@ func readObject(row []byte) ([]byte, error) {
 		return bytes.Clone(row[1:]), nil
 	case objectZstd:
 		n, k := binary.Uvarint(row[1:])
-		if k <= 0 || n > maxObject {
+		if k <= 0 {
 			return nil, errMalformed
 		}
-		d, err := unzstd()
-		if err != nil {
-			return nil, err
-		}
-		return d.DecodeAll(row[1+k:], make([]byte, 0, n))
+		return chunk.Unzip(row[1+k:], n)
 	}
 	return nil, errMalformed
 }

@@ -60,7 +60,7 @@ var rooms = map[string][]string{
 	"github.com/rogpeppe/go-internal":     {},
 	"golang.org/x/crypto":                 {"broker/auth", "cmd/edge"},
 	"golang.org/x/text":                   {"broker/auth"},
-	"github.com/klauspost/compress":       {"historian", "sparkplug", "cmd/edge"},
+	"github.com/klauspost/compress":       {"historian", "historian/chunk", "sparkplug", "cmd/edge"},
 	"go.yaml.in/yaml/v3":                  {"cmd/edge", "broker/auth"},
 	"github.com/go-viper/mapstructure/v2": {"cmd/edge"},
 	"github.com/coder/websocket":          {"broker/server"},

@@ -1,9 +1,11 @@
 package chunk
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"os"
@@ -272,6 +274,53 @@ func TestFormFitsTheValues(t *testing.T) {
 	}
 }
 
+// Texts are compressed where that pays, and come back.
+func TestTextsAreCompressed(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		form byte
+		text func(i int) string
+	}{
+		{"few words", valDict, func(i int) string { return []string{"run", "hold", "idle"}[i%3] }},
+		{"numbered batches", valZipped, func(i int) string { return fmt.Sprintf("BATCH-2026-%08d", 1000+i) }},
+		{"long words", valZipped, func(i int) string { return strings.Repeat(fmt.Sprint("order ", i%7), 20) }},
+		{"nothing to gain", valText, func(i int) string {
+			h := sha256.Sum256([]byte{byte(i), byte(i >> 8)})
+			return string(h[:])
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			samples := ticks(12, make([]uint64, 300)...)
+			for i := range samples {
+				samples[i].Value.Bytes = []byte(c.text(i))
+				samples[i].Value.Null = i == 20
+				if samples[i].Value.Null {
+					samples[i].Value.Bytes = nil
+				}
+				if i > 200 {
+					samples[i].Quality = journal.Stale
+				}
+			}
+			b, _ := Parse(roundTrip(t, samples))
+			if form := b.Entries[0].form & formBits; form != c.form {
+				t.Errorf("form %d in %d bytes, want form %d", form, len(b.Entries[0].payload), c.form)
+			}
+		})
+	}
+}
+
+func TestUnzipIsBounded(t *testing.T) {
+	z, err := Zip(nil, make([]byte, MaxUnzipped+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []uint64{0, 1000, MaxUnzipped, MaxUnzipped + 1, 1 << 60} {
+		if b, err := Unzip(z, n); err == nil {
+			t.Errorf("asked for %d bytes of %d: %d", n, MaxUnzipped+1, len(b))
+		}
+	}
+}
+
 func TestStatsAreThoseOfTheSamples(t *testing.T) {
 	b, _ := Parse(roundTrip(t, ticks(9, repeat(100, func(i int) uint64 { return floatBits(float64(i%10), true) })...)))
 	want := &Stats{First: 0, Last: 9, Min: 0, Max: 9, Integral: 1000 * (45*10 - 9)}
@@ -364,6 +413,15 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(block)
 	}
+	batches := ticks(12, make([]uint64, 60)...)
+	for i := range batches {
+		batches[i].Value.Bytes = fmt.Appendf(nil, "BATCH-2026-%08d", i)
+	}
+	zipped, err := Encode(batches)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(zipped)
 	text := ticks(12, 0, 0, 0)
 	text[0].Value.Bytes, text[2].Value.Null, text[1].Quality = []byte("run"), true, journal.Bad
 	block, err := Encode(text)

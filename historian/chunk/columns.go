@@ -28,6 +28,8 @@ type Columns struct {
 	slots []uint32
 	ints  []int64
 	texts [][]byte
+
+	copies map[*byte][]byte // of texts, while samples are made
 }
 
 // QualityRun is a quality and how many samples in a row have it.
@@ -166,7 +168,7 @@ func (c *Columns) payload(e *Entry, version byte) error {
 	switch {
 	case r.bad || values < 0:
 		r.bad = true
-	case form == valText || form == valDict:
+	case form == valText || form == valDict || form == valZipped:
 		c.Num, c.Bytes = c.Num[:0], resize(c.Bytes, e.Count)
 		c.readTexts(&r, form, values)
 	default:

@@ -29,16 +29,22 @@ func isRef(b []byte) bool { return len(b) == refBytes && b[0] == refMark }
 
 // resolve puts the values in the place of their references. One that is not to be had becomes null and Bad.
 func (c *Columns) resolve(object func(ref []byte) ([]byte, error)) {
+	found := make(map[string][]byte) // of several with one value, one is read
 	for n, b := range c.Bytes {
 		if !isRef(b) {
 			continue
 		}
-		value, err := object(b)
-		if err != nil {
-			c.lose(n)
-			continue
+		value, seen := found[string(b)]
+		if !seen {
+			var err error
+			if value, err = object(b); err != nil {
+				value = nil // no reference stands for nothing
+			}
+			found[string(b)] = value
 		}
-		c.Bytes[n] = value
+		if c.Bytes[n] = value; value == nil {
+			c.lose(n)
+		}
 	}
 }
 

@@ -85,8 +85,26 @@ func (b *Block) complete(i int) error {
 	return b.Complete(i, b.line, b.columns)
 }
 
+// copied returns a copy of a text that lies in the block: of a word of a dictionary always the same, so that a word of a
+// few bytes in the block does not become as many as it is used.
+func (c *Columns) copied(text []byte) []byte {
+	if len(text) == 0 {
+		return text
+	}
+	word, seen := c.copies[&text[0]]
+	if !seen || len(word) != len(text) {
+		word = bytes.Clone(text)
+		c.copies[&text[0]] = word
+	}
+	return word
+}
+
 // samples writes the samples where put says.
 func (c *Columns) samples(put func(n int) *journal.Sample) {
+	if len(c.Bytes) > 0 {
+		c.copies = make(map[*byte][]byte)
+		defer func() { c.copies = nil }()
+	}
 	quality, left := c.Quality, 0
 	q := journal.Good
 	for n := range c.At {
@@ -98,7 +116,7 @@ func (c *Columns) samples(put func(n int) *journal.Sample) {
 		*s = journal.Sample{Index: c.Index[n], Series: c.Series, At: c.At[n], Received: c.Received[n], Quality: q,
 			Value: journal.Value{Type: c.Type, Null: c.IsNull(n)}, Historical: c.Flags[n]&Historical != 0, Birth: c.Flags[n]&Birth != 0}
 		if len(c.Bytes) > 0 {
-			s.Value.Bytes = bytes.Clone(c.Bytes[n])
+			s.Value.Bytes = c.copied(c.Bytes[n])
 		} else {
 			s.Value.Num = c.Num[n]
 		}

@@ -16,6 +16,7 @@ const (
 	valLattice          // Floats that are raw * q, from an analog input: q, a column of raw
 	valText             // each value's length and bytes
 	valDict             // the distinct values, then for each sample its place among them
+	valZipped           // one of the last two, compressed
 )
 
 // The Sparkplug datatypes whose form matters here.

@@ -5,46 +5,22 @@ import (
 	"testing"
 	"time"
 
-	"edge/historian/journal"
+	"edge/historian/gen"
 )
 
-// dayOfPlant fills a store with hours of the plant.
-func dayOfPlant(b *testing.B, devices, hours int) (*rig, journal.SeriesKey) {
+// dayOfPlant fills a store with hours of the plant, and names its densest metric.
+func dayOfPlant(b *testing.B, devices, hours int) (*rig, Metric) {
 	r := newRig(b, Options{})
-	p := newPlant(devices, 1)
-	var keys []journal.SeriesKey
-	for i, s := range p.signal {
-		k := journal.SeriesKey{Group: "plant", Node: "hall", Device: string(rune('a' + i/perDevice)), Metric: string(rune('A' + i%perDevice)), Type: s.kind}
-		r.add(k)
-		keys = append(keys, k)
-	}
-	var buf []journal.Sample
-	for sec := range int64(hours * 3600) {
-		buf = p.scan(buf[:0], sec)
-		for _, part := range messages(buf) {
-			r.append(journal.Record{Kind: journal.KindSamples, Samples: part})
-		}
-		if sec%600 == 15 && sec > 600 {
-			r.clock.Set(noon.Add(time.Duration(sec) * time.Second))
-			r.follow()
-			r.flush(flushWindows)
-		}
-	}
-	r.clock.Set(noon.Add(time.Duration(hours) * time.Hour))
-	r.follow()
-	for i, s := range p.signal {
-		if s.class == "analog input" && s.deadband == 0 {
-			return r, keys[i]
-		}
-	}
-	return r, keys[0]
+	set := gen.G1
+	set.Metrics, set.Duration, set.Start = devices*set.PerDevice, time.Duration(hours)*time.Hour, ms(noon)
+	return r, densest(b, r, r.record(set))
 }
 
 func BenchmarkQuery(b *testing.B) {
 	const hours = 10 // of one UTC day and the next
 	r, k := dayOfPlant(b, 4, hours)
 	defer r.close()
-	rng := Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric, From: ms(noon), To: ms(noon.Add(hours * time.Hour))}
+	rng := Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Name, From: ms(noon), To: ms(noon.Add(hours * time.Hour))}
 	b.Run("buckets over 10 h", func(b *testing.B) {
 		count := 0
 		for b.Loop() {
@@ -71,7 +47,7 @@ func BenchmarkQuery(b *testing.B) {
 	})
 	b.Run("last", func(b *testing.B) {
 		for b.Loop() {
-			if _, ok := r.s.Last(k.Group, k.Node, k.Device, k.Metric); !ok {
+			if _, ok := r.s.Last(k.Group, k.Node, k.Device, k.Name); !ok {
 				b.Fatal("no last value")
 			}
 		}

@@ -1,13 +1,23 @@
 package history
 
 import (
+	"runtime"
 	"syscall"
 	"time"
 )
 
 func processCPU() time.Duration { return cpuOf(syscall.RUSAGE_SELF) }
 
-// threadCPU is what the calling thread took; a goroutine that does not block keeps its thread.
+// making times f, which must not block: it is what its thread took.
+func making(f func()) time.Duration {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	began := threadCPU()
+	f()
+	return threadCPU() - began
+}
+
+// threadCPU is what the calling thread took.
 func threadCPU() time.Duration { return cpuOf(rusageThread) }
 
 const rusageThread = 1 // RUSAGE_THREAD, Linux

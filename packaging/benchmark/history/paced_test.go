@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -100,7 +99,6 @@ func TestMain(m *testing.M) {
 }
 
 func (p pacedJob) run() (out pacedResult, err error) {
-	runtime.LockOSThread() // threadCPU is this thread's
 	t := &childTB{}
 	p.Set.Duration = p.Duration
 	if p.Peer {
@@ -164,12 +162,12 @@ func (p pacedJob) measure(f func([]gen.Message), flush func() error) (out pacedR
 	}
 	p.Set.Start = journal.Millis(time.Now().Truncate(time.Second).Add(2 * time.Second).UnixMilli())
 	src := gen.New(p.Set)
-	var making time.Duration
+	var made time.Duration
 	cpu := processCPU()
 	for {
-		began := threadCPU()
-		list, ok := src.Next()
-		making += threadCPU() - began
+		var list []gen.Message
+		var ok bool
+		made += making(func() { list, ok = src.Next() })
 		if !ok {
 			break
 		}
@@ -185,7 +183,7 @@ func (p pacedJob) measure(f func([]gen.Message), flush func() error) (out pacedR
 	}
 	after, _, werr := d.written()
 	n := float64(out.Samples)
-	out.CPU = (processCPU() - cpu - making) / time.Duration(out.Samples)
+	out.CPU = (processCPU() - cpu - made) / time.Duration(out.Samples)
 	out.DevBytes, out.FlushAfter = float64(after-bytes)/n, float64(after-mid)/n
 	return out, errors.Join(err, werr)
 }
@@ -198,18 +196,17 @@ func awaitClock(at journal.Millis) {
 
 // wear fills the journal until it uses its segments again, as it does after the first minutes of its life.
 func (r *ours) wear() {
-	junk := make([]byte, 64<<10)
-	for range 160 * 16 {
-		r.append(0, journal.Record{Kind: journal.KindSession, Data: junk})
-		if r.j.Crowded() {
-			r.flush()
-		}
-	}
-	r.flush()
+	r.fill(160 << 20)
 	if err := r.s.Flush(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
-	for range 48 * 16 {
+	r.fill(48 << 20)
+}
+
+// fill appends records that are nothing to the historian.
+func (r *ours) fill(bytes int) {
+	junk := make([]byte, 64<<10)
+	for range bytes / len(junk) {
 		r.append(0, journal.Record{Kind: journal.KindSession, Data: junk})
 		if r.j.Crowded() {
 			r.flush()

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"testing"
 	"time"
 
@@ -82,25 +81,23 @@ func (p *peer) close() {
 
 // replayPeer is replay for the peer: a commit for each second, which it does not sync.
 func replayPeer(t testing.TB, set gen.Set, dir string) (out replayed) {
-	runtime.LockOSThread() // threadCPU is this thread's
-	defer runtime.UnlockOSThread()
 	started := time.Now()
 	set.Start = journal.Millis(started.Add(-set.Duration).UnixMilli())
 	src := gen.New(set)
 	p := openPeer(t, dir, src.Keys())
-	var making time.Duration
+	var made time.Duration
 	before := processCPU()
 	for {
-		began := threadCPU()
-		list, ok := src.Next()
-		making += threadCPU() - began
+		var list []gen.Message
+		var ok bool
+		made += making(func() { list, ok = src.Next() })
 		if !ok {
 			break
 		}
 		out.samples += p.append(list)
 	}
 	p.close()
-	out.cpu = (processCPU() - before - making) / time.Duration(out.samples)
+	out.cpu = (processCPU() - before - made) / time.Duration(out.samples)
 	out.rest = float64(folderBytes(t, dir)) / float64(out.samples)
 	out.took = time.Since(started)
 	return out

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -39,21 +38,20 @@ func replay(t *testing.T, set gen.Set, d disk, late *lateness) (out replayed) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		runtime.LockOSThread() // threadCPU is this thread's
-		defer runtime.UnlockOSThread()
 		set.Start = journal.Millis(epoch.UnixMilli())
 		src := gen.New(set)
 		r := openOurs(t, d.mnt, historian.Options{}, journal.Options{})
 		r.bind(src.Keys())
-		var making time.Duration
+		var made time.Duration
 		cpu := processCPU()
 		for {
-			began := threadCPU()
-			list, ok := src.Next()
-			if ok && late != nil {
-				list = late.shift(list)
-			}
-			making += threadCPU() - began
+			var list []gen.Message
+			var ok bool
+			made += making(func() {
+				if list, ok = src.Next(); ok && late != nil {
+					list = late.shift(list)
+				}
+			})
 			if !ok {
 				break
 			}
@@ -65,7 +63,7 @@ func replay(t *testing.T, set gen.Set, d disk, late *lateness) (out replayed) {
 		}
 		<-time.After(15 * time.Second) // the last window ends
 		r.stop()
-		out.cpu = (processCPU() - cpu - making) / time.Duration(out.samples)
+		out.cpu = (processCPU() - cpu - made) / time.Duration(out.samples)
 		out.journal = float64(r.j.Stats().CommitBytes) / float64(out.samples)
 		if st := r.s.Stats(); int(st.SamplesTotal) != out.samples || late == nil && st.Late > 0 || st.Refused+st.Unknown > 0 {
 			t.Errorf("%d samples went in; %+v", out.samples, st)

@@ -42,7 +42,9 @@ func TestHeadIsASlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var group []*series
 		for i, kind := range rapid.SliceOfN(rapid.Uint8Range(1, 40), 1, 6).Draw(t, "types") {
-			group = append(group, &series{id: journal.SeriesID(i + 10), group: 3, place: uint16(i * 900), key: journal.SeriesKey{Type: journal.DataType(kind)}})
+			e := newSeries(journal.SeriesID(i+10), journal.SeriesKey{Type: journal.DataType(kind)}, 3)
+			e.place = uint16(i * 900)
+			group = append(group, e)
 		}
 		h := newHead(600_000)
 		var twin []journal.Sample

@@ -86,14 +86,13 @@ func appendSeries(dst []byte, s *series) []byte {
 
 func readSeries(k, v []byte) (*series, error) {
 	f := &fields{b: v}
-	s := &series{group: uint32(f.uvarint())}
-	s.key.Type = journal.DataType(f.uvarint())
-	s.key.Group, s.key.Node, s.key.Device, s.key.Metric = f.text(), f.text(), f.text(), f.text()
+	group := uint32(f.uvarint())
+	key := journal.SeriesKey{Type: journal.DataType(f.uvarint())}
+	key.Group, key.Node, key.Device, key.Metric = f.text(), f.text(), f.text(), f.text()
 	if len(k) != 4 || f.end() != nil {
 		return nil, errMalformed
 	}
-	s.id = journal.SeriesID(binary.BigEndian.Uint32(k))
-	return s, nil
+	return newSeries(journal.SeriesID(binary.BigEndian.Uint32(k)), key, group), nil
 }
 
 // appendEvent appends an event without its index, which is the key, and without its payload.

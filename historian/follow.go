@@ -207,10 +207,13 @@ func (s *Store) applySamples(list []journal.Sample) {
 			s.refused.Add(1)
 		case !s.head.add(v, e):
 			s.duplicates.Add(1)
-		case !v.Historical && v.At >= e.latest.At:
-			e.latest = *v
-		case v.Historical && e.latest.Series == 0 && v.At >= e.past.At:
-			e.past = *v
+		case !v.Historical && v.At >= e.latest.at:
+			e.take(v)
+		case v.Historical && !e.latest.have && (e.past == nil || v.At >= e.past.At):
+			if e.past == nil {
+				e.past = new(journal.Sample)
+			}
+			*e.past = *v
 		}
 	}
 }

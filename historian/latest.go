@@ -24,7 +24,7 @@ func (s *Store) Latest(ctx context.Context) ([]journal.Sample, error) {
 	s.mu.RLock()
 	for _, e := range all {
 		if v := e.newest(); v.Series != 0 {
-			out, groups = append(out, *v), append(groups, e.group)
+			out, groups = append(out, v), append(groups, e.group)
 		}
 	}
 	s.mu.RUnlock()
@@ -46,17 +46,18 @@ func (s *Store) Latest(ctx context.Context) ([]journal.Sample, error) {
 	return out, nil
 }
 
-// newest is what counts of a series: a live sample before a historical one. The store's mu is held.
-func (e *series) newest() *journal.Sample {
+// newest is what counts of a series: a live sample before a historical one; Series is 0 if there is none. The store's mu is held.
+func (e *series) newest() journal.Sample {
+	live, old, past := e.live(), e.old, e.past
 	switch {
-	case e.latest.Series != 0 && (e.old.Historical || e.old.At <= e.latest.At):
-		return &e.latest
-	case e.old.Series != 0 && (!e.old.Historical || e.old.At >= e.past.At):
-		return &e.old
-	case e.past.Series != 0:
-		return &e.past
+	case live.Series != 0 && (old == nil || old.Historical || old.At <= live.At):
+		return live
+	case old != nil && (!old.Historical || past == nil || old.At >= past.At):
+		return *old
+	case past != nil:
+		return *past
 	}
-	return &e.latest
+	return live
 }
 
 // all lists the series by id. Nobody changes the list.
@@ -148,7 +149,10 @@ func (s *Store) lookUp(ctx context.Context, list []*series) error {
 		}
 		s.mu.Lock()
 		for _, e := range list {
-			e.old, e.looked = found[e.id], true
+			if v, ok := found[e.id]; ok {
+				e.old = &v
+			}
+			e.looked = true
 		}
 		s.mu.Unlock()
 	}

@@ -260,8 +260,8 @@ func (s *Store) Last(group, node, device, metric string) (journal.Sample, bool) 
 	var last journal.Sample
 	s.mu.RLock()
 	for _, e := range q.epochs {
-		if v := e.newest(); v.Series != 0 && (last.Series == 0 || outdoes(v, &last)) {
-			last = *v
+		if v := e.newest(); v.Series != 0 && (last.Series == 0 || outdoes(&v, &last)) {
+			last = v
 		}
 	}
 	s.mu.RUnlock()
@@ -280,7 +280,7 @@ func (s *Store) latestOf(epochs []*series) (last journal.Sample, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, e := range epochs {
-		if v := e.latest; v.Series != 0 && (!ok || v.At > last.At) {
+		if v := e.live(); v.Series != 0 && (!ok || v.At > last.At) {
 			last, ok = v, true
 		}
 	}

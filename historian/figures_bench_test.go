@@ -2,6 +2,9 @@ package historian
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"os"
 	"runtime"
 	"slices"
 	"syscall"
@@ -151,4 +154,73 @@ func BenchmarkLatest(b *testing.B) {
 	})
 	b.ReportMetric(float64(first.Microseconds())/1000, "first-cpu-ms")
 	b.ReportMetric(float64(n), "series")
+}
+
+// tags fills days with samples of n metrics, one every step seconds, and rolls them up.
+func (r *rig) tags(n, days, step int) (out []Metric) {
+	for i := range n {
+		r.add(key(i))
+		out = append(out, Metric{"g", "n", "d", key(i).Metric})
+	}
+	start := r.clock.Now()
+	for sec := 0; sec < days*86400; sec += step {
+		now := start.Add(time.Duration(sec) * time.Second)
+		list := make([]journal.Sample, n)
+		for i := range list {
+			list[i] = at(now, math.Round(1000*math.Sin(float64(sec+i*1000)/5000))/10+float64(sec*7%13)/10)
+			list[i].Series = journal.SeriesID(i + 1)
+		}
+		r.append(journal.Record{Kind: journal.KindSamples, Samples: list})
+		if sec%3600 == 0 && sec > 0 {
+			r.clock.Set(now)
+			r.s.lookAtClock()
+			r.follow()
+			r.flush(flushAll)
+		}
+	}
+	r.clock.Set(start.Add(time.Duration(days)*24*time.Hour + time.Minute))
+	r.s.lookAtClock()
+	r.follow()
+	r.flush(flushAll)
+	r.rollAll()
+	return out
+}
+
+// BenchmarkLongCharts are figure 11: a year of one metric in 1,000 columns, and 30 days of 8 in 2,000. With EDGE_LONG they come
+// once a second, else every 60 and every 10 seconds: the rows of rollups are as many.
+func BenchmarkLongCharts(b *testing.B) {
+	steps := [...]int{60, 10}
+	if os.Getenv("EDGE_LONG") != "" {
+		steps = [...]int{1, 1}
+	}
+	ctx := context.Background()
+	for _, c := range []struct {
+		name                        string
+		metrics, days, step, points int
+	}{{"1 year of one series in 1000 buckets", 1, 365, steps[0], 1000}, {"30 days of 8 series in 2000 buckets", 8, 30, steps[1], 2000}} {
+		b.Run(c.name, func(b *testing.B) {
+			r := newRigAt(b, b.TempDir(), Options{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+			defer r.close()
+			metrics := r.tags(c.metrics, c.days, c.step)
+			to := ms(r.clock.Now())
+			for _, rows := range [...]int{rawRows, 1 << 20} {
+				r.s.rawRows = rows
+				b.Run(fmt.Sprintf("raw up to %d", rows), func(b *testing.B) {
+					var w work
+					var source Source
+					var l latencies
+					l.measure(b, func() {
+						list, cost, err := r.s.charts(ctx, ChartQuery{metrics, to - journal.Millis(c.days)*dayMillis, to, c.points})
+						if w = cost; err != nil {
+							b.Fatal(err)
+						}
+						source = list[0].Source
+					})
+					b.ReportMetric(float64(w.Rows), "samples")
+					b.ReportMetric(float64(w.Rollups), "rows")
+					b.Log(source)
+				})
+			}
+		})
+	}
 }

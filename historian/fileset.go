@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// maxOpen is how many files of a kind are kept open at once.
-const maxOpen = 24
+// maxOpen is how many files of a kind are kept open at once: a question about a month opens each day once.
+const maxOpen = 40
 
 // fileSet is the files of one kind: the days, or the months.
 type fileSet struct {

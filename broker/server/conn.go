@@ -55,8 +55,9 @@ type conn struct {
 	received received
 	traced   atomic.Pointer[trace] // nil: nobody traces the client
 
-	kickMu sync.Mutex
-	kicked broker.Reason // the first reason given by kick, "" while alive
+	kickMu   sync.Mutex
+	kicked   broker.Reason       // the first reason given by kick, "" while alive
+	lastWord *packets.Disconnect // what the client is told of it; nil: nothing
 }
 
 // wire is how the bytes of a connection come and go: stream has a goroutine for each direction of a net.Conn, looped is
@@ -78,9 +79,9 @@ var errEnd = errors.New("disconnected")
 // reasonFor says in an operator's words how reading ended, and what a 5.0 client is told if it is at fault [MQTT-4.13.1-1].
 func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconnect) {
 	var fault *packets.Error
-	switch kicked := c.reasonKicked(); {
+	switch kicked, lastWord := c.kickedFor(); {
 	case kicked != "":
-		return kicked, nil // who kicked has said it
+		return kicked, lastWord // who kicked says it as well, and perhaps later than this
 	case errors.Is(err, errEnd):
 		return c.endReason, nil
 	case errors.Is(err, errKeepAlive):
@@ -113,26 +114,26 @@ func (c *conn) finish(reason broker.Reason, last *packets.Disconnect, err error)
 
 // kick ends the connection from outside: the client is told code, what waits is written, then it is closed.
 func (c *conn) kick(reason broker.Reason, code packets.ReasonCode) {
-	if c.kickFirst(reason) {
-		c.closeOut(&packets.Disconnect{Code: code})
+	if last := (&packets.Disconnect{Code: code}); c.kickFirst(reason, last) {
+		c.closeOut(last)
 		c.wire.interrupt()
 	}
 }
 
-// kickFirst keeps the reason, unless there was one before.
-func (c *conn) kickFirst(reason broker.Reason) bool {
+// kickFirst keeps the reason and what the client is told, unless there was one before.
+func (c *conn) kickFirst(reason broker.Reason, lastWord *packets.Disconnect) bool {
 	c.kickMu.Lock()
 	defer c.kickMu.Unlock()
 	if c.kicked != "" {
 		return false
 	}
-	c.kicked = reason
+	c.kicked, c.lastWord = reason, lastWord
 	return true
 }
 
 // pause ends reading and leaves the rest to shutdown.
 func (c *conn) pause() {
-	c.kickFirst(broker.ReasonShutdown)
+	c.kickFirst(broker.ReasonShutdown, nil)
 	c.wire.interrupt()
 	c.out.mu.Lock()
 	c.wire.roomLocked()
@@ -140,9 +141,14 @@ func (c *conn) pause() {
 }
 
 func (c *conn) reasonKicked() broker.Reason {
+	reason, _ := c.kickedFor()
+	return reason
+}
+
+func (c *conn) kickedFor() (broker.Reason, *packets.Disconnect) {
 	c.kickMu.Lock()
 	defer c.kickMu.Unlock()
-	return c.kicked
+	return c.kicked, c.lastWord
 }
 
 // The errors that end a read.

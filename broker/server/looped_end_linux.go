@@ -122,7 +122,7 @@ func (w *looped) lookAtDeadlines() {
 // slow ends the connection of a client that does not read.
 func (w *looped) slow() {
 	if !w.stopWriting() {
-		w.kickFirst(broker.ReasonSlow)
+		w.kickFirst(broker.ReasonSlow, nil)
 		w.refused(RefuseSlow, os.ErrDeadlineExceeded)
 	}
 	w.endNow(os.ErrDeadlineExceeded)

@@ -246,6 +246,9 @@ func TestKickedDuringLogin(t *testing.T) {
 	}{
 		"taken over":   {func(t *testing.T, r *rig) { brokertest.NewClient(t, r.dial(), packets.V5).Send(connect) }, packets.SessionTakenOver, 1},
 		"disconnected": {func(t *testing.T, r *rig) { r.Server.Disconnect("c", broker.ReasonAdmin) }, packets.AdministrativeAction, 0},
+		"disconnected by one who is held up in the middle": {func(t *testing.T, r *rig) {
+			r.Server.clientOf("c").kickFirst(broker.ReasonAdmin, &packets.Disconnect{Code: packets.AdministrativeAction})
+		}, packets.AdministrativeAction, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tap := &heldTap{began: make(chan struct{}), goOn: make(chan struct{})}

@@ -127,7 +127,7 @@ func (w *stream) armWrite() {
 // writeFailed ends the connection of a client that does not read or is gone.
 func (w *stream) writeFailed(err error) {
 	if !w.conn.stopWriting() && isTimeout(err) {
-		w.conn.kickFirst(broker.ReasonSlow)
+		w.conn.kickFirst(broker.ReasonSlow, nil)
 		w.conn.refused(RefuseSlow, err)
 	}
 	closeNow(w.net)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,9 +107,14 @@ func (l *log) open(t testing.TB, inFiles bool) (s *historian.Store, stop func())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- j.Run(ctx) }()
-	last, err := j.Append(0, l.records...)
-	if err == nil {
-		err = j.Wait(ctx, last)
+	for part := range slices.Chunk(l.records, 2000) {
+		var last journal.Index
+		if last, err = j.Append(0, part...); err == nil {
+			err = j.Wait(ctx, last)
+		}
+		if err != nil {
+			break
+		}
 	}
 	open := func() {
 		s, err = historian.Open(filepath.Join(dir, "history"), j, historian.Options{Clock: func() time.Time { return noon }})

@@ -42,10 +42,10 @@ func (c *Cursor) Read(ctx context.Context, from, to journal.Millis) (list []jour
 }
 
 // Held returns the last sample with floor <= At < at: what holds there, unless a gap began or ended in between. With floor 0 it
-// goes back three days, and to the newest live sample however old that is. What damage may hide comes back as a Bad sample.
+// goes back three days, and to the newest live sample of the last month. What damage may hide comes back as a Bad sample.
 func (c *Cursor) Held(ctx context.Context, at, floor journal.Millis) (v journal.Sample, ok bool, err error) {
-	if v, ok = c.q.s.latestOf(c.q.epochs); ok && v.At < at && v.At >= floor {
-		return v, true, nil
+	if v, err = c.newest(ctx); v.Series != 0 && v.At < at && v.At >= floor || err != nil {
+		return v, err == nil, err
 	}
 	if floor == 0 {
 		floor = at - lookBack
@@ -56,6 +56,22 @@ func (c *Cursor) Held(ctx context.Context, at, floor journal.Millis) (v journal.
 		return journal.Sample{At: at - 1, Quality: journal.Bad}, true, ctx.Err()
 	}
 	return v, ok, ctx.Err()
+}
+
+// newest is the newest live sample; its Series is 0 if there is none of the last month.
+func (c *Cursor) newest(ctx context.Context) (last journal.Sample, err error) {
+	s := c.q.s
+	if err := s.lookUp(ctx, s.catalog.unlooked(s, c.q.epochs)); err != nil {
+		return last, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range c.q.epochs {
+		if v := e.newest(); v.Series != 0 && !v.Historical && (last.Series == 0 || outdoes(&v, &last)) {
+			last = v
+		}
+	}
+	return last, nil
 }
 
 // Damage tells of the stretches that Read found unreadable so far. Nothing is carried over where one begins or ends.

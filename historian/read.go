@@ -275,19 +275,6 @@ func (s *Store) Last(group, node, device, metric string) (journal.Sample, bool) 
 	return last, true
 }
 
-// latestOf is the newest live sample since the store was opened.
-func (s *Store) latestOf(epochs []*series) (last journal.Sample, ok bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, e := range epochs {
-		if v := e.live(); v.Series != 0 && (!ok || v.At > last.At) {
-			last, ok = v, true
-		}
-	}
-	last.Value.Bytes = bytes.Clone(last.Value.Bytes)
-	return last, ok
-}
-
 // before finds the last sample that is wanted with floor <= At < at, going back hour by hour.
 func (q *query) before(ctx context.Context, at, floor journal.Millis, want func(journal.Sample) bool) (journal.Sample, bool) {
 	q2 := &query{s: q.s, owner: q.owner, epochs: q.epochs, from: floor, to: at}

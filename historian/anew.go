@@ -1,6 +1,7 @@
 package historian
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -163,8 +164,17 @@ func withoutSamples(src *bolt.Tx, a *anew) error {
 	return a.meta(src, totals{firstEvent: t.firstEvent, lastEvent: t.lastEvent})
 }
 
-// meta puts the source's position, and totals.
+// meta puts the source's position and what it says of its rollups, and totals.
 func (a *anew) meta(src *bolt.Tx, t totals) error {
+	err := src.Bucket(bucketMeta).ForEach(func(k, v []byte) error {
+		if bytes.Equal(k, metaRolled) || bytes.HasPrefix(k, metaUnrolled) {
+			return a.put(bucketMeta, k, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	if pos := src.Bucket(bucketMeta).Get(metaPosition); pos != nil {
 		if err := a.put(bucketMeta, metaPosition, pos); err != nil {
 			return err

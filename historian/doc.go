@@ -2,6 +2,8 @@
 //
 //	journal ─► followLoop ─► head ─┬─► window ends ─► chunk.Encode ─► part/2026-03-10.db ─► catalog.db ─► checkpoint
 //	                               │                                        │
+//	                               │                 hour ends ─► rows of minutes and hours, in the day and in trend/2026-03.db
+//	                               │                                        │
 //	                               └──► Read, Charts, Aggregates, Latest, Events, Backlog ◄─┘
 //
 // The journal makes samples durable; this package makes them small and keeps them. It is a cursor on the journal: it reads
@@ -13,8 +15,12 @@
 // Late samples (their window was written before) are few: each flush puts them behind one another in the bucket "late";
 // a backlog that fills windows becomes blocks like any other. Retention removes whole files.
 //
+// When an hour is over, flushLoop rolls it up (roll.go): what each metric comes to over its minutes and the hour, what it held
+// at the beginning included. Late samples and events mark the hours that they change, in the transaction that writes them;
+// until those are rolled up again, a query asks the samples.
+//
 // Goroutines, both ended by Run's ctx and awaited by Run: followLoop (journal to head) and flushLoop (head to files,
-// retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu. A storeFile's mu and a fileSet's are taken
+// rollups, retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu. A storeFile's mu and a fileSet's are taken
 // alone. No lock but a storeFile's is held while a file is read or written, and that one only keeps it open.
 //
 // A question about numbers reads blocks as columns, each block once for all metrics that are asked (scan.go); memory first, then

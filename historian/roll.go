@@ -30,11 +30,15 @@ const rollTurn = 4 << 20
 // minuteSamples is how many samples an hour needs to have rows for its minutes: 6 in each on average.
 const minuteSamples = 360
 
-// The keys in a day's r1m that are no blocks' (8 bytes).
+// The rows of a day's meta that speak of its rollups. They stand there for their pages are small.
 var (
-	keyRolled = []byte{0} // uv: hours of the day that are rolled up, uv: 1 when they are in the trend file
-	markTrend = byte(1)   // group u32: the group's rows in the trend file are old
-	markHour  = byte(2)   // hour start u32 (s), group u32: the hour is to be rolled up again; group 0: of all groups
+	metaRolled   = []byte("rolled")   // uv: hours of the day that are rolled up, uv: 1 when they are in the trend file
+	metaUnrolled = []byte("unrolled") // then u8 markTrend or markHour, and what that says
+)
+
+const (
+	markHour  = 'h' // hour start u32 (s), group u32: the hour is to be rolled up again; group 0: of all groups
+	markTrend = 't' // group u32: the group's rows in the trend file are old
 )
 
 // rolled is what a day file says of its rollups.
@@ -51,40 +55,43 @@ type hourMark struct {
 }
 
 func (m hourMark) key() []byte {
-	return append([]byte{markHour}, blockKey(uint32(m.hour/1000), m.group)...)
+	return append(markOf(markHour), blockKey(uint32(m.hour/1000), m.group)...)
 }
+
+func trendKey(group uint32) []byte { return append(markOf(markTrend), big4(group)...) }
+
+func markOf(kind byte) []byte { return append(bytes.Clone(metaUnrolled), kind) }
 
 // hourKey is the key of an hour's or a day's block.
 func hourKey(at journal.Millis, group uint32) []byte { return blockKey(uint32(at/1000), group) }
 
-// readRolled reads the state of a day; b is nil in a file of version 1.
-func readRolled(b *bolt.Bucket, day int64) (r rolled) {
+// readRolled reads the state of a day.
+func readRolled(meta *bolt.Bucket, day int64) (r rolled) {
 	r.until = dayStart(day)
-	if b == nil {
-		return r
-	}
-	f := &fields{b: b.Get(keyRolled)}
+	f := &fields{b: meta.Get(metaRolled)}
 	if hours, trended := f.uvarint(), f.uvarint(); f.end() == nil && hours <= 24 {
 		r.until += journal.Millis(hours) * hourMillis
 		r.trended = trended != 0
 	}
-	c := b.Cursor()
-	for k, _ := c.Seek([]byte{markTrend}); len(k) == 5 && k[0] == markTrend; k, _ = c.Next() {
-		r.trends = append(r.trends, binary.BigEndian.Uint32(k[1:]))
-	}
-	for k, _ := c.Seek([]byte{markHour}); len(k) == 9 && k[0] == markHour; k, _ = c.Next() {
-		r.marks = append(r.marks, hourMark{journal.Millis(binary.BigEndian.Uint32(k[1:])) * 1000, binary.BigEndian.Uint32(k[5:])})
+	c := meta.Cursor()
+	for k, _ := c.Seek(metaUnrolled); bytes.HasPrefix(k, metaUnrolled); k, _ = c.Next() {
+		switch k = k[len(metaUnrolled):]; {
+		case len(k) == 9 && k[0] == markHour:
+			r.marks = append(r.marks, hourMark{journal.Millis(be4(k[1:])) * 1000, be4(k[5:])})
+		case len(k) == 5 && k[0] == markTrend:
+			r.trends = append(r.trends, be4(k[1:]))
+		}
 	}
 	return r
 }
 
-func (r *rolled) put(b *bolt.Bucket, day int64) error {
+func (r *rolled) put(meta *bolt.Bucket, day int64) error {
 	row := binary.AppendUvarint(nil, uint64((r.until-dayStart(day))/hourMillis))
 	trended := uint64(0)
 	if r.trended {
 		trended = 1
 	}
-	return b.Put(keyRolled, binary.AppendUvarint(row, trended))
+	return meta.Put(metaRolled, binary.AppendUvarint(row, trended))
 }
 
 // rollOn has one turn, and asks for the next one if there is more to do.
@@ -184,7 +191,7 @@ func (s *Store) rollBefore(day int64) {
 func (s *Store) rolledOf(day int64) (r rolled, err error) {
 	r.until = dayStart(day)
 	err = s.days.get(day).view(func(tx *bolt.Tx) error {
-		r = readRolled(tx.Bucket(bucketMinute), day)
+		r = readRolled(tx.Bucket(bucketMeta), day)
 		return nil
 	})
 	return r, err
@@ -209,8 +216,8 @@ func (s *Store) isTrended(day int64) bool {
 
 // unroll marks, in a flush's transaction, the hours of its day that are rolled up and change by what it writes.
 func (w *dayWriter) unroll(tx *bolt.Tx) error {
-	b := tx.Bucket(bucketMinute)
-	st := readRolled(b, w.job.day)
+	meta := tx.Bucket(bucketMeta)
+	st := readRolled(meta, w.job.day)
 	if st.until == dayStart(w.job.day) {
 		return nil
 	}
@@ -233,17 +240,17 @@ func (w *dayWriter) unroll(tx *bolt.Tx) error {
 			}
 		}
 	}
-	return putMarks(b, marks)
+	return putMarks(meta, marks)
 }
 
-func putMarks(b *bolt.Bucket, marks map[hourMark]bool) error {
+func putMarks(meta *bolt.Bucket, marks map[hourMark]bool) error {
 	keys := make([][]byte, 0, len(marks))
 	for m := range marks {
 		keys = append(keys, m.key())
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	for _, k := range keys {
-		if err := b.Put(k, nil); err != nil {
+		if err := meta.Put(k, nil); err != nil {
 			return err
 		}
 	}
@@ -289,7 +296,7 @@ func (s *Store) markDay(day int64, hour journal.Millis, groups []uint32) error {
 	if s.rolling != nil {
 		s.rolling[day] = true
 	}
-	err = s.days.get(day).update(func(tx *bolt.Tx) error { return putMarks(tx.Bucket(bucketMinute), marks) })
+	err = s.days.get(day).update(func(tx *bolt.Tx) error { return putMarks(tx.Bucket(bucketMeta), marks) })
 	if err != nil {
 		return fmt.Errorf("mark %s: %w", s.days.path(day), err)
 	}

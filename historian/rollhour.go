@@ -23,6 +23,7 @@ type hourRoll struct {
 	from  journal.Millis
 	leads map[uint32][]lead // by the group of the first epoch; ascending
 	count int               // samples read
+	next  map[uint32]map[journal.SeriesID]held
 
 	roller roller
 	blocks []*chunk.Block
@@ -44,7 +45,7 @@ type hourBlock struct {
 // rollHour computes an hour and writes it: the next one of the day, or one that is marked.
 func (s *Store) rollHour(ctx context.Context, day int64, st rolled, hour journal.Millis, budget *int) error {
 	fresh := hour == st.until
-	r := &hourRoll{s: s, from: hour, leads: s.catalog.leads()}
+	r := &hourRoll{s: s, from: hour, leads: s.catalog.leads(), next: make(map[uint32]map[journal.SeriesID]held)}
 	groups := st.groupsAt(hour, r.leads)
 	d := s.days.get(day)
 	var out []hourBlock
@@ -67,7 +68,18 @@ func (s *Store) rollHour(ctx context.Context, day int64, st rolled, hour journal
 			return err
 		}
 	}
-	return d.update(func(tx *bolt.Tx) error { return putHour(tx.Bucket(bucketMinute), day, st, hour, out, fresh) })
+	s.carry = carry{}
+	if err := d.update(func(tx *bolt.Tx) error { return putHour(tx, day, st, hour, out, fresh) }); err != nil || !fresh {
+		return err
+	}
+	s.carry = carry{hour + hourMillis, r.next}
+	return nil
+}
+
+// carry is what an hour takes over, of each group, so that it need not be read again.
+type carry struct {
+	hour   journal.Millis
+	groups map[uint32]map[journal.SeriesID]held
 }
 
 // groupsAt are the groups to compute in an hour, ascending.
@@ -90,7 +102,8 @@ func (st *rolled) groupsAt(hour journal.Millis, leads map[uint32][]lead) (out []
 }
 
 // putHour writes an hour's blocks, and what is then to be done.
-func putHour(b *bolt.Bucket, day int64, st rolled, hour journal.Millis, list []hourBlock, fresh bool) error {
+func putHour(tx *bolt.Tx, day int64, st rolled, hour journal.Millis, list []hourBlock, fresh bool) error {
+	b, meta := tx.Bucket(bucketMinute), tx.Bucket(bucketMeta)
 	if fresh {
 		b.FillPercent = 1
 	}
@@ -107,7 +120,7 @@ func putHour(b *bolt.Bucket, day int64, st rolled, hour journal.Millis, list []h
 			return err
 		}
 		if st.trended {
-			if err := b.Put(append([]byte{markTrend}, big4(x.group)...), nil); err != nil {
+			if err := meta.Put(trendKey(x.group), nil); err != nil {
 				return err
 			}
 		}
@@ -117,15 +130,15 @@ func putHour(b *bolt.Bucket, day int64, st rolled, hour journal.Millis, list []h
 	}
 	for _, m := range st.marks {
 		if m.hour == hour {
-			if err := b.Delete(m.key()); err != nil {
+			if err := meta.Delete(m.key()); err != nil {
 				return err
 			}
 		}
 	}
-	if err := putMarks(b, next); err != nil {
+	if err := putMarks(meta, next); err != nil {
 		return err
 	}
-	return st.put(b, day)
+	return st.put(meta, day)
 }
 
 // rollOver marks the first hour of the next day that has a file where its last hour changed. When the last hour is rolled up for the
@@ -192,8 +205,14 @@ func (r *hourRoll) group(ctx context.Context, d *storeFile, group uint32, fresh 
 		}
 		if len(list) > 0 {
 			var err error
-			if out.data, err = chunk.EncodeRollups(hourSpan(r.from), list); err != nil {
+			if out.data, err = r.s.rolls.Encode(hourSpan(r.from), list); err != nil {
 				return err
+			}
+		}
+		r.next[group] = make(map[journal.SeriesID]held, len(list))
+		for i := range list {
+			if h := heldAtEnd(&list[i], r.from+hourMillis); h.on {
+				r.next[group][list[i].Series] = h
 			}
 		}
 		if !fresh {
@@ -330,9 +349,7 @@ func (r *hourRoll) rows(id journal.SeriesID, carried held, edges []journal.Milli
 		step, n = minuteMillis, 60
 	}
 	r.roller.begin(r.from, step, n, carried, edges)
-	for _, p := range r.points {
-		r.roller.add(p)
-	}
+	r.roller.addAll(r.points)
 	list, out := r.roller.end()
 	at := len(r.arena)
 	for i := range list {

@@ -126,7 +126,7 @@ func (r *rollRead) lookBack(ctx context.Context) error {
 func (r *rollRead) view(day int64, f func(*bolt.Tx, rolled)) error {
 	s := r.q.s
 	err := s.days.get(day).view(func(tx *bolt.Tx) error {
-		f(tx, readRolled(tx.Bucket(bucketMinute), day))
+		f(tx, readRolled(tx.Bucket(bucketMeta), day))
 		return nil
 	})
 	return s.survive(err)
@@ -156,7 +156,7 @@ func (r *rollRead) day(day int64, at, end journal.Millis) error {
 			p := rollPart{From: max(at, hour), To: min(end, hour+hourMillis)}
 			p.Rows, p.holds, p.Known = r.hour(tx, st, hour)
 			if thin { // there is nothing else
-				r.stale, p.Known = false, hour < st.until
+				r.stale, p.Known = false, hour < st.until || len(p.Rows) > 0
 			}
 			if p.Known && r.step == minuteMillis {
 				p.minutes(hour, thin)

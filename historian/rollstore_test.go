@@ -12,6 +12,7 @@ import (
 	"edge/historian/chunk"
 	"edge/historian/journal"
 
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 )
 
@@ -251,4 +252,157 @@ func TestRollupsAgainstEverythingSent(t *testing.T) {
 			m.compare(t, metric, hourMillis, 0)
 		}
 	})
+}
+
+// steady records two hours of a metric of each minute and one of each second, and a day later closes the day.
+func steady(r *rig) {
+	for i := range 7200 {
+		r.add(key(0), at(noon.Add(time.Duration(i)*time.Second), float64(i%50)/4))
+		if i%600 == 0 {
+			r.add(key(1), at(noon.Add(time.Duration(i)*time.Second), float64(i)))
+		}
+	}
+	r.clock.Set(noon.Add(13 * time.Hour))
+	r.add(key(0), at(r.clock.Now(), 1))
+	r.follow()
+	r.s.lookAtClock()
+	r.flush(flushAll)
+}
+
+// rowsOf are the known rows of a metric, and how much of the time is not known.
+func (r *rig) rowsOf(k journal.SeriesKey, step journal.Millis, from, to time.Time) (rows []Rollup, unknown time.Duration) {
+	r.t.Helper()
+	q, err := r.s.query(Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric, From: ms(from), To: ms(to)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	err = q.rollups(context.Background(), step, func(p rollPart) bool {
+		rows = append(rows, p.Rows...)
+		if !p.Known {
+			unknown += time.Duration(p.To-p.From) * time.Millisecond
+		}
+		return true
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rows, unknown
+}
+
+func sameRowList(t *testing.T, what string, want, got []Rollup) {
+	t.Helper()
+	if len(want) != len(got) {
+		t.Fatalf("%s: %d rows, want %d", what, len(got), len(want))
+	}
+	for i := range want {
+		if err := nearRow(want[i], got[i], 0); err != nil {
+			t.Errorf("%s: row %d: %v", what, i, err)
+		}
+	}
+}
+
+// What a crash leaves between two transactions is finished after the start.
+func TestRollUpAfterACrash(t *testing.T) {
+	day := dayOf(ms(noon))
+	meta := func(r *rig, f func(*bolt.Bucket) error) {
+		r.t.Helper()
+		if err := r.s.days.get(day).update(func(tx *bolt.Tx) error { return f(tx.Bucket(bucketMeta)) }); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for name, tear := range map[string]func(r *rig){
+		"samples are in the file, nothing is rolled up": func(r *rig) {
+			meta(r, func(b *bolt.Bucket) error { return b.Delete(metaRolled) })
+			if err := r.s.days.get(day).update(func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMinute) }); err != nil {
+				r.t.Fatal(err)
+			}
+			if err := r.s.days.get(day).update(func(tx *bolt.Tx) error { _, err := tx.CreateBucket(bucketMinute); return err }); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+		"half of the hours are rolled up": func(r *rig) {
+			meta(r, func(b *bolt.Bucket) error { return (&rolled{until: ms(noon) + hourMillis}).put(b, day) })
+		},
+		"the trend file has the day, the day does not say so": func(r *rig) {
+			meta(r, func(b *bolt.Bucket) error { return (&rolled{until: dayStart(day + 1)}).put(b, day) })
+		},
+		"the day says so, the trend file is gone": func(r *rig) {
+			if err := r.s.trends.drop(monthOf(ms(noon))); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+		"an hour is marked, what it is marked for did not happen": func(r *rig) {
+			if err := r.s.markDay(day, ms(noon), []uint32{0}); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+		"a block of rollups is damaged": func(r *rig) {
+			err := r.s.days.get(day).update(func(tx *bolt.Tx) error {
+				return tx.Bucket(bucketMinute).Put(hourKey(ms(noon), 1), []byte("damaged"))
+			})
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if err := r.s.markDay(day, ms(noon), []uint32{1}); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			steady(r)
+			r.rollAll()
+			from, to := noon.Truncate(24*time.Hour), noon.Truncate(24*time.Hour).Add(24*time.Hour)
+			minutes, _ := r.rowsOf(key(0), minuteMillis, from, to)
+			hours, unknown := r.rowsOf(key(0), hourMillis, from, to)
+			slow, _ := r.rowsOf(key(1), hourMillis, from, to)
+			if len(minutes) < 120 || len(hours) < 2 || len(slow) < 2 || unknown != 0 {
+				t.Fatalf("%d minutes, %d and %d hours, %s not known", len(minutes), len(hours), len(slow), unknown)
+			}
+			tear(r)
+			r.crash()
+			r.open()
+			defer r.close()
+			r.s.lookAtClock()
+			r.rollAll()
+			after, _ := r.rowsOf(key(0), minuteMillis, from, to)
+			sameRowList(t, "minutes", minutes, after)
+			after, unknown = r.rowsOf(key(0), hourMillis, from, to)
+			sameRowList(t, "hours", hours, after)
+			after, _ = r.rowsOf(key(1), hourMillis, from, to)
+			sameRowList(t, "hours of few samples", slow, after)
+			if unknown != 0 || !r.s.isTrended(day) {
+				t.Errorf("%s not known; in the trend file: %v", unknown, r.s.isTrended(day))
+			}
+		})
+	}
+}
+
+// Rows outlive the samples: of a day whose samples left the minutes and the hours, of one that is gone the hours.
+func TestRowsOutliveSamples(t *testing.T) {
+	r := newRig(t, Options{Raw: 48 * time.Hour, Minute: 96 * time.Hour})
+	defer r.close()
+	steady(r)
+	from, to := noon.Truncate(24*time.Hour), noon.Truncate(24*time.Hour).Add(24*time.Hour)
+	r.clock.Set(noon.Add(80 * time.Hour)) // nothing was rolled up before
+	r.s.retain()
+	if !r.s.days.isThin(dayOf(ms(noon))) {
+		t.Fatal("the day has its samples still")
+	}
+	minutes, unknown := r.rowsOf(key(0), minuteMillis, from, to)
+	if n := counted(minutes); n != 7200 || unknown != 0 {
+		t.Errorf("minutes count %d samples, %s not known", n, unknown)
+	}
+	slow, unknown := r.rowsOf(key(1), minuteMillis, from, to)
+	if n := counted(slow); n != 12 || unknown != 0 {
+		t.Errorf("a metric of few samples: rows count %d, %s not known", n, unknown)
+	}
+	r.clock.Set(noon.Add(160 * time.Hour))
+	r.s.retain()
+	for i, want := range []int{7200, 12} {
+		hours, unknown := r.rowsOf(key(i), hourMillis, from, to)
+		if n := counted(hours); n != want || unknown != 0 {
+			t.Errorf("metric %d: hours count %d samples, want %d; %s not known", i, n, want, unknown)
+		}
+	}
 }

@@ -26,7 +26,7 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 	d := s.days.get(day)
 	err := d.view(func(tx *bolt.Tx) (err error) {
 		for _, g := range groups {
-			if blocks[g], err = dayBlock(tx, day, g); err != nil {
+			if blocks[g], err = dayBlock(tx, &s.rolls, day, g); err != nil {
 				return err
 			}
 		}
@@ -43,14 +43,14 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 	}
 	s.trends.setInfo(t, about{there: true})
 	return d.update(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketMinute)
+		meta := tx.Bucket(bucketMeta)
 		for _, g := range st.trends {
-			if err := b.Delete(append([]byte{markTrend}, big4(g)...)); err != nil {
+			if err := meta.Delete(trendKey(g)); err != nil {
 				return err
 			}
 		}
 		st.trended = true
-		return st.put(b, day)
+		return st.put(meta, day)
 	})
 }
 
@@ -68,7 +68,7 @@ func (s *Store) hasTrend(day int64) (has bool) {
 }
 
 // dayBlock gathers a group's hours of a day; nil if there are none.
-func dayBlock(tx *bolt.Tx, day int64, group uint32) ([]byte, error) {
+func dayBlock(tx *bolt.Tx, e *chunk.RollupEncoder, day int64, group uint32) ([]byte, error) {
 	start := dayStart(day)
 	byID := make(map[journal.SeriesID]*chunk.Rollups)
 	var list []*chunk.Rollups
@@ -96,7 +96,7 @@ func dayBlock(tx *bolt.Tx, day int64, group uint32) ([]byte, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	return chunk.EncodeRollups(chunk.Span{Start: start, Step: hourMillis, Steps: 24}, ascending(list))
+	return e.Encode(chunk.Span{Start: start, Step: hourMillis, Steps: 24}, ascending(list))
 }
 
 // hourOf puts the rows of an hour together.

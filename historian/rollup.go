@@ -83,6 +83,37 @@ func (r *roller) add(p point) {
 	r.hold(held{p, true})
 }
 
+// addAll adds points. Most of them end one that lies in the same row and counts: that is done here, the rest by add.
+func (r *roller) addAll(list []point) {
+	for i := 0; i < len(list); {
+		p := &list[i]
+		r.add(*p)
+		i++
+		row := &r.rows[r.k]
+		if !p.ok || p.quality != journal.Good {
+			continue
+		}
+		at, f, good, sum, integral, low, high := p.at, p.f+0, 0, row.Sum, row.Integral, row.Min, row.Max
+		end := min(row.Until, r.edge)
+		for ; i < len(list); i++ {
+			q := &list[i]
+			if !q.ok || q.quality != journal.Good || q.at >= end {
+				break
+			}
+			integral += f * float64(q.at-at)
+			at, f = q.at, q.f+0
+			sum, low, high = sum+f, min(low, f), max(high, f)
+			good++
+		}
+		if good > 0 {
+			row.GoodMs += at - p.at
+			row.Count, row.Good = row.Count+good, row.Good+good
+			row.Sum, row.Integral, row.Min, row.Max, row.Last = sum, integral, low, high, f
+			r.hold(held{point{at, f, true, journal.Good}, true})
+		}
+	}
+}
+
 // row is the one that t lies in. Time only goes on.
 func (r *roller) row(t journal.Millis) *Rollup {
 	for t >= r.rows[r.k].Until {

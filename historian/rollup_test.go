@@ -97,11 +97,13 @@ func TestRollerAgainstMilliseconds(t *testing.T) {
 			}
 			start, end := journal.Millis(from+part[0]*step), journal.Millis(from+part[1]*step)
 			r.begin(start, step, part[1]-part[0], carried, edges)
+			var in []point
 			for _, p := range points {
 				if p.at >= start && p.at < end {
-					r.add(p)
+					in = append(in, p)
 				}
 			}
+			r.addAll(in)
 			var list []Rollup
 			list, carried = r.end()
 			rows = append(rows, list...)

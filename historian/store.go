@@ -58,6 +58,8 @@ type Store struct {
 	clock   timekeeper
 	torn    bool           // a crash cut a flush short, and it is not finished yet
 	rolling map[int64]bool // days that may have hours to roll up; nil: all
+	rolls   chunk.RollupEncoder
+	carry   carry // what the hour that is rolled up next takes over
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
 	// Guarded by mu.

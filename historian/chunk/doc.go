@@ -3,10 +3,13 @@
 //	[]journal.Sample ─► Encoder ─► slots ─► columns ─► PFOR-128 ─► block ─► verified by decoding
 //	block ─► Parse (head checked) ─► Timeline ─► Columns of one series ─► Decode, All, Range of indices
 //
+//	[]Rollup of each series ─► RollupEncoder ─► units ─► columns ─► rollup block ─► verified by decoding
+//	rollup block ─► ParseRollups ─► Read one series
+//
 // Samples that arrived in one message share a slot: its time stamp, its arrival time, its flags and its first journal
 // index are stored once. What a series adds is which slots it is in, its values, and its own time stamps where they differ.
 //
-// The package is pure: no goroutine, file or clock. An Encoder and a *Block belong to one goroutine; a *Block keeps a reference
+// The package is pure: no goroutine, file or clock. An Encoder, a RollupEncoder and a *Block belong to one goroutine; a *Block keeps a reference
 // to its bytes, and Columns.Bytes do.
 //
 // Every sample comes back bit by bit (NaN payloads, negative zero, null), or Encode returns an error: nothing is stored that

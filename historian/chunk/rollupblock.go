@@ -64,15 +64,20 @@ type rollupEntry struct {
 	payload []byte
 }
 
-// EncodeRollups makes a block of rows, the series ascending. Counts, times and qualities come back as they were, First, Last, Min
-// and Max too if 32 bits of the largest of them have room for them; else they are rounded to that. Sum and Integral are
-// kept to the unit of the values where rows are hours; of shorter rows, which are many, to the last of 18 bits of what they differ from the middle
-// between Min and Max.
+// EncodeRollups makes a block with a new RollupEncoder.
 func EncodeRollups(span Span, list []Rollups) ([]byte, error) {
+	var e RollupEncoder
+	return e.Encode(span, list)
+}
+
+// Encode makes a block of rows, the series ascending. Counts, times and qualities come back as they were; First, Last, Min and Max
+// too, unless they have more than 28 bits: then they are rounded to 28 bits of the largest of them. Sum and Integral are kept to parts of the
+// values' last digit where rows are hours; of minutes, which are many, to one part in 2^14 of the widest swing of a minute among them.
+// The rows become what a reader will get.
+func (e *RollupEncoder) Encode(span Span, list []Rollups) ([]byte, error) {
 	if !span.valid() || len(list) == 0 || len(list) > MaxSeries {
 		return nil, ErrRows
 	}
-	var e rollupEncoder
 	head := make([]byte, 6, 1024)
 	head = binary.AppendUvarint(head, uint64(span.Start))
 	head = binary.AppendUvarint(head, uint64(span.Step))

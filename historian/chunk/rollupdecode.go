@@ -6,7 +6,7 @@ import (
 	"edge/historian/journal"
 )
 
-// rollups reads what rollupEncoder.append wrote.
+// rollups reads what RollupEncoder.append wrote.
 func (r *reader) rollups(span Span, s *Rollups) bool {
 	set := r.byte()
 	var present []byte

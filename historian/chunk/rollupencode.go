@@ -18,22 +18,25 @@ import (
 // form. Of rows with unitFloats the six columns are the bits of the numbers.
 
 // coarseBits is how many bits the largest difference of an Integral or a Sum keeps in rows shorter than an hour.
-const coarseBits = 16
+const coarseBits = 14
 
 const hourMs = 3_600_000
 
-// rollupEncoder is memory that the series of a block use one after the other.
-type rollupEncoder struct {
+// RollupEncoder makes rollup blocks and uses its memory again for the next. It remembers the lattice of each series, which is then found
+// sooner. It belongs to one goroutine. The zero value is ready.
+type RollupEncoder struct {
+	hints  map[journal.SeriesID]float64
 	values []float64
 	ints   []int64
 	nums   []uint64
 	col    []int64
+	cols   [5][MaxRows]int64
 	check  Rollups
 	work   scratch
 }
 
 // append appends a series. What does not come back from it is encoded anew, exactly.
-func (e *rollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error) {
+func (e *RollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error) {
 	whole, err := checkRows(span, s)
 	if err != nil {
 		return nil, err
@@ -43,7 +46,7 @@ func (e *rollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error
 		dst = e.head(dst[:at], span, s, whole)
 		sc := unit{form: unitFloats}
 		if !exact {
-			sc = e.unit(s.Rows)
+			sc = e.unit(s.Series, s.Rows)
 		}
 		var slack slack
 		if sc.form == unitFloats {
@@ -53,6 +56,7 @@ func (e *rollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error
 		}
 		r := &reader{b: dst[at:]}
 		if e.check.Series = s.Series; r.rollups(span, &e.check) && len(r.b) == 0 && slack.same(s, &e.check) {
+			copy(s.Rows, e.check.Rows)
 			return dst, nil
 		}
 	}
@@ -60,7 +64,7 @@ func (e *rollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error
 }
 
 // head appends everything that is not a value.
-func (e *rollupEncoder) head(dst []byte, span Span, s *Rollups, whole bool) []byte {
+func (e *RollupEncoder) head(dst []byte, span Span, s *Rollups, whole bool) []byte {
 	at := len(dst)
 	dst = append(dst, 0)
 	var set byte
@@ -105,7 +109,7 @@ func (e *rollupEncoder) head(dst []byte, span Span, s *Rollups, whole bool) []by
 }
 
 // column appends one number for each row, and tells whether any is not 0.
-func (e *rollupEncoder) column(dst []byte, rows []Rollup, f func(*Rollup) int64) ([]byte, bool) {
+func (e *RollupEncoder) column(dst []byte, rows []Rollup, f func(*Rollup) int64) ([]byte, bool) {
 	e.col = e.col[:0]
 	any := false
 	for i := range rows {
@@ -116,7 +120,7 @@ func (e *rollupEncoder) column(dst []byte, rows []Rollup, f func(*Rollup) int64)
 	return e.appendInts(dst, e.col), any
 }
 
-func (e *rollupEncoder) appendInts(dst []byte, v []int64) []byte {
+func (e *RollupEncoder) appendInts(dst []byte, v []int64) []byte {
 	if len(v) == 1 {
 		return appendSvarint(dst, v[0])
 	}
@@ -144,7 +148,7 @@ func (r *Rollup) differs() bool { return r.Count > 0 && r.GoodMs > 0 }
 
 // unit finds the unit of all values of the rows, and leaves their integers in e.ints: Last of all rows that have it, then
 // First, Min and Max of those with usable samples.
-func (e *rollupEncoder) unit(rows []Rollup) unit {
+func (e *RollupEncoder) unit(id journal.SeriesID, rows []Rollup) unit {
 	e.values = e.values[:0]
 	for i := range rows {
 		if r := &rows[i]; r.Good > 0 || r.carriedOnly() {
@@ -157,11 +161,18 @@ func (e *rollupEncoder) unit(rows []Rollup) unit {
 		}
 	}
 	e.ints, e.nums = resize(e.ints, len(e.values)), resize(e.nums, len(e.values))
-	return unitOf(e.values, e.ints, e.nums)
+	u := unitOf(e.values, e.ints, e.nums, e.hints[id])
+	if u.form == unitLattice && e.hints[id] != u.q {
+		if e.hints == nil {
+			e.hints = make(map[journal.SeriesID]float64)
+		}
+		e.hints[id] = u.q
+	}
+	return u
 }
 
 // scaled appends the values as integers, and tells what they may come back as.
-func (e *rollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, slack slack) {
+func (e *RollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, slack slack) {
 	if sc.form == unitNone {
 		return dst, slack
 	}
@@ -178,9 +189,8 @@ func (e *rollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, s
 	dst = e.appendInts(dst, e.ints[:lasts])
 	rest = lasts
 	n := (len(e.ints) - lasts) / 3
-	cols := make([]int64, 5*n, 5*n+2*len(rows))
-	first, low, high := cols[:n], cols[n:2*n], cols[2*n:3*n]
-	var integrals, sums []int64
+	first, low, high := e.cols[0][:n], e.cols[1][:n], e.cols[2][:n]
+	integrals, sums := e.cols[3][:0], e.cols[4][:0]
 	last, k, g := int64(0), 0, 0
 	for i := range rows {
 		r := &rows[i]
@@ -300,7 +310,7 @@ func shifted(v []int64, shift int) []int64 {
 }
 
 // floats appends the six numbers of each row to the bit.
-func (e *rollupEncoder) floats(dst []byte, rows []Rollup) []byte {
+func (e *RollupEncoder) floats(dst []byte, rows []Rollup) []byte {
 	for _, f := range rollupFloats {
 		dst, _ = e.column(dst, rows, func(r *Rollup) int64 { return flip64(int64(math.Float64bits(*f(r)))) })
 	}

@@ -13,7 +13,7 @@ const (
 	unitDecimal        // e: m / 10^e
 	unitSingle         // e: the Float nearest to m / 10^e
 	unitLattice        // q as f64: the Float nearest to m * q
-	unitBinary         // s, signed: m / 2^s; more digits than the largest of the values has in 32 bits are rounded away
+	unitBinary         // s, signed: m / 2^s; more digits than the largest of the values has in 28 bits are rounded away
 	unitFloats         // as they are
 )
 
@@ -27,8 +27,9 @@ type unit struct {
 	q    float64
 }
 
-// unitOf finds the unit of the values and fills ints with them. unitFloats is the answer when none fits.
-func unitOf(values []float64, ints []int64, nums []uint64) unit {
+// unitOf finds the unit of the values and fills ints with them. unitFloats is the answer when none fits. hint is the step of a lattice that they may
+// lie on, or 0.
+func unitOf(values []float64, ints []int64, nums []uint64, hint float64) unit {
 	if len(values) == 0 {
 		return unit{form: unitNone}
 	}
@@ -42,6 +43,9 @@ func unitOf(values []float64, ints []int64, nums []uint64) unit {
 	}
 	for i, f := range values {
 		nums[i] = floatBits(f, single)
+	}
+	if single && hint > 0 && onLattice(ints, nums, hint, true) && fits(ints) {
+		return unit{form: unitLattice, q: hint}
 	}
 	best, width := unit{}, uint64(0)
 	if e, ok := decimals(ints, nums, single); ok && fits(ints) {

@@ -184,14 +184,14 @@ func (s *Store) applySamples(list []journal.Sample) {
 		s.mu.Unlock()
 		s.tellTooLong(tooLong)
 	}()
+	s.findLocked(list)
 	for i := range list {
-		v := &list[i]
+		v, e := &list[i], s.found[i]
 		if v.Value.Null {
 			v.Value.Num, v.Value.Bytes = 0, nil
 		}
-		e := s.catalog.getLocked(v.Series)
 		switch {
-		case e == nil || e.kind != v.Value.Type:
+		case e == nil:
 			s.unknown.Add(1)
 		// Received is not later than now, but in a replay after the clock fell back: then it was not refused before.
 		case v.At < oldest || v.At > max(now, v.Received)+farFuture:
@@ -215,6 +215,19 @@ func (s *Store) applySamples(list []journal.Sample) {
 			}
 			*e.past = *v
 		}
+	}
+}
+
+// findLocked finds the samples' series; one that a sample's type is not that of is none. It looks at all of them before
+// anything else is done, so that waiting for one from memory is waiting for several.
+func (s *Store) findLocked(list []journal.Sample) {
+	s.found = s.found[:0]
+	for i := range list {
+		e := s.catalog.getLocked(list[i].Series)
+		if e != nil && e.kind != list[i].Value.Type {
+			e = nil
+		}
+		s.found = append(s.found, e)
 	}
 }
 

@@ -48,6 +48,7 @@ type Store struct {
 
 	// Owned by Open, then by followLoop, then by Close.
 	reader *journal.Reader
+	found  []*series // of the record at hand
 
 	// Owned by Open, then by flushLoop, then by Close.
 	pos     position // of catalog.db

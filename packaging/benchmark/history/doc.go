@@ -1,13 +1,14 @@
 // Package history measures the historian on the data sets of historian/gen, beside Prometheus' TSDB on the same samples in
-// the same run. It holds tests only.
+// the same run, and prints the table of figures. It holds tests only, in a module of its own: what the TSDB needs to compile
+// would double what the program's own tests take.
 //
-//	EDGE_FIGURES=1 go test -v -count=1 -timeout 40m -run TestFigures ./historian/figures     # prints the table
+//	packaging/benchmark/history/run        # root, Linux, a quiet machine; 20 minutes; the result is result.txt
 //
-//	replay    whole sets by a simulated clock, a durable commit each second: bytes at rest, CPU, then the questions
+//	replay    whole sets by a simulated clock, a durable commit each second: bytes at rest, CPU; then the questions
 //	paced     ten minutes by the real clock, each store in a process of its own and on a device of its own: bytes written
-//	start     after a kill with a full window, and with a year on disk; memory of a window
+//	start     after a kill with a full window, and with a year on disk; memory of a window; late samples
 //
 // Device bytes are sectors written to a loop device with its own ext4 (noatime, commit=60), which needs root; without it the
 // table says so. CPU is what the process took less what the generator did. Bytes repeat; times want a machine that has
-// nothing else to do. Without EDGE_FIGURES a small replay holds the bytes, which are the same on every machine.
+// nothing else to do. What must hold on every machine, bytes, is held by the historian's own tests.
 package history

@@ -12,8 +12,11 @@ import (
 	"edge/historian/journal"
 )
 
-// quickEnv makes everything small, to see that it runs: the figures are then not those of the sets.
-const quickEnv = "HISTORY_QUICK"
+// To see that it runs: quickEnv makes the sets small, lengthEnv (a duration) the paced runs short. The figures are then others.
+const (
+	quickEnv  = "HISTORY_QUICK"
+	lengthEnv = "HISTORY_LENGTH"
+)
 
 // table is the answer, by number of figure.
 type table struct {
@@ -34,7 +37,10 @@ func (b *table) String() string {
 func TestFigures(t *testing.T) {
 	g1, g2, length := gen.G1, gen.G2, 10*time.Minute+30*time.Second
 	if os.Getenv(quickEnv) != "" {
-		g1.Duration, g2.Duration, length = 150*time.Minute, 12*time.Minute, 30*time.Second
+		g1.Duration, g2.Duration = 150*time.Minute, 12*time.Minute
+	}
+	if d, err := time.ParseDuration(os.Getenv(lengthEnv)); err == nil {
+		length = d
 	}
 	b := table{began: time.Now()}
 	disk1, disk2 := newDisk(t, 2048), newDisk(t, 2048)

@@ -83,7 +83,8 @@ func (sc *scan) carryPart(ctx context.Context, p *part, floor, at journal.Millis
 		})
 		sc.work.ViewRows = max(sc.work.ViewRows, sc.viewed)
 		if isDamage(err) {
-			err = sc.s.survive(err) // nothing is carried from it
+			p.note(sp.from, sp.to)
+			err = sc.s.survive(err)
 		}
 		if err != nil {
 			return err
@@ -105,6 +106,7 @@ func (sc *scan) carryHour(ctx context.Context, o *openPart, open []*track, from,
 	for _, t := range open {
 		c, err := sc.lastIn(t, blocks, from, to)
 		if isDamage(err) {
+			t.note(from, to)
 			sc.s.reportDamage(sc.s.days.path(o.sp.day), err)
 		} else if err != nil {
 			return nil, err

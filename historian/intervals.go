@@ -214,6 +214,18 @@ func (c *intervals) hold(r reading) {
 	c.held, c.since, c.until, c.holds = r, r.at, holdsUntil(c.edges, c.now, r.at), true
 }
 
+// cut puts edges where a stretch that cannot be read begins and ends.
+func (c *intervals) cut(from, to journal.Millis) {
+	if c == nil { // nothing is divided
+		return
+	}
+	c.edges = append(slices.Clone(c.edges), from, to)
+	slices.Sort(c.edges)
+	if c.holds {
+		c.until = holdsUntil(c.edges, c.now, c.held.at)
+	}
+}
+
 // release ends what holds: its time until then, or until its edge, is spread over the intervals.
 func (c *intervals) release(until journal.Millis) {
 	if !c.holds {

@@ -273,9 +273,11 @@ func (p *part) note(from, to journal.Millis) {
 	}
 }
 
-// note remembers that part of the range could not be read.
+// note remembers that part of the range could not be read. Nothing is carried over where it begins and ends.
 func (t *track) note(from, to journal.Millis) {
-	if n := len(t.damage); n > 0 && t.damage[n-1].To >= from {
+	t.into.cut(from, to)
+	if n := len(t.damage); n > 0 && t.damage[n-1].To >= from && t.damage[n-1].From <= to {
+		t.damage[n-1].From = min(t.damage[n-1].From, from)
 		t.damage[n-1].To = max(t.damage[n-1].To, to)
 		return
 	}

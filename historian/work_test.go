@@ -171,3 +171,40 @@ func TestQuestionsAreBounded(t *testing.T) {
 		t.Error(fmt.Errorf("of nothing: %w", err))
 	}
 }
+
+// A damaged block is a gap of its metrics, over which nothing is carried; others are whole.
+func TestDamageIsAGapInCharts(t *testing.T) {
+	r, metrics := scanned(t, 2)
+	r.close()
+	flipPayload(t, r.dayPath(noon)) // of the last metric, from 9:10 to 9:20
+	r.open()
+	defer func() {
+		if err := r.s.Close(); err != nil {
+			t.Error(err)
+		}
+		r.stop()
+	}()
+	start := noon.Add(-3 * time.Hour)
+	list, err := r.s.Charts(context.Background(), ChartQuery{metrics, ms(start), ms(noon), 36}) // of 5 minutes
+	if err != nil {
+		t.Fatal(err)
+	}
+	hole := []Gap{{From: ms(start.Add(10 * time.Minute)), To: ms(start.Add(20*time.Minute)) - 999, Cause: damageCause}}
+	if fmt.Sprint(list[1].Gaps) != fmt.Sprint(hole) || len(list[0].Gaps) != 0 {
+		t.Errorf("gaps %v and %v, want %v of the second", list[0].Gaps, list[1].Gaps, hole)
+	}
+	for k, b := range list[1].Buckets {
+		lost := k == 2 || k == 3
+		if lost != (b.Count == 0) || lost != (b.Mean != b.Mean) && k != 3 || lost != (b.Quality == journal.Stale) {
+			t.Errorf("column %d: %+v", k, b)
+		}
+		if w := list[0].Buckets[k]; w.Count != 300 || w.Quality != journal.Good {
+			t.Errorf("column %d of the other: %+v", k, w)
+		}
+	}
+	// Behind it, nothing is carried in.
+	list, err = r.s.Charts(context.Background(), ChartQuery{metrics, ms(start.Add(15 * time.Minute)), ms(start.Add(19 * time.Minute)), 1})
+	if b := list[1].Buckets[0]; err != nil || b.Mean == b.Mean || b.Quality != journal.Stale {
+		t.Errorf("inside of the damage: %+v, %v", b, err)
+	}
+}

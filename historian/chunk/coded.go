@@ -133,6 +133,9 @@ type decoder struct {
 	escapes   []byte // of each value that is too large for a symbol, what it has more
 }
 
+// packed says that no coded values follow.
+func (r *reader) packed() { r.code.on = false }
+
 // beginCoded reads what stands before the codes.
 func (r *reader) beginCoded() {
 	d := &r.code

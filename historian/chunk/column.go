@@ -68,7 +68,8 @@ func (w *scratch) appendColumn(dst []byte, v []int64) []byte {
 // bestCode finds the form that is smaller coded than the best is packed, by so much that it is worth the slower reading;
 // colConst if nothing is.
 func (w *scratch) bestCode(packed byte, size int) (form byte, code, low int) {
-	if packed == colConst || w.packed || len(w.residuals[colFrame]) < minCoded {
+	n := len(w.residuals[colFrame])
+	if packed == colConst || w.packed || n < minCoded || 8*size > maxCoded*n {
 		return colConst, 0, 0
 	}
 	limit := size - size/codedGain
@@ -88,6 +89,7 @@ func (w *scratch) bestCode(packed byte, size int) (form byte, code, low int) {
 const (
 	codedGain = 12
 	minCoded  = 24
+	maxCoded  = 14 // bits a value; of wider ones a code saves no twelfth
 )
 
 // bestForm finds the smallest form, fills its residuals, and tells its size (but for its first numbers).
@@ -122,6 +124,9 @@ func (w *scratch) bestForm(v []int64) (form byte, size int) {
 	w.residuals[colDelta], w.residuals[colDelta2], w.residuals[colDeltaFrame] = delta, delta2, deltaFrame
 	form, size = colFrame, pforSize(frame)
 	for f := byte(colDelta); f < colGrid; f++ {
+		if f == colDelta2 && w.sizes[colDelta] > size {
+			continue // it has no trend
+		}
 		w.sizes[f] = pforSize(w.residuals[f])
 		if s := w.sizes[f]; s < size {
 			form, size = f, s
@@ -217,8 +222,10 @@ func (r *reader) columnIn(dst []int64, inGrid bool) {
 		return
 	}
 	form := r.byte()
-	r.code = decoder{on: form&isCoded != 0}
-	defer func() { r.code = decoder{} }()
+	if form&isCoded != 0 {
+		r.code = decoder{on: true}
+		defer r.packed()
+	}
 	switch form &^= isCoded; {
 	case form == colConst && !r.code.on:
 		x := r.svarint()
@@ -339,7 +346,7 @@ func (r *reader) skipColumn(n int) {
 	}
 	form := r.byte()
 	r.code.on = form&isCoded != 0
-	defer func() { r.code = decoder{} }()
+	defer r.packed()
 	r.uvarint()
 	switch form &^= isCoded; form {
 	case colConst:

@@ -73,8 +73,10 @@ func gapsBut(dst []uint64, slots []uint32, n int) []uint64 {
 // slots fills dst with what appendSlots wrote.
 func (r *reader) slots(dst []uint32, n int) {
 	form := r.byte()
-	r.code.on = form&isCoded != 0
-	defer func() { r.code = decoder{} }()
+	if form&isCoded != 0 {
+		r.code = decoder{on: true}
+		defer r.packed()
+	}
 	switch form &^ isCoded {
 	case slotsAll:
 		r.bad = r.bad || len(dst) != n
@@ -136,7 +138,7 @@ func (r *reader) slotsBut(dst []uint32, n int) {
 func (r *reader) skipSlots(count, n int) {
 	form := r.byte()
 	r.code.on = form&isCoded != 0
-	defer func() { r.code = decoder{} }()
+	defer r.packed()
 	switch form &^ isCoded {
 	case slotsAll:
 	case slotsBits:

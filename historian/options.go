@@ -10,7 +10,7 @@ type Options struct {
 	Quarantine string // folder for damaged files; default: "quarantine" in the store's folder
 
 	Window    time.Duration // length of a block, 1 m to 1 h, divides an hour; default 10 m
-	HeadBytes int64         // memory of samples not yet in a block; a flush is cut early at this; default 64 MiB, at least 1 MiB
+	HeadBytes int64         // memory of samples not yet in a block; a flush is cut early at this; default 64 MiB, 1 MiB to 256 MiB
 
 	Raw      time.Duration // the samples of days older than this are removed; 0: never
 	Minute   time.Duration // 1-minute rollups and events, with their day; 0: never; not before Raw
@@ -36,6 +36,7 @@ func (o Options) defaults() Options {
 		*p = max(*p, low)
 	}
 	set(&o.HeadBytes, 64<<20, 1<<20)
+	o.HeadBytes = min(o.HeadBytes, 256<<20) // a cell counts its bytes with 32 bits
 	set(&o.DayBytes, 8<<30, 256<<10)
 	if o.Window < time.Minute || o.Window > time.Hour || time.Hour%o.Window != 0 {
 		o.Window = 10 * time.Minute

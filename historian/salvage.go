@@ -28,9 +28,9 @@ type wreck struct {
 	ids    map[journal.SeriesID]bool
 	blocks map[blockIdentity]bool // that were put
 	about  about                  // of the wreck, as far as it is known; totals are of what is found
-	had    uint64
-	stale  bool  // pages of earlier transactions are looked at
-	lost   []Gap // times whose blocks were not reached
+	had    totals                 // of the wreck
+	stale  bool                   // pages of earlier transactions are looked at
+	lost   []Gap                  // times whose blocks were not reached
 }
 
 // salvage writes a day anew with what can still be read of it. Its position is 0: what the log has of the day is taken again.
@@ -77,8 +77,14 @@ func (w *wreck) save() error {
 	} else {
 		w.miss(bucketBlock, nil, nil)
 	}
+	if err == nil && len(w.lost) == 0 && w.about.totals.blockBytes != w.had.blockBytes {
+		w.miss(nil, nil, nil) // elements left a page without a trace
+	}
 	if err == nil && (len(w.lost) > 0 || len(metas) < 2) { // a meta page that is lost may have been of the last transaction
 		err = w.others()
+	}
+	if err == nil && w.had.samples > 0 && w.about.totals.samples >= w.had.samples {
+		w.lost = nil // all was found
 	}
 	if err == nil {
 		err = w.series()
@@ -225,8 +231,7 @@ func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
 	switch &bucket[0] {
 	case &bucketMeta[0]:
 		if bytes.Equal(k, metaTotals) {
-			t, _ := readTotals(v)
-			w.had = t.samples
+			w.had, _ = readTotals(v)
 		}
 		ok = bytes.Equal(k, metaThin)
 	case &bucketSeries[0]:
@@ -431,8 +436,8 @@ func (w *wreck) tell() {
 	}
 	t := w.about.totals
 	text := fmt.Sprintf("%s: %d samples are saved", w.d.path, t.samples)
-	if w.had > t.samples {
-		text += fmt.Sprintf(" of %d", w.had)
+	if w.had.samples > t.samples {
+		text += fmt.Sprintf(" of %d", w.had.samples)
 	}
 	w.s.event(journal.Event{Kind: journal.SystemEvent, Reason: text + "; what the log still has is taken again"})
 }

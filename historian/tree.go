@@ -30,7 +30,12 @@ func readTree(path string) error {
 		return err
 	}
 	err = guard(path, func() error {
-		return db.View(func(tx *bolt.Tx) error { return checkTree(path, tx) })
+		return db.View(func(tx *bolt.Tx) error {
+			if err := checkTree(path, tx); err != nil {
+				return err
+			}
+			return checkAccount(path, tx)
+		})
 	})
 	return errors.Join(err, guard(path, db.Close))
 }
@@ -46,6 +51,33 @@ func checkTree(path string, tx *bolt.Tx) error {
 	t := &tree{file: f, seen: make([]bool, tx.Size()/pageBytes)}
 	err = t.page(uint64(tx.Cursor().Bucket().Root()), nil, nil, 0)
 	if err := errors.Join(err, f.Close()); err != nil {
+		return &CorruptError{File: path, Err: err, Hint: hintQuarantine}
+	}
+	return nil
+}
+
+// checkAccount compares a day's blocks with its totals: a page that has lost elements is still a page.
+func checkAccount(path string, tx *bolt.Tx) error {
+	meta, blk, late := tx.Bucket(bucketMeta), tx.Bucket(bucketBlock), tx.Bucket(bucketLate)
+	if meta == nil || blk == nil || late == nil {
+		return nil // no day, or one whose buckets are looked for elsewhere
+	}
+	row := meta.Get(metaTotals)
+	if row == nil {
+		return nil
+	}
+	t, err := readTotals(row)
+	var bytes uint64
+	for _, b := range [...]*bolt.Bucket{blk, late} {
+		err = errors.Join(err, b.ForEach(func(_, v []byte) error {
+			bytes += uint64(len(v))
+			return nil
+		}))
+	}
+	if err == nil && bytes != t.blockBytes {
+		err = fmt.Errorf("%d bytes of blocks, it had %d", bytes, t.blockBytes)
+	}
+	if err != nil {
 		return &CorruptError{File: path, Err: err, Hint: hintQuarantine}
 	}
 	return nil

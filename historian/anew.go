@@ -199,7 +199,7 @@ func samplesFrom(cut journal.Millis) func(*bolt.Tx, *anew) error {
 		for _, name := range [...][]byte{bucketBlock, bucketLate} {
 			err := src.Bucket(name).ForEach(func(k, v []byte) error {
 				b, err := chunk.Parse(v)
-				if err != nil || b.First < cut {
+				if err != nil || b.Last < cut {
 					return nil
 				}
 				t.addBlock(b, len(v), name)

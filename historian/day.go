@@ -39,11 +39,12 @@ const dayLayout = "2006-01-02"
 
 // The rows of meta.
 var (
-	metaVersion  = []byte("version")
-	metaPosition = []byte("position")
-	metaTotals   = []byte("totals")
-	metaClock    = []byte("clock") // of catalog.db: the time, see timekeeper
-	metaThin     = []byte("thin")  // how many samples retention took
+	metaVersion   = []byte("version")
+	metaPosition  = []byte("position")
+	metaTotals    = []byte("totals")
+	metaClock     = []byte("clock")     // of catalog.db: the time, see timekeeper
+	metaRewritten = []byte("rewritten") // how many times, for its late samples
+	metaThin      = []byte("thin")      // how many samples retention took
 )
 
 // totals count what a day file holds.

@@ -47,10 +47,11 @@ type storeFile struct {
 
 // about is what a file says of itself.
 type about struct {
-	pos    position
-	totals totals
-	there  bool // the file exists
-	thin   bool // retention took its samples; it takes no others
+	pos       position
+	totals    totals
+	there     bool   // the file exists
+	rewritten uint64 // how many times, for its late samples
+	thin      bool   // retention took its samples; it takes no others
 }
 
 var errGone = errors.New("file removed")
@@ -201,6 +202,9 @@ func (d *storeFile) readMeta() (a about, err error) {
 func readAbout(meta *bolt.Bucket) (a about, err error) {
 	a.there = true
 	a.thin = meta.Get(metaThin) != nil
+	if b := meta.Get(metaRewritten); b != nil {
+		a.rewritten, _ = binary.Uvarint(b)
+	}
 	if b := meta.Get(metaPosition); b != nil {
 		if a.pos, err = readPosition(b); err != nil {
 			return a, err

@@ -68,6 +68,7 @@ func (s *Store) flushLoop(ctx context.Context) error {
 			if s.lookAtSpace() >= SpaceLow || n%int(retainEvery/clockEvery) == 0 {
 				s.retain()
 			}
+			s.rewriteLate(ctx)
 			continue
 		case <-timer.C:
 			err = s.flush(flushWindows)

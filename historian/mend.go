@@ -34,7 +34,11 @@ func readMetas(f io.ReaderAt) (out []boltMeta) {
 		if binary.LittleEndian.Uint32(b[:]) != magic || h.Sum64() != binary.LittleEndian.Uint64(b[sum:]) {
 			continue
 		}
-		out = append(out, boltMeta{page, binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[48:])})
+		txid := binary.LittleEndian.Uint64(b[48:])
+		if txid%2 != uint64(page) {
+			continue // the other one's
+		}
+		out = append(out, boltMeta{page, binary.LittleEndian.Uint64(b[16:]), txid})
 	}
 	slices.SortFunc(out, func(a, b boltMeta) int { return cmp.Compare(b.txid, a.txid) })
 	return out

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -30,6 +31,7 @@ type wreck struct {
 	about  about                  // of the wreck, as far as it is known; totals are of what is found
 	had    totals                 // of the wreck
 	stale  bool                   // pages of earlier transactions are looked at
+	rolled []element              // the state of its rollups
 	lost   []Gap                  // times whose blocks were not reached
 }
 
@@ -88,6 +90,11 @@ func (w *wreck) save() error {
 	}
 	if err == nil {
 		err = w.series()
+	}
+	if w.about.thin { // else they are rolled up again, from what is there
+		for _, e := range w.rolled {
+			err = errors.Join(err, w.a.put(bucketMeta, e.key, e.value))
+		}
 	}
 	if err == nil {
 		err = w.flushes()
@@ -230,10 +237,15 @@ func (w *wreck) missOne(bucket []byte, list []element, i int, low, high []byte) 
 func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
 	switch &bucket[0] {
 	case &bucketMeta[0]:
-		if bytes.Equal(k, metaTotals) {
+		if bytes.Equal(k, metaTotals) && !w.stale {
 			w.had, _ = readTotals(v)
 		}
-		ok = bytes.Equal(k, metaThin)
+		if bytes.Equal(k, metaRolled) || bytes.HasPrefix(k, metaUnrolled) {
+			w.rolled = append(w.rolled, element{key: k, value: v})
+		}
+		if ok = bytes.Equal(k, metaThin); ok {
+			w.about.thin = true
+		}
 	case &bucketSeries[0]:
 		_, bad := readSeries(k, v)
 		ok = bad == nil
@@ -307,7 +319,7 @@ func (w *wreck) keyOf(k []byte, b *chunk.Block) []byte {
 	case len(k) == 14 && (e == nil || e.group == binary.BigEndian.Uint32(k[8:])):
 		return k
 	case len(k) == 8 && (e == nil || e.group == binary.BigEndian.Uint32(k[4:])) &&
-		floorTo(journal.Millis(binary.BigEndian.Uint32(k))*unitMillis, hourMillis) == floorTo(b.First, hourMillis):
+		unitHolds(binary.BigEndian.Uint32(k), b):
 		return k
 	}
 	if e == nil {

@@ -51,16 +51,18 @@ type Store struct {
 	found  []*series // of the record at hand
 
 	// Owned by Open, then by flushLoop, then by Close.
-	pos     position // of catalog.db
-	encoder chunk.Encoder
-	failing bool           // the last flush failed, and an event tells of it
-	pending *flight        // what the last flush could not write; also in flushing
-	dropped map[int64]bool // days that retention removed
-	clock   timekeeper
-	torn    bool           // a crash cut a flush short, and it is not finished yet
-	rolling map[int64]bool // days that may have hours to roll up; nil: all
-	rolls   chunk.RollupEncoder
-	carry   carry // what the hour that is rolled up next takes over
+	pos       position // of catalog.db
+	encoder   chunk.Encoder
+	failing   bool           // the last flush failed, and an event tells of it
+	pending   *flight        // what the last flush could not write; also in flushing
+	dropped   map[int64]bool // days that retention removed
+	rewriting *rewriter
+	unfit     map[int64]bool // days that could not be written anew
+	clock     timekeeper
+	torn      bool           // a crash cut a flush short, and it is not finished yet
+	rolling   map[int64]bool // days that may have hours to roll up; nil: all
+	rolls     chunk.RollupEncoder
+	carry     carry // what the hour that is rolled up next takes over
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
 	// Guarded by mu.
@@ -131,7 +133,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
-		dropped: make(map[int64]bool)}
+		dropped: make(map[int64]bool), unfit: make(map[int64]bool)}
 	s.head, s.pieceRows, s.rawRows = newHead(s.window), pieceRows, rawRows
 	return s
 }
@@ -294,6 +296,7 @@ func (s *Store) Close() error {
 	if s.readOnly {
 		return s.closeFiles()
 	}
+	s.leaveRewriting()
 	err := s.catchUp()
 	err = errors.Join(err, s.flush(flushAll))
 	return errors.Join(err, s.closeFiles())

@@ -8,6 +8,9 @@ import (
 	"io"
 	"os"
 
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -56,31 +59,60 @@ func checkTree(path string, tx *bolt.Tx) error {
 	return nil
 }
 
-// checkAccount compares a day's blocks with its totals: a page that has lost elements is still a page.
+// checkAccount compares a day's blocks with its totals, and with their keys: a page that lost elements is still a page, and a
+// key that has changed a little still in order.
 func checkAccount(path string, tx *bolt.Tx) error {
 	meta, blk, late := tx.Bucket(bucketMeta), tx.Bucket(bucketBlock), tx.Bucket(bucketLate)
 	if meta == nil || blk == nil || late == nil {
 		return nil // no day, or one whose buckets are looked for elsewhere
 	}
-	row := meta.Get(metaTotals)
-	if row == nil {
-		return nil
-	}
-	t, err := readTotals(row)
-	var bytes uint64
-	for _, b := range [...]*bolt.Bucket{blk, late} {
-		err = errors.Join(err, b.ForEach(func(_, v []byte) error {
-			bytes += uint64(len(v))
-			return nil
-		}))
-	}
-	if err == nil && bytes != t.blockBytes {
-		err = fmt.Errorf("%d bytes of blocks, it had %d", bytes, t.blockBytes)
+	c := &account{tx: tx, groups: make(map[journal.SeriesID]uint32)}
+	err := errors.Join(blk.ForEach(c.block), late.ForEach(c.block))
+	if row := meta.Get(metaTotals); err == nil && row != nil {
+		var t totals
+		if t, err = readTotals(row); err == nil && c.bytes != t.blockBytes {
+			err = fmt.Errorf("%d bytes of blocks, it had %d", c.bytes, t.blockBytes)
+		}
 	}
 	if err != nil {
 		return &CorruptError{File: path, Err: err, Hint: hintQuarantine}
 	}
 	return nil
+}
+
+type account struct {
+	tx     *bolt.Tx
+	bytes  uint64
+	groups map[journal.SeriesID]uint32
+}
+
+// block takes a row of blk or late. A block that is damaged itself is its readers' affair.
+func (c *account) block(k, v []byte) error {
+	c.bytes += uint64(len(v))
+	b, err := chunk.Parse(v)
+	if err != nil {
+		return nil
+	}
+	id, at := b.Entries[0].Series, 4
+	if _, ok := c.groups[id]; !ok {
+		if e, err := readSeries(big4(uint32(id)), c.tx.Bucket(bucketSeries).Get(big4(uint32(id)))); err == nil {
+			c.groups[id] = e.group
+		}
+	}
+	if len(k) == 14 {
+		at = 8
+	} else if len(k) != 8 || !unitHolds(binary.BigEndian.Uint32(k), b) {
+		return fmt.Errorf("a block of %s under the key %x", stampText(b.First), k)
+	}
+	if group, ok := c.groups[id]; ok && group != binary.BigEndian.Uint32(k[at:]) {
+		return fmt.Errorf("a block of group %d under the key %x", group, k)
+	}
+	return nil
+}
+
+// unitHolds says that a block may stand under a unit: both lie in the same hour.
+func unitHolds(unit uint32, b *chunk.Block) bool {
+	return floorTo(journal.Millis(unit)*unitMillis, hourMillis) == floorTo(b.First, hourMillis)
 }
 
 type tree struct {

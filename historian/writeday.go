@@ -1,8 +1,10 @@
 package historian
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 
 	"edge/historian/chunk"
@@ -24,8 +26,10 @@ type dayWriter struct {
 	row                 flushRow
 	totals              totals
 	duplicates, lateN   uint64
-	mended              bool             // the file has samples beyond its position: a sample that comes may be one of them
-	buf                 []journal.Sample // of one cell
+	mended              bool                        // the file has samples beyond its position: a sample that comes may be one of them
+	buf                 []journal.Sample            // of one cell
+	lates               map[uint32][]journal.Sample // that come late, by group
+	lateHere            map[uint32][]journal.Sample // that are late in the file already, of groups that were asked for
 }
 
 func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
@@ -34,12 +38,16 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	err := d.update(func(tx *bolt.Tx) error {
 		w = &dayWriter{s: s, job: job, totals: before, series: tx.Bucket(bucketSeries), block: tx.Bucket(bucketBlock),
 			late: tx.Bucket(bucketLate), object: tx.Bucket(bucketObject), mended: before.lastIndex > was.applied, row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
+		w.lates, w.lateHere = make(map[uint32][]journal.Sample), make(map[uint32][]journal.Sample)
 		w.block.FillPercent, w.late.FillPercent, w.series.FillPercent = 1, 1, 1 // keys come in ascending order
 		var err error
 		if w.row.number, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
 			return err
 		}
 		if err := w.cells(); err != nil {
+			return err
+		}
+		if err := w.putLate(); err != nil {
 			return err
 		}
 		if err := w.events(tx); err != nil {
@@ -57,7 +65,9 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	if s.rolling != nil {
 		s.rolling[job.day] = true
 	}
-	s.days.setInfo(d, about{pos: pos, totals: w.totals, there: true, thin: s.days.isThin(job.day)})
+	now := s.days.about(job.day)
+	now.pos, now.totals, now.there = pos, w.totals, true
+	s.days.setInfo(d, now)
 	s.duplicates.Add(w.duplicates)
 	s.lateSamples.Add(w.lateN)
 	return nil
@@ -99,32 +109,64 @@ func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
 		return err
 	}
 	end := unitOf(k.window + w.s.window)
-	late := again && (len(samples) < lateRows || !room)
-	for part := 0; len(samples) > 0; part++ {
+	if again && (len(samples) < lateRows || !room) {
+		w.lates[k.group] = append(w.lates[k.group], samples...)
+		return nil
+	}
+	for ; len(samples) > 0; unit++ {
 		n := min(len(samples), chunk.MaxSamples)
-		if err := putObjects(w.object, samples[:n]); err != nil {
-			return err
+		if unit >= end {
+			w.lates[k.group] = append(w.lates[k.group], samples...)
+			return nil
 		}
-		data, err := w.s.encoder.Encode(samples[:n])
+		data, err := w.encode(samples[:n])
 		if err != nil {
 			return fmt.Errorf("group %d at %d: %w", k.group, k.window, err)
 		}
-		if at := unit + uint32(part); !late && at < end {
-			w.noteUnit(at)
-			err = w.block.Put(blockKey(at, k.group), data)
-		} else {
-			w.lateN += uint64(n)
-			w.totals.lateSamples += uint64(n)
-			err = w.putLate(k.group, data)
-		}
-		if err != nil {
+		w.noteUnit(unit)
+		if err := w.block.Put(blockKey(unit, k.group), data); err != nil {
 			return err
 		}
-		w.totals.samples += uint64(n)
-		w.totals.blockBytes += uint64(len(data))
-		w.totals.addIndex(samples[0].Index, samples[n-1].Index)
-		w.row.from = min(w.row.from, samples[0].Index)
 		samples = samples[n:]
+	}
+	return nil
+}
+
+// encode makes a block of samples and counts them.
+func (w *dayWriter) encode(samples []journal.Sample) ([]byte, error) {
+	if err := putObjects(w.object, samples); err != nil {
+		return nil, err
+	}
+	data, err := w.s.encoder.Encode(samples)
+	if err != nil {
+		return nil, err
+	}
+	n := len(samples)
+	w.totals.samples += uint64(n)
+	w.totals.blockBytes += uint64(len(data))
+	w.totals.addIndex(samples[0].Index, samples[n-1].Index)
+	w.row.from = min(w.row.from, samples[0].Index)
+	return data, nil
+}
+
+// putLate writes what is late of each group, of whatever windows, behind one another.
+func (w *dayWriter) putLate() error {
+	for _, group := range slices.Sorted(maps.Keys(w.lates)) {
+		list := w.lates[group]
+		slices.SortFunc(list, func(a, b journal.Sample) int { return cmp.Compare(a.Index, b.Index) })
+		w.lateN += uint64(len(list))
+		w.totals.lateSamples += uint64(len(list))
+		for part := uint16(0); len(list) > 0; part++ {
+			n := min(len(list), chunk.MaxSamples)
+			data, err := w.encode(list[:n])
+			if err == nil {
+				err = w.late.Put(binary.BigEndian.AppendUint16(lateKey(w.row.number, group), part), data)
+			}
+			if err != nil {
+				return fmt.Errorf("late samples of group %d: %w", group, err)
+			}
+			list = list[n:]
+		}
 	}
 	return nil
 }
@@ -132,16 +174,6 @@ func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
 func (w *dayWriter) noteUnit(unit uint32) {
 	if n := len(w.row.units); n == 0 || w.row.units[n-1] != unit {
 		w.row.units = append(w.row.units, unit)
-	}
-}
-
-// putLate appends a late block under this flush's number. One group may have several: late windows, one after the other.
-func (w *dayWriter) putLate(group uint32, data []byte) error {
-	for part := uint16(0); ; part++ {
-		k := binary.BigEndian.AppendUint16(lateKey(w.row.number, group), part)
-		if w.late.Get(k) == nil {
-			return w.late.Put(k, data)
-		}
 	}
 }
 
@@ -186,8 +218,7 @@ func (w *dayWriter) have(k cellKey, again bool) (have map[stamp]journal.Sample, 
 		return nil, nil, nil
 	}
 	have, indices = make(map[stamp]journal.Sample), make(map[journal.Index]bool)
-	err = eachBlock(w.block, w.late, k.group, k.window, k.window+w.s.window, func(b *chunk.Block) error {
-		list, err := b.All(nil)
+	take := func(list []journal.Sample) {
 		for _, v := range list {
 			at := stamp{v.Series, v.At}
 			if old, ok := have[at]; !ok || old.Index < v.Index {
@@ -197,9 +228,51 @@ func (w *dayWriter) have(k cellKey, again bool) (have map[stamp]journal.Sample, 
 				indices[v.Index] = true
 			}
 		}
-		return err
-	}, func([]byte, error) {}) // a damaged block has no say in what is a repetition
+	}
+	end := k.window + w.s.window
+	first, last := unitsOf(k.window, end)
+	err = eachUnit(w.block.Cursor(), k.group, first, last, func(_, v []byte) error {
+		if b, err := chunk.Parse(v); err == nil && b.First < end && b.Last >= k.window {
+			b.Objects = w.objects()
+			if list, err := b.All(nil); err == nil { // a damaged block has no say in what is a repetition
+				take(list)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	late, err := w.lateOf(k.group)
+	for _, v := range late {
+		if v.At >= k.window && v.At < end {
+			take([]journal.Sample{v})
+		}
+	}
 	return have, indices, err
+}
+
+func (w *dayWriter) objects() func(ref []byte) ([]byte, error) {
+	return objectsOf(w.block.Tx(), func(error) {})
+}
+
+// lateOf reads the late samples that the file has of a group.
+func (w *dayWriter) lateOf(group uint32) ([]journal.Sample, error) {
+	if list, ok := w.lateHere[group]; ok {
+		return list, nil
+	}
+	list := []journal.Sample{}
+	err := eachLate(w.late.Cursor(), group, func(_, v []byte) error {
+		if b, err := chunk.Parse(v); err == nil {
+			b.Objects = w.objects()
+			if more, err := b.All(nil); err == nil {
+				list = append(list, more...)
+			}
+		}
+		return nil
+	})
+	w.lateHere[group] = list
+	return list, err
 }
 
 // noteSeries puts the series' row into the day file, once.

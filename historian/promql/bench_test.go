@@ -16,11 +16,11 @@ func BenchmarkQueries(b *testing.B) {
 		k.Device = fmt.Sprint("device", i/500)
 		l.sample(k, ago(60), float64(i))
 	}
-	for i := range 100 {
-		k := of(fmt.Sprint("busy", i))
-		for s := 24 * 3600; s > 0; s -= 10 {
-			l.sample(k, noon.Add(-time.Duration(s)*time.Second), float64(s%1000))
+	for i := 24 * 3600; i > 0; i -= 10 { // a scan of 100 metrics is one message
+		for n := range 100 {
+			l.sample(of(fmt.Sprint("busy", n)), noon.Add(-time.Duration(i)*time.Second), float64(i%1000+n))
 		}
+		l.together(100)
 	}
 	r := l.serve(b, true, Options{})
 	for _, c := range []struct{ name, path, query, start, step string }{

@@ -26,7 +26,8 @@
 // The package has no goroutine. A query reads an hour of one series at a time; it holds no transaction while it waits. The
 // rule that must not break: what the engine sees of a series is what the historian knows of it at that time, or nothing.
 //
-// not done: rollups under long ranges, text as an info series, exemplars, rules, native histograms.
+// not done: rollups under long ranges, reading a block once for all series of a selector, text as an info series, exemplars,
+// rules, native histograms.
 //
 // Sources: prometheus.io/docs/prometheus/3.x, "HTTP API" and "Querying basics" (staleness); Sparkplug 3.0, chapters 5 and 6.
 package promql

@@ -79,6 +79,20 @@ func (l *log) sample(k journal.SeriesKey, at time.Time, v float64, change ...fun
 	l.records = append(l.records, journal.Record{Kind: journal.KindSamples, Samples: []journal.Sample{s}})
 }
 
+// together makes one message of the last n samples.
+func (l *log) together(n int) {
+	var all []journal.Sample
+	var rest []journal.Record
+	for _, r := range l.records[max(0, len(l.records)-2*n):] { // a schema may stand before each
+		if r.Kind == journal.KindSamples && len(r.Samples) == 1 {
+			all = append(all, r.Samples...)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	l.records = append(append(l.records[:max(0, len(l.records)-2*n)], rest...), journal.Record{Kind: journal.KindSamples, Samples: all})
+}
+
 func bad(s *journal.Sample)   { s.Quality = journal.Bad }
 func stale(s *journal.Sample) { s.Quality = journal.Stale }
 func null(s *journal.Sample)  { s.Value = journal.Value{Type: s.Value.Type, Null: true} }
@@ -107,7 +121,7 @@ func (l *log) open(t testing.TB, inFiles bool) (s *historian.Store, stop func())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- j.Run(ctx) }()
-	for part := range slices.Chunk(l.records, 2000) {
+	for part := range slices.Chunk(l.records, 100) {
 		var last journal.Index
 		if last, err = j.Append(0, part...); err == nil {
 			err = j.Wait(ctx, last)

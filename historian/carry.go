@@ -143,7 +143,7 @@ func (sc *scan) lastIn(t *track, blocks []*stored, from, to journal.Millis) (c c
 	for _, e := range list {
 		line, err := sc.line(e)
 		if err == nil {
-			sc.list, err = sc.reader.readings(sc.list, e.in.Block, e.i, line)
+			sc.list, err = sc.reader.readings(sc.list, &e.in.Block, e.i, line)
 		}
 		if err != nil {
 			damage = err

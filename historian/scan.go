@@ -69,7 +69,7 @@ type part struct {
 
 // stored is one block of an hour.
 type stored struct {
-	*chunk.Block
+	chunk.Block
 	line  chunk.Timeline
 	lined bool
 }
@@ -229,22 +229,21 @@ func (sc *scan) hour(ctx context.Context, o *openPart, from, to journal.Millis) 
 // parse reads the heads of an hour's blocks.
 func (sc *scan) parse(o *openPart, from, to journal.Millis) (out []*stored, err error) {
 	n := 0
+	objects := objectsOf(o.blocks.Bucket().Tx(), func(err error) { sc.s.reportDamage(sc.s.days.path(o.sp.day), err) })
 	add := func(_, v []byte) error {
-		b, err := chunk.Parse(v)
-		if isDamage(err) {
-			sc.damaged(o, from, to, err)
-			return nil
-		}
-		b.Objects = objectsOf(o.blocks.Bucket().Tx(), func(err error) { sc.s.reportDamage(sc.s.days.path(o.sp.day), err) })
-		sc.work.Blocks++
-		if b.Last < from || b.First >= to {
-			return nil
-		}
 		if n == len(sc.pool) {
 			sc.pool = append(sc.pool, &stored{})
 		}
-		sc.pool[n].Block, sc.pool[n].lined = b, false
-		n++
+		b := sc.pool[n]
+		if err := b.Reset(v); err != nil {
+			sc.damaged(o, from, to, err)
+			return nil
+		}
+		sc.work.Blocks++
+		if b.Last >= from && b.First < to {
+			b.Objects, b.lined = objects, false
+			n++
+		}
 		return nil
 	}
 	first, end := unitsOf(from, to)
@@ -355,7 +354,7 @@ func (sc *scan) one(t *track, e entry, from, to journal.Millis) error {
 	if err != nil {
 		return err
 	}
-	p, err := sc.reader.points(e.in.Block, e.i, line)
+	p, err := sc.reader.points(&e.in.Block, e.i, line)
 	if err != nil {
 		return err
 	}
@@ -384,7 +383,7 @@ func (sc *scan) merge(t *track, entries []entry, from, to, last journal.Millis) 
 	for _, e := range entries {
 		line, err := sc.line(e)
 		if err == nil {
-			sc.list, err = sc.reader.readings(sc.list, e.in.Block, e.i, line)
+			sc.list, err = sc.reader.readings(sc.list, &e.in.Block, e.i, line)
 		}
 		if err != nil {
 			damage = err // the others still count

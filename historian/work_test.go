@@ -77,7 +77,7 @@ func TestChartsAllocateLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if n > 1500 { // of 144,000 samples: 18 blocks, 20 metrics
+	if n > 800 { // of 144,000 samples: 18 blocks, 20 metrics
 		t.Errorf("%v allocations", n)
 	}
 }

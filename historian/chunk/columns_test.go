@@ -139,3 +139,48 @@ func BenchmarkColumns(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/sample")
 }
+
+// A block read into the memory of another one is as if it were read anew.
+func TestResetUsesMemoryAgain(t *testing.T) {
+	var b Block
+	var c Columns
+	var line Timeline
+	rapid.Check(t, func(t *rapid.T) {
+		data, err := Encode(anySamples(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rapid.IntRange(0, 4).Draw(t, "damaged") == 0 {
+			if b.Reset(data[:len(data)/2]) == nil || len(b.Entries) != 0 {
+				t.Fatal("half a block is a block")
+			}
+		}
+		fresh, err := Parse(data)
+		if err == nil {
+			err = b.Reset(data)
+		}
+		if err == nil {
+			err = b.Timeline(&line)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.Entries {
+			want, err := fresh.Decode(nil, i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Columns(i, &line, &c); err != nil || len(c.At) != len(want) || b.Entries[i].Series != want[0].Series {
+				t.Fatalf("%d samples of %d, %v", len(c.At), len(want), err)
+			}
+			for n, v := range want {
+				if c.At[n] != v.At {
+					t.Fatalf("sample %d is at %d, want %d", n, c.At[n], v.At)
+				}
+			}
+			if a, z := fresh.Entries[i].Stats, b.Entries[i].Stats; (a == nil) != (z == nil) || a != nil && *a != *z {
+				t.Fatalf("statistics %v, want %v", z, a)
+			}
+		}
+	})
+}

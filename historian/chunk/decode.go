@@ -43,6 +43,7 @@ type Block struct {
 	timeline     []byte
 	line         *Timeline // read when Decode, All or Range first need it
 	columns      *Columns
+	stats        []Stats // what Entries point to
 }
 
 // Len is the number of samples.
@@ -50,26 +51,38 @@ func (b *Block) Len() int { return b.count }
 
 // Parse reads the head of a block and checks it. It keeps a reference to data.
 func Parse(data []byte) (*Block, error) {
+	b := &Block{}
+	if err := b.Reset(data); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Reset is Parse into the memory of a block that is done with: nothing that it gave may be used any more. After an error it
+// has no series.
+func (b *Block) Reset(data []byte) error {
+	*b = Block{Entries: b.Entries[:0], stats: b.stats}
 	if len(data) < 10 || data[0] != magic {
-		return nil, fmt.Errorf("%w: no block begins here", ErrDamaged)
+		return fmt.Errorf("%w: no block begins here", ErrDamaged)
 	}
 	if data[1] == 0 || data[1] > version {
-		return nil, fmt.Errorf("%w: %d, this program knows up to %d", ErrVersion, data[1], version)
+		return fmt.Errorf("%w: %d, this program knows up to %d", ErrVersion, data[1], version)
 	}
 	n := int(binary.LittleEndian.Uint32(data[2:]))
 	if n < 6 || n > len(data)-4 {
-		return nil, fmt.Errorf("%w: head of %d bytes in a block of %d", ErrDamaged, n, len(data))
+		return fmt.Errorf("%w: head of %d bytes in a block of %d", ErrDamaged, n, len(data))
 	}
 	if crc32.Checksum(data[:n], castagnoli) != binary.LittleEndian.Uint32(data[n:]) {
-		return nil, fmt.Errorf("%w: checksum of the head", ErrDamaged)
+		return fmt.Errorf("%w: checksum of the head", ErrDamaged)
 	}
-	b := &Block{version: data[1]}
+	b.version = data[1]
 	head, payloads := &reader{b: data[6:n]}, &reader{b: data[n+4:]}
 	if !b.readHead(head, payloads) {
-		return nil, fmt.Errorf("%w: malformed head", ErrDamaged)
+		b.Entries = b.Entries[:0]
+		return fmt.Errorf("%w: malformed head", ErrDamaged)
 	}
 	b.timeline = head.b
-	return b, nil
+	return nil
 }
 
 func (b *Block) readHead(r, payloads *reader) bool {
@@ -83,8 +96,8 @@ func (b *Block) readHead(r, payloads *reader) bool {
 	if r.bad || series == 0 || series > len(r.b) {
 		return false
 	}
-	b.Entries = make([]Entry, series)
-	stats := make([]Stats, series)
+	b.Entries, b.stats = resize(b.Entries, series), resize(b.stats, series)
+	clear(b.Entries)
 	var withStats []bool
 	if b.version == 1 {
 		withStats = make([]bool, series)
@@ -112,7 +125,7 @@ func (b *Block) readHead(r, payloads *reader) bool {
 				return false
 			}
 			if bits&entryStats != 0 {
-				e.Stats = &stats[i]
+				e.Stats = &b.stats[i]
 				r.stats(e.Stats, e)
 			}
 		} else {

@@ -133,8 +133,12 @@ type decoder struct {
 	escapes   []byte // of each value that is too large for a symbol, what it has more
 }
 
-// packed says that no coded values follow.
-func (r *reader) packed() { r.code.on = false }
+// form reads the form of a column or of slots, and whether its residuals are coded.
+func (r *reader) form() byte {
+	form := r.byte()
+	r.code.on, r.code.begun, r.code.bit = form&isCoded != 0, false, 0
+	return form &^ isCoded
+}
 
 // beginCoded reads what stands before the codes.
 func (r *reader) beginCoded() {

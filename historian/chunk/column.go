@@ -221,12 +221,7 @@ func (r *reader) columnIn(dst []int64, inGrid bool) {
 	if len(dst) == 0 {
 		return
 	}
-	form := r.byte()
-	if form&isCoded != 0 {
-		r.code = decoder{on: true}
-		defer r.packed()
-	}
-	switch form &^= isCoded; {
+	switch form := r.form(); {
 	case form == colConst && !r.code.on:
 		x := r.svarint()
 		for i := range dst {
@@ -344,11 +339,9 @@ func (r *reader) skipColumn(n int) {
 	if n == 0 {
 		return
 	}
-	form := r.byte()
-	r.code.on = form&isCoded != 0
-	defer r.packed()
+	form := r.form()
 	r.uvarint()
-	switch form &^= isCoded; form {
+	switch form {
 	case colConst:
 	case colFrame, colCentre:
 		r.skipPFOR(n)

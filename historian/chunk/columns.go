@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	"edge/historian/journal"
 )
@@ -53,7 +54,7 @@ func (c *Columns) IsNull(n int) bool { return len(c.Null) > 0 && c.Null[n/8]&(1<
 // Floats appends the values as Value.Float64 gives them: NaN for null, text, bytes and structures.
 func (c *Columns) Floats(dst []float64) []float64 {
 	at := len(dst)
-	dst = append(dst, make([]float64, len(c.At))...)
+	dst = slices.Grow(dst, len(c.At))[:at+len(c.At)]
 	out := dst[at:]
 	switch {
 	case len(c.Num) != len(out):

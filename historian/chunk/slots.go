@@ -72,12 +72,7 @@ func gapsBut(dst []uint64, slots []uint32, n int) []uint64 {
 
 // slots fills dst with what appendSlots wrote.
 func (r *reader) slots(dst []uint32, n int) {
-	form := r.byte()
-	if form&isCoded != 0 {
-		r.code = decoder{on: true}
-		defer r.packed()
-	}
-	switch form &^ isCoded {
+	switch r.form() {
 	case slotsAll:
 		r.bad = r.bad || len(dst) != n
 		for i := range dst {
@@ -136,10 +131,7 @@ func (r *reader) slotsBut(dst []uint32, n int) {
 
 // skipSlots passes over a list of count slots.
 func (r *reader) skipSlots(count, n int) {
-	form := r.byte()
-	r.code.on = form&isCoded != 0
-	defer r.packed()
-	switch form &^ isCoded {
+	switch r.form() {
 	case slotsAll:
 	case slotsBits:
 		r.take((n + 7) / 8)

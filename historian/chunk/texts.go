@@ -84,6 +84,7 @@ func (r *reader) texts(form byte, dst [][]byte) {
 		words[i] = r.text()
 	}
 	var buf [pforBlock]uint64
+	r.code.on = false
 	for len(dst) > 0 && !r.bad {
 		codes := r.pforBlock(&buf, len(dst))
 		for i, code := range codes {

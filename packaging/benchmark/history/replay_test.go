@@ -61,7 +61,7 @@ func replay(t *testing.T, set gen.Set, d disk, late *lateness) (out replayed) {
 			}
 			<-time.After(time.Second)
 		}
-		<-time.After(15 * time.Second) // the last window ends
+		<-time.After(3 * time.Minute) // the last window ends, the last hour is rolled up
 		r.stop()
 		out.cpu = (processCPU() - cpu - made) / time.Duration(out.samples)
 		out.journal = float64(r.j.Stats().CommitBytes) / float64(out.samples)

@@ -57,6 +57,7 @@ func (s *Store) flushLoop(ctx context.Context) error {
 	defer timer.Stop()
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
+	s.askRoll() // for what was not rolled up before the start
 	for n := 1; ; n++ {
 		var err error
 		select {

@@ -97,10 +97,14 @@ func (r *rolled) put(meta *bolt.Bucket, day int64) error {
 // rollOn has one turn, and asks for the next one if there is more to do.
 func (s *Store) rollOn(ctx context.Context) {
 	if s.rollUp(ctx) {
-		select {
-		case s.more <- struct{}{}:
-		default:
-		}
+		s.askRoll()
+	}
+}
+
+func (s *Store) askRoll() {
+	select {
+	case s.more <- struct{}{}:
+	default:
 	}
 }
 

@@ -156,7 +156,7 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 		}
 		lost = lost || lacks
 	}
-	if err := s.openTrends(); err != nil {
+	if err := s.openTrends(lost); err != nil {
 		return 0, err
 	}
 	if n := len(list); s.clock.known == 0 && n > 0 { // of a store from before the catalog knew
@@ -206,8 +206,8 @@ func (s *Store) opens(d *storeFile, a about) {
 	s.replayed = max(s.replayed, a.pos.applied)
 }
 
-// openTrends reads each month's own account. A damaged file is moved aside.
-func (s *Store) openTrends() error {
+// openTrends reads each month's own account, and if the catalog is lost the series that only rows tell of. A damaged file is moved aside.
+func (s *Store) openTrends(readSeries bool) error {
 	list, err := s.trends.scan()
 	if err != nil {
 		return fmt.Errorf("open historian: %w", err)
@@ -215,6 +215,9 @@ func (s *Store) openTrends() error {
 	for _, month := range list {
 		d := s.trends.get(month)
 		a, err := d.readMeta()
+		if err == nil && readSeries {
+			err = s.seriesOf(d)
+		}
 		if isDamage(err) {
 			if err = s.quarantine(s.trends, d, err); err != nil {
 				return err

@@ -23,8 +23,8 @@ const unitLimit = 1 << 41
 // unit turns numbers into integers and back.
 type unit struct {
 	form byte
-	e    int // unitDecimal, unitSingle: the exponent; unitBinary: s
-	q    float64
+	e    int     // unitDecimal, unitSingle: the exponent; unitBinary: s
+	q    float64 // unitLattice: q; unitBinary: 2^-s
 }
 
 // unitOf finds the unit of the values and fills ints with them. unitFloats is the answer when none fits. hint is the step of a lattice that they may
@@ -158,7 +158,7 @@ func binaryUnit(values []float64, ints []int64, top float64) unit {
 			ints[i] >>= 1
 		}
 	}
-	return unit{form: unitBinary, e: s}
+	return unit{form: unitBinary, e: s, q: math.Ldexp(1, -s)}
 }
 
 // value is what an integer stands for.
@@ -180,17 +180,15 @@ func (s *unit) sum(m int64) float64 {
 	case unitLattice:
 		return float64(m) * s.q
 	}
-	return math.Ldexp(float64(m), -s.e)
+	return float64(m) * s.q
 }
 
 func (s *unit) units(f float64) (m int64, ok bool) {
 	switch s.form {
 	case unitDecimal, unitSingle:
 		f *= pow10[s.e]
-	case unitLattice:
-		f /= s.q
 	default:
-		f = math.Ldexp(f, s.e)
+		f /= s.q
 	}
 	f = math.Round(f)
 	return int64(f), math.Abs(f) < 1<<62
@@ -219,7 +217,7 @@ func (r *reader) readUnit() (s unit) {
 	case unitBinary:
 		e := r.svarint()
 		r.bad = r.bad || e < -2000 || e > 2000
-		s.e = int(e)
+		s.e, s.q = int(e), math.Ldexp(1, -int(e))
 	default:
 		r.bad = true
 	}

@@ -2,9 +2,11 @@ package historian
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -399,10 +401,17 @@ func TestRowsOutliveSamples(t *testing.T) {
 	}
 	r.clock.Set(noon.Add(160 * time.Hour))
 	r.s.retain()
-	for i, want := range []int{7200, 12} {
-		hours, unknown := r.rowsOf(key(i), hourMillis, from, to)
-		if n := counted(hours); n != want || unknown != 0 {
-			t.Errorf("metric %d: hours count %d samples, want %d; %s not known", i, n, want, unknown)
+	for _, when := range []string{"the day is gone", "the catalog and the journal too"} {
+		for i, want := range []int{7200, 12} {
+			hours, unknown := r.rowsOf(key(i), hourMillis, from, to)
+			if n := counted(hours); n != want || unknown != 0 {
+				t.Errorf("%s: metric %d: hours count %d samples, want %d; %s not known", when, i, n, want, unknown)
+			}
 		}
+		r.crash()
+		if err := errors.Join(os.Remove(filepath.Join(r.dir, "history", "catalog.db")), os.RemoveAll(filepath.Join(r.dir, "journal"))); err != nil {
+			t.Fatal(err)
+		}
+		r.open()
 	}
 }

@@ -39,10 +39,7 @@ func (r *reference) heldAt(t journal.Millis) (v journal.Sample, ok bool) {
 
 // moments are the times within [from, to) at which anything changes.
 func (r *reference) moments(from, to journal.Millis) []journal.Millis {
-	out := []journal.Millis{from, to}
-	for _, t := range append(slices.Clone(r.edges), r.now) {
-		out = append(out, t)
-	}
+	out := append([]journal.Millis{from, to, r.now}, r.edges...)
 	for _, s := range r.list {
 		out = append(out, s.At)
 	}

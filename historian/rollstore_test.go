@@ -198,7 +198,7 @@ func (m *rollMachine) compare(t *rapid.T, metric int, step journal.Millis, minut
 			if len(rows) > 0 && rows[0].At == w.At {
 				got, rows = rows[0], rows[1:]
 			}
-			if err := nearRow(w, got, minuteSlack); err != nil {
+			if err := nearRow(w, got, minuteSlack*float64(step/minuteMillis)); err != nil {
 				t.Fatalf("metric %d, row of %d ms at %s: %v\nwant %+v\ngot  %+v", metric, step, stampText(w.At), err, w, got)
 			}
 		}
@@ -213,7 +213,7 @@ func (m *rollMachine) compare(t *rapid.T, metric int, step journal.Millis, minut
 	return unknown
 }
 
-// minuteSlack is what the integral of a minute may differ by where values lie between -0.5 and 4: see chunk.RollupEncoder.Encode.
+// minuteSlack is what the integral of a minute, and of each minute of an hour, may differ by where values lie between -0.5 and 4: see chunk.RollupEncoder.Encode.
 const minuteSlack = 5 * 60_000 / float64(1<<14)
 
 // nearRow compares rows; Integral may differ by slack.

@@ -1,6 +1,7 @@
 package historian
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"io"
@@ -19,7 +20,7 @@ type Selection struct {
 	From, To            journal.Millis
 }
 
-// Row is a sample of a metric or a gap in what is known of it.
+// Row is a sample of a metric, without its Index, or a gap in what is known of it.
 type Row struct {
 	journal.Sample
 	Gap *Gap // not nil: a gap; it keeps its own bounds, which may lie outside the selection. Sample is zero
@@ -54,8 +55,11 @@ type Rows struct {
 	spans []Gap // of owner, by From
 	gaps  []Gap // of those the ones to come
 
-	samples, buf []journal.Sample // used again
-	piece        Piece
+	// Used again.
+	samples []journal.Sample
+	line    chunk.Timeline
+	columns chunk.Columns
+	piece   Piece
 }
 
 const (
@@ -82,6 +86,13 @@ func (s *Store) Rows(sel Selection) (*Rows, error) {
 
 // Metrics is how many metrics are still to come, with the one at hand.
 func (r *Rows) Metrics() int { return len(r.metrics) }
+
+// Load tells how busy the store is: the journal index up to which it has read, and whether it writes a window to its files.
+func (r *Rows) Load() (taken journal.Index, writing bool) {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	return r.s.applied, r.s.flushing != nil
+}
 
 // Next returns the next rows, at least one, or io.EOF behind the last. It does one step of work and looks at ctx before it: a
 // step that finds nothing returns an empty piece, so that its caller may pause or end.
@@ -166,7 +177,7 @@ func (r *Rows) step() error {
 		due = append(slices.Clone(due), r.lost...)
 		r.lost = nil
 	}
-	r.put(lastOfEach(r.samples), due)
+	r.put(lastToCome(r.samples), due)
 	if r.at = stop; r.at >= end {
 		r.days, r.width = r.days[1:], hourMillis
 	}
@@ -277,21 +288,70 @@ func (r *Rows) inFile(tx *bolt.Tx, stop journal.Millis) (found, error) {
 	if count > r.most() && len(parts) > 1 && r.narrower() {
 		return tooMany, nil
 	}
+	slices.SortStableFunc(parts, func(a, b partOf) int { return cmp.Compare(a.block.FirstIndex, b.block.FirstIndex) })
 	for _, p := range parts {
-		list, err := p.block.Decode(r.buf[:0], p.at)
-		r.buf = list
-		if isDamage(err) {
+		if err := r.decode(p, stop); isDamage(err) {
 			r.damaged(err)
-			continue
-		}
-		if err != nil {
+		} else if err != nil {
 			return inFull, err
-		}
-		for i := range list {
-			if v := &list[i]; v.At >= r.at && v.At < stop {
-				r.samples = append(r.samples, *v)
-			}
 		}
 	}
 	return inFull, nil
+}
+
+// lastToCome sorts by time and keeps of each stamp the last to arrive: of those without an index the last in the list, and rather one
+// with an index.
+func lastToCome(list []journal.Sample) []journal.Sample {
+	order := func(a, b journal.Sample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) }
+	if !slices.IsSortedFunc(list, order) { // mostly it is
+		slices.SortStableFunc(list, order)
+	}
+	n := 0
+	for i := range list {
+		if n > 0 && list[n-1].At == list[i].At {
+			n--
+		}
+		list[n] = list[i]
+		list[n].Index = 0
+		n++
+	}
+	return list[:n]
+}
+
+// decode appends the samples of a part, in index order. Their indices would cost a look at all other series of the block: they are
+// set only where two type epochs of a metric need them to tell which of two samples came last.
+func (r *Rows) decode(p partOf, stop journal.Millis) error {
+	if err := p.block.Timeline(&r.line); err != nil {
+		return err
+	}
+	read := p.block.Arrived
+	if len(r.q.epochs) > 1 {
+		read = p.block.Complete
+	}
+	c := &r.columns
+	if err := read(p.at, &r.line, c); err != nil {
+		return err
+	}
+	quality, left, q := c.Quality, 0, journal.Good
+	for n, at := range c.At {
+		if left == 0 && len(quality) > 0 {
+			q, left, quality = quality[0].Quality, quality[0].Count, quality[1:]
+		}
+		left--
+		if at < r.at || at >= stop {
+			continue
+		}
+		v := journal.Sample{Series: c.Series, At: at, Received: c.Received[n], Quality: q, Value: journal.Value{Type: c.Type, Null: c.IsNull(n)},
+			Historical: c.Flags[n]&chunk.Historical != 0, Birth: c.Flags[n]&chunk.Birth != 0}
+		if len(c.Index) > 0 {
+			v.Index = c.Index[n]
+		}
+		if len(c.Bytes) > 0 {
+			v.Value.Bytes = bytes.Clone(c.Bytes[n]) // it is the file's memory
+		} else {
+			v.Value.Num = c.Num[n]
+		}
+		r.samples = append(r.samples, v)
+	}
+	return nil
 }

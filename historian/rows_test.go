@@ -106,6 +106,7 @@ func sameRows(t rapid.TB, s *Store, m metric, rows []Row, from, to journal.Milli
 }
 
 func sameSample(a, b journal.Sample) bool {
+	a.Index, b.Index = 0, 0
 	va, vb := a.Value, b.Value
 	a.Value, b.Value = journal.Value{}, journal.Value{}
 	return fmt.Sprint(a) == fmt.Sprint(b) && chunk.EqualValue(va, vb)

@@ -21,7 +21,7 @@ type Columns struct {
 	Null    []byte       // a bit for each sample, the first in the lowest; empty: none is null
 	Quality []QualityRun // empty: all are Good
 
-	// Set by Block.Complete only.
+	// Set by Block.Complete and Block.Arrived only, Index by Complete.
 	Index    []journal.Index
 	Received []journal.Millis
 	Flags    []uint8 // empty: none
@@ -132,13 +132,36 @@ func (b *Block) Complete(i int, t *Timeline, c *Columns) error {
 		return err
 	}
 	slots, place := t.in[i], t.place[i]
-	c.Index, c.Received, c.Flags = resize(c.Index, len(slots)), resize(c.Received, len(slots)), resize(c.Flags, len(slots))
+	c.Index = resize(c.Index, len(slots))
 	for n, slot := range slots {
 		c.Index[n] = journal.Index(t.index[slot]) + journal.Index(place[n]-t.base[slot])
+	}
+	c.arrive(t, slots)
+	return nil
+}
+
+// Arrived reads what Columns reads, and Received and Flags: all but Index, for which the other series would have to be read.
+func (b *Block) Arrived(i int, t *Timeline, c *Columns) error {
+	if err := t.arrivals(); err != nil {
+		return err
+	}
+	if err := b.Columns(i, t, c); err != nil {
+		return err
+	}
+	slots := c.slots
+	if t.numbered {
+		slots = t.in[i]
+	}
+	c.arrive(t, slots)
+	return nil
+}
+
+func (c *Columns) arrive(t *Timeline, slots []uint32) {
+	c.Received, c.Flags = resize(c.Received, len(slots)), resize(c.Flags, len(slots))
+	for n, slot := range slots {
 		c.Received[n] = journal.Millis(t.at[slot] + t.received[slot])
 		c.Flags[n] = uint8(t.flags[slot])
 	}
-	return nil
 }
 
 // payload reads the columns that are the series' own.

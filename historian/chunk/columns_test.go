@@ -9,11 +9,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// checkColumns compares what Columns and Complete read with samples, which is the block's content.
+// checkColumns compares what Columns, Arrived and Complete read with samples, which is the block's content.
 func checkColumns(t rapid.TB, b *Block, samples []journal.Sample) {
 	t.Helper()
 	var line Timeline
-	var light, full Columns
+	var light, half, full Columns
 	if err := b.Timeline(&line); err != nil {
 		t.Fatalf("Timeline: %v", err)
 	}
@@ -24,19 +24,24 @@ func checkColumns(t rapid.TB, b *Block, samples []journal.Sample) {
 	}
 	for i := range b.Entries {
 		read(i, &light, b.Columns)
+		read(i, &half, b.Arrived)
 		read(i, &full, b.Complete)
 		n := 0
 		for _, s := range samples {
 			if s.Series == b.Entries[i].Series {
 				checkRow(t, &light, n, s)
 				checkRow(t, &full, n, s)
+				checkRow(t, &half, n, s)
+				if half.Received[n] != s.Received || half.Flags[n] != uint8(flags(&s)) {
+					t.Fatalf("sample %d of series %d: %d, %d, want %+v", n, s.Series, half.Received[n], half.Flags[n], s)
+				}
 				if full.Index[n] != s.Index || full.Received[n] != s.Received || full.Flags[n] != uint8(flags(&s)) {
 					t.Fatalf("sample %d of series %d: %d, %d, %d, want %+v", n, s.Series, full.Index[n], full.Received[n], full.Flags[n], s)
 				}
 				n++
 			}
 		}
-		if n != light.Len() || n != full.Len() || len(light.Index) != 0 {
+		if n != light.Len() || n != full.Len() || len(light.Index) != 0 || len(half.Index) != 0 {
 			t.Fatalf("series %d: %d and %d samples, want %d", b.Entries[i].Series, light.Len(), full.Len(), n)
 		}
 	}

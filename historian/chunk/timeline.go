@@ -16,19 +16,21 @@ type Timeline struct {
 	rest    reader   // behind the times: not read yet
 	members [][]byte // for each series, the bytes that say which slots it is in
 
-	// Set by number: what only a sample's index and arrival need.
-	numbered        bool
+	arrived         bool // received and flags are read
 	received, flags []int64
-	index           []int64    // of each slot's first sample
-	base            []uint32   // for each slot, the place of its first sample in index order
-	in              [][]uint32 // for each series its slots
-	place           [][]uint32 // for each sample of a series its place in index order
-	memory          []uint32   // of in and place
+
+	// Set by number: what only a sample's index needs.
+	numbered bool
+	index    []int64    // of each slot's first sample
+	base     []uint32   // for each slot, the place of its first sample in index order
+	in       [][]uint32 // for each series its slots
+	place    [][]uint32 // for each sample of a series its place in index order
+	memory   []uint32   // of in and place
 }
 
 // Timeline reads the block's time line into t.
 func (b *Block) Timeline(t *Timeline) error {
-	t.block, t.numbered = nil, false
+	t.block, t.arrived, t.numbered = nil, false, false
 	r := reader{b: b.timeline}
 	t.at = resize(t.at, b.slots)
 	r.column(t.at)
@@ -59,17 +61,32 @@ func (t *Timeline) slots(dst []uint32, i int) ([]uint32, error) {
 	return dst, nil
 }
 
+// arrivals reads when messages came, and their flags.
+func (t *Timeline) arrivals() error {
+	if t.arrived {
+		return nil
+	}
+	n := t.block.slots
+	t.received, t.flags = resize(t.received, n), resize(t.flags, n)
+	t.rest.column(t.received)
+	if t.rest.column(t.flags); t.rest.bad {
+		return fmt.Errorf("%w: malformed timeline", ErrDamaged)
+	}
+	t.arrived = true
+	return nil
+}
+
 // number reads the rest and gives each sample its place and each slot its index.
 func (t *Timeline) number() error {
 	if t.numbered {
 		return nil
 	}
+	if err := t.arrivals(); err != nil {
+		return err
+	}
 	b, r := t.block, t.rest
-	t.received, t.flags, t.index = resize(t.received, b.slots), resize(t.flags, b.slots), resize(t.index, b.slots)
-	r.column(t.received)
-	r.column(t.flags)
-	r.column(t.index)
-	if r.bad {
+	t.index = resize(t.index, b.slots)
+	if r.column(t.index); r.bad {
 		return fmt.Errorf("%w: malformed timeline", ErrDamaged)
 	}
 	t.memory = resize(t.memory, 2*b.count+2*b.slots)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"edge/historian"
 	"edge/historian/journal"
@@ -51,27 +50,28 @@ type Count struct{ Samples, Gaps uint64 }
 
 // Copy writes all rows and ends the file. It stops at the first error, of the rows, of the writer, or of ctx.
 func Copy(ctx context.Context, to Encoder, rows *historian.Rows) (n Count, err error) {
+	p := newPace(rows)
 	for {
-		p, err := rows.Next(ctx)
+		piece, err := rows.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return n, to.Close()
 		}
 		if err != nil {
 			return n, err
 		}
-		if err := n.write(to, p); err != nil {
+		p.rest(ctx)
+		if err := n.write(ctx, to, piece, p); err != nil {
 			return n, err
 		}
-		runtime.Gosched()
 	}
 }
 
 // stretch is how many rows are encoded before others may run: half a millisecond or so.
 const stretch = 1024
 
-func (n *Count) write(to Encoder, p *historian.Piece) error {
-	part := *p
-	for rest := p.Rows; len(rest) > 0; {
+func (n *Count) write(ctx context.Context, to Encoder, piece *historian.Piece, p *pace) error {
+	part := *piece
+	for rest := piece.Rows; len(rest) > 0; {
 		part.Rows = rest[:min(stretch, len(rest))]
 		rest = rest[len(part.Rows):]
 		if err := to.Write(&part); err != nil {
@@ -84,7 +84,7 @@ func (n *Count) write(to Encoder, p *historian.Piece) error {
 				n.Samples++
 			}
 		}
-		runtime.Gosched()
+		p.rest(ctx)
 	}
 	return nil
 }

@@ -39,8 +39,8 @@ type record struct {
 }
 
 const (
-	groupRows  = 128 << 10 // a row group ends with so many rows
-	groupBytes = 8 << 20   // or so many bytes of text
+	groupRows  = 64 << 10 // a row group ends with so many rows
+	groupBytes = 8 << 20  // or so many bytes of text
 )
 
 // pq writes Parquet: a row group at a time is in memory. It sets values and levels by itself, column by column in the order of

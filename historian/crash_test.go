@@ -74,10 +74,15 @@ func TestKill(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	durable := 0
-	for range 5 {
-		durable = runChild(t, dir, durable, 20+rng.IntN(60))
+	rounds, most := 5, 60
+	if os.Getenv("EDGE_LONG") == "1" {
+		rounds, most = 200, 12 // childSample has 400,000 different times
+	}
+	for range rounds {
+		durable = runChild(t, dir, durable, 20+rng.IntN(most))
 		checkChild(t, dir, &durable)
 	}
+	t.Logf("%d kills, %d samples", rounds, durable)
 	if durable < 5000 {
 		t.Errorf("only %d samples were recorded", durable)
 	}

@@ -13,14 +13,16 @@
 // is told that it may recycle.
 //
 // Late samples (their window was written before) are few: each flush puts them behind one another in the bucket "late";
-// a backlog that fills windows becomes blocks like any other. Retention removes whole files.
+// a backlog that fills windows becomes blocks like any other, and a day that has many is written anew once it is over (rewrite.go).
+// Retention removes the oldest samples first, whose day is written anew without them, then days, then months (retention.go). It
+// goes by a time that a leaping clock does not move (clock.go), and by what the disk has left (space.go).
 //
 // When an hour is over, flushLoop rolls it up (roll.go): what each metric comes to over its minutes and the hour, what it held
 // at the beginning included. Late samples and events mark the hours that they change, in the transaction that writes them;
 // until those are rolled up again, a query asks the samples.
 //
 // Goroutines, both ended by Run's ctx and awaited by Run: followLoop (journal to head) and flushLoop (head to files,
-// rollups, retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu. A storeFile's mu and a fileSet's are taken
+// rollups, retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu or a fileSet's. A storeFile's mu is taken
 // alone. No lock but a storeFile's is held while a file is read or written, and that one only keeps it open.
 //
 // A question about numbers reads blocks as columns, each block once for all metrics that are asked (scan.go); memory first, then
@@ -31,10 +33,12 @@
 //
 // The rule that must not break: what was durable in the journal is answered until retention removes it, once.
 //
-// Damaged bytes never stop the start and never panic: bbolt's panics and faults become a *CorruptError, a file that cannot be
-// opened is moved to the quarantine with an event and a gap, a block with a wrong checksum is a gap in the answer.
+// Damaged bytes never stop the start and never panic: bbolt's panics and faults become a *CorruptError. A damaged day goes back by one
+// transaction if the log has what came later, else what can be read of it is saved into a new file (mend.go); the wreck
+// stays in the quarantine, what is lost is a gap. A block with a wrong checksum is a gap in the answer.
 //
-// not done: payloads of births (an event says how many metrics one had, and they are samples), rewriting days with many late samples.
+// not done: payloads of births (an event says how many metrics one had, and they are samples), events of days that left
+// retention.minute, a file of ballast for a full disk.
 //
 // Sources: OPC UA Part 13 (aggregates, stepped interpolation), Sparkplug 3.0 chapters 5 and 6 (births, deaths, quality).
 package historian

@@ -216,6 +216,9 @@ func (s *Store) applySamples(list []journal.Sample) {
 			*e.past = *v
 		}
 	}
+	if n := len(list); n > 0 { // with what the head now has: a flush that comes between would tell too low a position
+		s.applied = max(s.applied, list[n-1].Index)
+	}
 }
 
 // findLocked finds the samples' series; one that a sample's type is not that of is none. It looks at all of them before
@@ -281,6 +284,7 @@ func (s *Store) applyEvent(rec *journal.Record) {
 	if isLife(e.Kind) {
 		s.turned(&e)
 	}
+	s.applied = max(s.applied, e.Index)
 	s.head.events = append(s.head.events, loggedEvent{e, logged})
 	s.head.bytes += 192 + int64(len(e.Reason)+len(e.User))
 }

@@ -64,7 +64,7 @@ type Store struct {
 	rolls     chunk.RollupEncoder
 	carry     carry // what the hour that is rolled up next takes over
 
-	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu
+	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu and a fileSet's
 	// Guarded by mu.
 	head      *head
 	flushing  *head // given to the flush under way; nil between flushes

@@ -8,7 +8,7 @@ import (
 
 var bucketHour = []byte("r1h") // day start, group: 1-hour rollups
 
-// trendKind is trend/YYYY-MM.db: the 1-hour rollups of one UTC month, and the events of its days that retention removed.
+// trendKind is trend/YYYY-MM.db: the 1-hour rollups of one UTC month.
 var trendKind = &fileKind{
 	version: 1,
 	buckets: [][]byte{bucketMeta, bucketSeries, bucketHour, bucketEvent, bucketLife},

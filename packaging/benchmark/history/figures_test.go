@@ -43,6 +43,7 @@ func TestFigures(t *testing.T) {
 		length = d
 	}
 	b := table{began: time.Now()}
+	defer func() { fmt.Print("\n", &b) }() // also what was measured before something failed
 	disk1, disk2 := newDisk(t, 2048), newDisk(t, 2048)
 	peer1, peer2 := t.TempDir(), t.TempDir()
 	ours1, ours2 := replay(t, g1, disk1, nil), replay(t, g2, disk2, nil)
@@ -62,7 +63,6 @@ func TestFigures(t *testing.T) {
 	b.questions(t, g1, g2, disk1, disk2, peer1, peer2)
 	b.starts(t, disk1)
 	b.late(t, g1, disk1, ours1)
-	fmt.Print("\n", &b)
 }
 
 func (b *table) questions(t *testing.T, g1, g2 gen.Set, disk1, disk2 disk, peer1, peer2 string) {

@@ -39,6 +39,7 @@ func (s *Store) catchUp() error {
 			return nil
 		default:
 			s.finishTorn(rec.Index)
+			s.until = max(s.until, rec.At)
 			s.apply(&rec)
 			s.passed(s.reader.Pos() - 1)
 			if s.crowded() && !s.torn { // what is left of a torn flush was in memory before

@@ -59,6 +59,7 @@ type Store struct {
 	rewriting *rewriter
 	unfit     map[int64]bool // days that could not be written anew
 	clock     timekeeper
+	until     journal.Millis // of the newest record that Open found, at least
 	torn      bool           // a crash cut a flush short, and it is not finished yet
 	rolling   map[int64]bool // days that may have hours to roll up; nil: all
 	rolls     chunk.RollupEncoder
@@ -99,6 +100,7 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 	}
 	from, err := s.openFiles()
 	if err == nil {
+		s.until = s.clock.known
 		s.lookAtClock()
 		s.owner = j.Owner("historian")
 		if s.replayed > j.Durable() { // the log is lost: what it gives next is not what the files have
@@ -301,6 +303,7 @@ func (s *Store) Close() error {
 	}
 	s.leaveRewriting()
 	err := s.catchUp()
+	s.lookAtClock() // the next Open knows from it when this one ended
 	err = errors.Join(err, s.flush(flushAll))
 	return errors.Join(err, s.closeFiles())
 }
@@ -313,6 +316,10 @@ func (s *Store) closeFiles() error {
 	}
 	return nil
 }
+
+// Until is when the newest record was written that Open found, 0 for a new store: what came after it, and before Open, is not
+// known. Call it before Run.
+func (s *Store) Until() journal.Millis { return min(s.until, millis(s.o.Clock())) }
 
 // SetOwed sets the function that tells the lowest index that an uplink still owes (0: nothing is owed). Retention by age
 // spares days that hold samples at or above it; retention by bytes takes them last, with a GapEvent. Set it before Run.

@@ -305,6 +305,9 @@ func (s *Store) Close() error {
 	err := s.catchUp()
 	s.lookAtClock() // the next Open knows from it when this one ended
 	err = errors.Join(err, s.flush(flushAll))
+	if err == nil {
+		err = s.file.save(nil, s.pos, &s.clock) // also when there was nothing else to write
+	}
 	return errors.Join(err, s.closeFiles())
 }
 

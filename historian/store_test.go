@@ -274,3 +274,30 @@ func values(list []journal.Sample) (out []float64) {
 	}
 	return out
 }
+
+// TestUntil: a store knows when the one before it ended, or when its last record was written.
+func TestUntil(t *testing.T) {
+	r := newRig(t, Options{})
+	if got := r.s.Until(); got != 0 {
+		t.Errorf("a new store knows of %d", got)
+	}
+	r.add(key(0), at(noon, 1))
+	r.follow()
+	r.clock.Set(noon.Add(3 * time.Hour))
+	r.close()
+	r.clock.Set(noon.Add(5 * time.Hour))
+	r.open()
+	if got, want := r.s.Until(), ms(noon.Add(3*time.Hour)); got != want {
+		t.Errorf("closed at %d, the next store knows of %d", want, got)
+	}
+	r.add(key(0), at(noon.Add(5*time.Hour), 2))
+	r.follow()
+	r.clock.Set(noon.Add(6 * time.Hour))
+	r.crash()
+	r.clock.Set(noon.Add(7 * time.Hour))
+	r.open()
+	if got, want := r.s.Until(), ms(noon.Add(5*time.Hour)); got != want {
+		t.Errorf("crashed after a record at %d, the next store knows of %d", want, got)
+	}
+	r.close()
+}

@@ -193,6 +193,19 @@ func (c *child) history(node, metric string) (good []point) {
 	}
 }
 
+// gaps are the causes of the gaps in the last hour of a node's metric.
+func (c *child) gaps(node, metric string) (causes []string) {
+	c.t.Helper()
+	query := url.Values{"group": {"Crash"}, "node": {node}, "device": {""}, "metric": {metric},
+		"from": {time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)}, "to": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}}
+	var answer struct{ Gaps []struct{ Cause string } }
+	c.get("api/v1/history?"+query.Encode(), &answer)
+	for _, g := range answer.Gaps {
+		causes = append(causes, g.Cause)
+	}
+	return causes
+}
+
 // connect is a plain 3.1.1 client, which gives up when its connection ends.
 func (c *child) connect(id string, clean bool, change ...func(*mqtt.ClientOptions)) mqtt.Client {
 	c.t.Helper()

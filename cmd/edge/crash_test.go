@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -384,6 +385,9 @@ func TestPlantAfterKill(t *testing.T) {
 		var all struct{ Metrics []metricState }
 		c.get("api/v1/metrics?group=Crash&node=n", &all)
 		return len(all.Metrics) == 1 && fmt.Sprint(all.Metrics[0].Value) == "2" && all.Metrics[0].Quality == "stale"
+	})
+	eventually(t, time.Minute, "the time that it was not running is a gap", func() bool {
+		return slices.Contains(c.gaps("n", "Count"), "the appliance was not running")
 	})
 	if all := c.history("n", "Count"); len(all) != 2 {
 		t.Errorf("the history has %v, want the birth's value and the one after it", all)

@@ -92,6 +92,17 @@ func (a *anew) copy(src *bolt.Tx, bucket []byte) error {
 	return b.ForEach(func(k, v []byte) error { return a.put(bucket, k, v) })
 }
 
+// from lets f put what it reads of the file that the new one is to replace. bbolt keeps values that were put where they are until they are
+// committed; here that is the old file's memory, so they are committed before that may be closed.
+func (a *anew) from(f func(*bolt.Tx) error) error {
+	return a.d.view(func(tx *bolt.Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		return a.commit()
+	})
+}
+
 // finish syncs the file and gives it its name.
 func (a *anew) finish() error {
 	err := a.commit()
@@ -124,6 +135,7 @@ func (d *storeFile) replace(path string) error {
 	if err := os.Rename(path, d.path); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
+	d.replaced.Add(1)
 	return syncDir(filepath.Dir(d.path))
 }
 
@@ -133,7 +145,7 @@ func (s *Store) rewrite(set *fileSet, d *storeFile, f func(*bolt.Tx, *anew) erro
 	if err != nil {
 		return err
 	}
-	if err := d.view(func(tx *bolt.Tx) error { return f(tx, a) }); err != nil {
+	if err := a.from(func(tx *bolt.Tx) error { return f(tx, a) }); err != nil {
 		a.abandon()
 		return err
 	}
@@ -199,10 +211,12 @@ func samplesFrom(cut journal.Millis) func(*bolt.Tx, *anew) error {
 		for _, name := range [...][]byte{bucketBlock, bucketLate} {
 			err := src.Bucket(name).ForEach(func(k, v []byte) error {
 				b, err := chunk.Parse(v)
-				if err != nil || b.Last < cut {
+				switch {
+				case err == nil && b.Last < cut, err != nil && len(k) == 8 && be4(k) < unitOf(cut):
 					return nil
-				}
-				t.addBlock(b, len(v), name)
+				case err == nil:
+					t.addBlock(b, len(v), name)
+				} // a damaged one stays, so that its time is told of
 				return a.put(name, k, v)
 			})
 			if err != nil {

@@ -3,6 +3,7 @@ package historian
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"edge/historian/chunk"
@@ -17,12 +18,16 @@ const maxBacklog = 10_000
 // to go on: every sample of the node below next was returned or is no longer kept; it is to when nothing is left, and less
 // when the store has not read the journal so far yet. A repetition of a sample that was kept is not there.
 func (s *Store) Backlog(ctx context.Context, group, node string, from, to journal.Index, limit int) (samples []journal.Sample, next journal.Index, err error) {
-	b := &backlog{s: s, groups: s.catalog.nodeGroups(group, node), from: from, limit: min(max(1, limit), maxBacklog)}
-	b.inMemory(to) // before the files: what moves there meanwhile is then seen twice, not never
-	if b.from >= b.to {
-		return nil, from, nil
+	var b *backlog
+	for err = errReplaced; errors.Is(err, errReplaced); { // by a file with other flushes
+		b = &backlog{s: s, groups: s.catalog.nodeGroups(group, node), from: from, limit: min(max(1, limit), maxBacklog)}
+		b.inMemory(to) // before the files: what moves there meanwhile is then seen twice, not never
+		if b.from >= b.to {
+			return nil, from, nil
+		}
+		err = b.inFiles(ctx)
 	}
-	if err := b.inFiles(ctx); err != nil {
+	if err != nil {
 		return nil, from, err
 	}
 	if len(b.list) == b.limit {
@@ -30,6 +35,8 @@ func (s *Store) Backlog(ctx context.Context, group, node string, from, to journa
 	}
 	return b.list, b.to, nil
 }
+
+var errReplaced = errors.New("the day was written anew meanwhile")
 
 // backlog gathers the lowest limit indices of a node. What is gathered is in order; when it is full, to falls to the
 // highest in it.
@@ -86,7 +93,13 @@ func (b *backlog) inFiles(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := b.s.days.get(r.day).view(func(tx *bolt.Tx) error { return b.flush(tx, r) })
+		d := b.s.days.get(r.day)
+		err := d.view(func(tx *bolt.Tx) error {
+			if d.replaced.Load() != r.replaced {
+				return errReplaced
+			}
+			return b.flush(tx, r)
+		})
 		if err := b.s.survive(err); err != nil {
 			return err
 		}
@@ -103,10 +116,12 @@ func (b *backlog) flushes(ctx context.Context) (out []flushRow, err error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		err := b.s.days.get(day).view(func(tx *bolt.Tx) error {
+		d := b.s.days.get(day)
+		err := d.view(func(tx *bolt.Tx) error {
 			version, _ := versionOf(tx.Bucket(bucketMeta))
 			return tx.Bucket(bucketFlush).ForEach(func(k, v []byte) error {
 				if r, err := readFlushRow(day, version, k, v); err == nil && r.applied >= b.from && r.from < b.to {
+					r.replaced = d.replaced.Load()
 					out = append(out, r)
 				}
 				return nil

@@ -94,6 +94,7 @@ type flushRow struct {
 	number                    uint64
 	from, checkpoint, applied journal.Index
 	units                     []uint32 // of its blocks
+	replaced                  int64    // of the file that it was read of
 }
 
 func (r *flushRow) bytes() []byte {

@@ -40,6 +40,7 @@ type storeFile struct {
 	writable bool
 	gone     bool
 	hurt     atomic.Bool  // a reader found damage
+	replaced atomic.Int64 // how many times another file took its place
 	used     atomic.Int64 // when, counted by fileSet.turn; 0: it counts as closed
 
 	about about // guarded by fileSet.mu

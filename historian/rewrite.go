@@ -179,7 +179,10 @@ func samplesOf(tx *bolt.Tx, group uint32, from, to journal.Millis) (list []journ
 }
 
 func (r *rewriter) encode(s *Store, blocks map[[2]uint32][]byte, row *flushRow, list []journal.Sample, unit, group uint32) error {
-	for ; len(list) > 0; unit++ {
+	for end := unit + unitOf(s.window); len(list) > 0; unit++ {
+		if unit == end {
+			return errors.New("more samples in a window than it has units")
+		}
 		n := min(len(list), chunk.MaxSamples)
 		for i := range list[:n] { // their values are in the file already
 			if ref := chunk.Ref(list[i].Value.Bytes); ref != nil {
@@ -205,7 +208,7 @@ func (r *rewriter) finish(s *Store) error {
 		r.a.abandon()
 		return fmt.Errorf("%d samples of %d", r.t.samples, r.was.totals.samples)
 	}
-	err := r.d.view(func(tx *bolt.Tx) error {
+	err := r.a.from(func(tx *bolt.Tx) error {
 		for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketObject, bucketEvent, bucketLife} {
 			if err := r.a.copy(tx, name); err != nil {
 				return err

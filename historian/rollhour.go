@@ -113,7 +113,7 @@ func putHour(tx *bolt.Tx, day int64, st rolled, hour journal.Millis, list []hour
 		var err error
 		if x.data != nil {
 			err = b.Put(k, x.data)
-		} else if !fresh {
+		} else { // one may be there of a day that was saved
 			err = b.Delete(k)
 		}
 		if err != nil {

@@ -16,7 +16,8 @@ import (
 func (s *Store) rollTrend(day int64, st rolled) error {
 	groups := st.trends
 	leads := s.catalog.leads()
-	if !st.trended || !s.hasTrend(day) {
+	has := s.hasTrend(day)
+	if !st.trended || !has {
 		groups = nil
 		for g := range leads {
 			groups = append(groups, g)
@@ -37,7 +38,17 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 	}
 	month := monthOf(dayStart(day))
 	t := s.trends.get(month)
-	err = t.update(func(tx *bolt.Tx) error { return putTrend(tx, day, blocks, leads) })
+	err = t.update(func(tx *bolt.Tx) error {
+		if has && !st.trended { // of a file of the day that is no more
+			if err := keepHours(tx, &s.rolls, day, blocks); err != nil {
+				return err
+			}
+		}
+		return putTrend(tx, day, blocks, leads)
+	})
+	if isDamage(err) {
+		return s.setMonthAside(t, err) // the caller comes again
+	}
 	if err != nil {
 		return err
 	}
@@ -52,6 +63,20 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 		st.trended = true
 		return st.put(meta, day)
 	})
+}
+
+// setMonthAside begins a trend file anew that cannot be written to any more: the days that are still there go into it again.
+func (s *Store) setMonthAside(t *storeFile, cause error) error {
+	if err := s.quarantine(s.trends, t, cause); err != nil {
+		return err
+	}
+	for _, day := range s.days.existing(0, 1<<40) {
+		if monthOf(dayStart(day)) == t.unit {
+			s.setTrended(day, false)
+		}
+	}
+	s.rolling = nil // all are looked at
+	return nil
 }
 
 // hasTrend tells whether a day is in its month's trend file: that may have been damaged and moved aside.
@@ -97,6 +122,58 @@ func dayBlock(tx *bolt.Tx, e *chunk.RollupEncoder, day int64, group uint32) ([]b
 		return nil, nil
 	}
 	return e.Encode(chunk.Span{Start: start, Step: hourMillis, Steps: 24}, ascending(list))
+}
+
+// keepHours adds to the new blocks of a day the hours that the trend file has of it and they do not have, or of fewer samples:
+// those were in a file that was removed or damaged, and the day began anew.
+func keepHours(tx *bolt.Tx, e *chunk.RollupEncoder, day int64, blocks map[uint32][]byte) error {
+	for _, g := range sortedGroups(blocks) {
+		old := parseRollups(tx, bucketHour, hourKey(dayStart(day), g))
+		if old.block == nil {
+			continue
+		}
+		byID := make(map[journal.SeriesID]*chunk.Rollups)
+		mergeHours(byID, old)
+		mergeHours(byID, &rollupReader{block: mustParse(blocks[g])})
+		var err error
+		span := chunk.Span{Start: dayStart(day), Step: hourMillis, Steps: 24}
+		if blocks[g], err = e.Encode(span, ascending(slices.Collect(maps.Values(byID)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeHours takes the rows of a block, but of an hour that is there of more samples. What holds at the end goes with the last row.
+func mergeHours(byID map[journal.SeriesID]*chunk.Rollups, r *rollupReader) {
+	if r.block == nil {
+		return
+	}
+	for i := range r.block.Len() {
+		if err := r.block.Read(i, &r.rows); err != nil {
+			continue
+		}
+		s := byID[r.rows.Series]
+		if s == nil {
+			s = &chunk.Rollups{Series: r.rows.Series}
+			byID[s.Series] = s
+		}
+		for n := range r.rows.Rows {
+			row := &r.rows.Rows[n]
+			at, found := slices.BinarySearchFunc(s.Rows, row.At, func(x Rollup, at journal.Millis) int { return cmp.Compare(x.At, at) })
+			switch {
+			case !found:
+				s.Rows = slices.Insert(s.Rows, at, *row)
+			case row.Count >= s.Rows[at].Count:
+				s.Rows[at] = *row
+			default:
+				continue
+			}
+			if at == len(s.Rows)-1 && n == len(r.rows.Rows)-1 {
+				s.Holds, s.Quality = r.rows.Holds, r.rows.Quality
+			}
+		}
+	}
 }
 
 // hourOf puts the rows of an hour together.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -219,7 +220,9 @@ func (r *Rows) collect(day int64, stop journal.Millis) (found, error) {
 		return got, nil
 	}
 	err := r.s.days.get(day).view(func(tx *bolt.Tx) (err error) { // not called when the file is gone
-		got, err = r.inFile(tx, stop)
+		if tx.Bucket(bucketMeta).Get(metaThin) == nil { // else its samples are gone
+			got, err = r.inFile(tx, stop)
+		}
 		return err
 	})
 	if isDamage(err) {
@@ -280,7 +283,13 @@ func (r *Rows) inFile(tx *bolt.Tx, stop journal.Millis) (found, error) {
 				count += b.Entries[i].Count
 			}
 			return nil
-		}, func(_ []byte, err error) { r.damaged(err) })
+		}, func(_ []byte, err error) {
+			if errors.Is(err, errObject) { // the sample tells of it
+				r.s.reportDamage(r.s.days.path(dayOf(r.at)), err)
+				return
+			}
+			r.damaged(err)
+		})
 		if err != nil {
 			return inFull, err
 		}

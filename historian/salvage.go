@@ -67,6 +67,12 @@ func (s *Store) salvage(d *storeFile) (found uint64, err error) {
 		return 0, err
 	}
 	s.days.setInfo(d, w.about)
+	if !w.about.thin { // it is rolled up again
+		s.setTrended(d.unit, false)
+		if s.rolling != nil { // else all are looked at
+			s.rolling[d.unit] = true
+		}
+	}
 	w.tell()
 	return w.about.totals.samples, nil
 }

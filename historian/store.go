@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -264,6 +265,7 @@ func (s *Store) event(e journal.Event) {
 	e.BdSeq = -1
 	if s.readOnly { // it is told to who asks, and to nobody later
 		s.mu.Lock()
+		e.Index = math.MaxUint64 - journal.Index(len(s.head.events)) // that no other has
 		s.head.events = append(s.head.events, loggedEvent{e, e.At})
 		s.mu.Unlock()
 		return

@@ -16,10 +16,33 @@ import (
 	"edge/historian/journal"
 )
 
+// childUnsynced, if set, makes the child's journal one that does not flush.
+const childUnsynced = "HISTORIAN_UNSYNCED"
+
+type unsynced struct{ journal.OS }
+
+func (unsynced) SyncDir(string) error { return nil }
+
+func (u unsynced) Open(name string, flag int) (journal.File, error) {
+	f, err := u.OS.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return unsyncedFile{f}, nil
+}
+
+type unsyncedFile struct{ journal.File }
+
+func (unsyncedFile) Datasync() error { return nil }
+
 // childMain is the process that is killed: it records numbered samples, flushes all the time, and prints the number of the
 // last one that is durable.
 func childMain(dir string) {
-	j, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{SegmentBytes: 1 << 20, MaxBytes: 4 << 20})
+	o := journal.Options{SegmentBytes: 1 << 20, MaxBytes: 4 << 20}
+	if os.Getenv(childUnsynced) != "" {
+		o.Files = unsynced{}
+	}
+	j, err := journal.Open(filepath.Join(dir, "journal"), o)
 	exitOn(err)
 	s, err := Open(filepath.Join(dir, "history"), j, Options{Window: time.Minute, HeadBytes: 1 << 20})
 	exitOn(err)
@@ -91,8 +114,18 @@ func TestKill(t *testing.T) {
 // runChild lets a child record until it has said so many times that samples are durable, kills it, and returns the last number.
 func runChild(t *testing.T, dir string, first, lines int) (durable int) {
 	t.Helper()
+	durable, stderr := endChild(t, dir, first, lines, func(p *os.Process) error { return p.Kill() })
+	if stderr != "" || durable == first {
+		t.Fatalf("the child stopped by itself after %d samples: %s", durable-first, stderr)
+	}
+	return durable
+}
+
+// endChild is runChild with another end than a kill, after which the child ends soon.
+func endChild(t *testing.T, dir string, first, lines int, end func(*os.Process) error, env ...string) (durable int, said string) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "HISTORIAN_CHILD="+dir, "HISTORIAN_FIRST="+strconv.Itoa(first))
+	cmd.Env = append(append(os.Environ(), "HISTORIAN_CHILD="+dir, "HISTORIAN_FIRST="+strconv.Itoa(first)), env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -111,25 +144,35 @@ func runChild(t *testing.T, dir string, first, lines int) (durable int) {
 			t.Fatal(err)
 		}
 		if n == lines {
-			if err := cmd.Process.Kill(); err != nil {
+			if err := end(cmd.Process); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if _ = cmd.Wait(); stderr.Len() > 0 || durable == first {
-		t.Fatalf("the child stopped by itself after %d samples: %s", durable-first, stderr.String())
-	}
-	return durable
+	_ = cmd.Wait()
+	return durable, stderr.String()
 }
 
 // checkChild opens what the child left and looks for every number; durable becomes the next one to record.
 func checkChild(t *testing.T, dir string, durable *int) {
 	t.Helper()
+	missing, found, stored := lookForAll(t, dir, *durable)
+	if missing > 0 {
+		t.Fatalf("%d samples of %d that were durable are missing", missing, *durable)
+	}
+	if stored != found {
+		t.Fatalf("%d samples are stored, of %d", stored, found)
+	}
+	*durable = found
+}
+
+// lookForAll counts the numbers below durable that are not there, the numbers that are, and the samples in memory and files.
+func lookForAll(t *testing.T, dir string, durable int) (missing, found, stored int) {
+	t.Helper()
 	checkFiles(t, filepath.Join(dir, "history"))
 	r := newRigAt(t, dir, Options{Window: time.Minute}, time.Now())
 	defer func() { r.crash() }()
-	from, to := childStart, childStart.Add(72*time.Hour)
-	out := r.read(key(0), from, to)
+	out := r.read(key(0), childStart, childStart.Add(72*time.Hour))
 	seen := make(map[int]bool)
 	for _, v := range out.Samples {
 		f, _ := v.Value.Float64()
@@ -138,13 +181,13 @@ func checkChild(t *testing.T, dir string, durable *int) {
 		}
 		seen[int(f)] = true
 	}
-	for n := range *durable {
+	if len(out.Samples) != len(seen) {
+		t.Fatalf("%d samples are read, of %d", len(out.Samples), len(seen))
+	}
+	for n := range durable {
 		if !seen[n] {
-			t.Fatalf("sample %d of %d that were durable is missing", n, *durable)
+			missing++
 		}
 	}
-	if n := r.s.Stats().SamplesTotal; n != uint64(len(seen)) || len(out.Samples) != len(seen) {
-		t.Fatalf("%d samples are stored and %d read, of %d", n, len(out.Samples), len(seen))
-	}
-	*durable = len(seen)
+	return missing, len(seen), int(r.s.Stats().SamplesTotal)
 }

@@ -108,11 +108,14 @@ func (s *Store) askRoll() {
 	}
 }
 
-// rollUp has one turn. It returns true when there is more to do at once.
+// rollUp has one turn. It returns true when there is more to do at once. Marked hours are rolled up again once an hour: a trickle
+// of late samples would else have the same hours read and written with every flush. Until then they are answered from samples.
 func (s *Store) rollUp(ctx context.Context) (more bool) {
 	budget := rollTurn
+	hour := floorTo(max(0, millis(s.o.Clock())), hourMillis)
+	again := !s.markRest || hour != s.remarked
 	for _, day := range s.rollDays() {
-		done, err := s.rollDay(ctx, day, &budget)
+		done, err := s.rollDay(ctx, day, again, &budget)
 		switch {
 		case ctx.Err() != nil:
 			return false
@@ -127,6 +130,7 @@ func (s *Store) rollUp(ctx context.Context) (more bool) {
 			return true
 		}
 	}
+	s.remarked = hour
 	return false
 }
 
@@ -144,8 +148,8 @@ func (s *Store) rollDays() []int64 {
 	return slices.Sorted(maps.Keys(s.rolling))
 }
 
-// rollDay rolls a day up as far as it is over. done: nothing more can come but by a flush.
-func (s *Store) rollDay(ctx context.Context, day int64, budget *int) (done bool, err error) {
+// rollDay rolls a day up as far as it is over, with again its marked hours too. done: nothing more can come but by a flush.
+func (s *Store) rollDay(ctx context.Context, day int64, again bool, budget *int) (done bool, err error) {
 	if len(s.days.existing(day, day)) == 0 {
 		return true, nil
 	}
@@ -160,10 +164,12 @@ func (s *Store) rollDay(ctx context.Context, day int64, budget *int) (done bool,
 		}
 		thin := s.days.isThin(day) // then there are no samples
 		switch {
-		case len(st.marks) > 0 && !thin:
+		case len(st.marks) > 0 && !thin && again:
 			err = s.rollHour(ctx, day, st, st.marks[0].hour, budget)
 		case st.until < limit && !thin:
 			err = s.rollHour(ctx, day, st, st.until, budget)
+		case len(st.marks) > 0 && !thin:
+			return false, nil
 		case st.until < dayStart(day+1):
 			return thin, nil
 		case !st.trended || len(st.trends) > 0 || !s.hasTrend(day):
@@ -187,7 +193,7 @@ func (s *Store) rollBefore(day int64) {
 		return
 	}
 	budget := math.MaxInt
-	if _, err := s.rollDay(context.Background(), day, &budget); err != nil {
+	if _, err := s.rollDay(context.Background(), day, true, &budget); err != nil {
 		s.o.Log.Warn("roll up", "part", "historian", "file", s.days.path(day), "err", err)
 	}
 }

@@ -121,7 +121,7 @@ func (m *rollMachine) actions() map[string]func(*rapid.T) {
 			m.flush(flushWindows)
 			for day := range m.s.rollDaysSet() { // an hour of any day
 				budget := 1
-				if _, err := m.s.rollDay(context.Background(), day, &budget); err != nil {
+				if _, err := m.s.rollDay(context.Background(), day, true, &budget); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -416,5 +416,42 @@ func TestRowsOutliveSamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.open()
+	}
+}
+
+// TestMarksRest: an hour that late samples change again and again is rolled up again once an hour of the clock; until then its
+// rows are not known, so that nobody is told of the old ones.
+func TestMarksRest(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	r.s.markRest = true
+	steady(r)
+	r.rollAll()
+	from, to := noon, noon.Add(time.Hour)
+	late := func(i int) {
+		t.Helper()
+		r.add(key(0), at(noon.Add(time.Duration(i)*time.Second+500*time.Millisecond), 1))
+		r.follow()
+		r.flush(flushAll)
+		r.rollAll()
+	}
+	now := r.clock.Now().Truncate(time.Hour).Add(time.Hour)
+	r.clock.Set(now)
+	late(1) // the first of an hour
+	if _, unknown := r.rowsOf(key(0), hourMillis, from, to); unknown != 0 {
+		t.Errorf("%s not known in a new hour of the clock", unknown)
+	}
+	r.clock.Set(now.Add(30 * time.Minute))
+	for i := range 3 {
+		late(10 + i)
+		if rows, unknown := r.rowsOf(key(0), hourMillis, from, to); unknown != time.Hour {
+			t.Errorf("%d rows, %s not known, want the hour not known", len(rows), unknown)
+		}
+	}
+	r.clock.Set(now.Add(time.Hour))
+	r.rollAll()
+	rows, unknown := r.rowsOf(key(0), hourMillis, from, to)
+	if n := counted(rows); n != 3600+4 || unknown != 0 {
+		t.Errorf("rows count %d samples, %s not known; want 3604 and all known", n, unknown)
 	}
 }

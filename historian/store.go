@@ -62,6 +62,8 @@ type Store struct {
 	clock     timekeeper
 	until     journal.Millis // of the newest record that Open found, at least
 	torn      bool           // a crash cut a flush short, and it is not finished yet
+	markRest  bool           // marked hours wait for the clock's next hour; tests do not
+	remarked  journal.Millis // the clock's hour in which they were last rolled up again
 	rolling   map[int64]bool // days that may have hours to roll up; nil: all
 	rolls     chunk.RollupEncoder
 	carry     carry // what the hour that is rolled up next takes over
@@ -137,7 +139,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool)}
-	s.head, s.pieceRows, s.rawRows = newHead(s.window), pieceRows, rawRows
+	s.head, s.pieceRows, s.rawRows, s.markRest = newHead(s.window), pieceRows, rawRows, true
 	return s
 }
 

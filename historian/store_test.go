@@ -114,6 +114,7 @@ func (r *rig) open() {
 		_ = r.j.Close()
 		r.t.Fatal(err)
 	}
+	r.s.markRest = false
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.j.Run(ctx) }()

@@ -297,9 +297,9 @@ func (r *Rows) inFile(tx *bolt.Tx, stop journal.Millis) (found, error) {
 	if count > r.most() && len(parts) > 1 && r.narrower() {
 		return tooMany, nil
 	}
-	slices.SortStableFunc(parts, func(a, b partOf) int { return cmp.Compare(a.block.FirstIndex, b.block.FirstIndex) })
+	indices := len(r.q.epochs) > 1 || len(r.samples) > 0 || overlap(parts)
 	for _, p := range parts {
-		if err := r.decode(p, stop); isDamage(err) {
+		if err := r.decode(p, stop, indices); isDamage(err) {
 			r.damaged(err)
 		} else if err != nil {
 			return inFull, err
@@ -308,8 +308,22 @@ func (r *Rows) inFile(tx *bolt.Tx, stop journal.Millis) (found, error) {
 	return inFull, nil
 }
 
-// lastToCome sorts by time and keeps of each stamp the last to arrive: of those without an index the last in the list, and rather one
-// with an index.
+// overlap says that parts share a stretch of time; they are then in its order.
+func overlap(parts []partOf) bool {
+	slices.SortFunc(parts, func(a, b partOf) int { return cmp.Compare(a.block.Entries[a.at].First, b.block.Entries[b.at].First) })
+	last := journal.Millis(-1)
+	for _, p := range parts {
+		e := &p.block.Entries[p.at]
+		if e.First <= last {
+			return true
+		}
+		last = max(last, e.Last)
+	}
+	return false
+}
+
+// lastToCome sorts by time and keeps of each stamp the last to arrive: of those without an index, which are of one part, the last in
+// the list.
 func lastToCome(list []journal.Sample) []journal.Sample {
 	order := func(a, b journal.Sample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) }
 	if !slices.IsSortedFunc(list, order) { // mostly it is
@@ -328,13 +342,13 @@ func lastToCome(list []journal.Sample) []journal.Sample {
 }
 
 // decode appends the samples of a part, in index order. Their indices would cost a look at all other series of the block: they are
-// set only where two type epochs of a metric need them to tell which of two samples came last.
-func (r *Rows) decode(p partOf, stop journal.Millis) error {
+// set only where samples that lie apart may have one time, and they must tell which came last.
+func (r *Rows) decode(p partOf, stop journal.Millis, indices bool) error {
 	if err := p.block.Timeline(&r.line); err != nil {
 		return err
 	}
 	read := p.block.Arrived
-	if len(r.q.epochs) > 1 {
+	if indices {
 		read = p.block.Complete
 	}
 	c := &r.columns

@@ -178,3 +178,43 @@ func TestDamagedMonthBeginsAnew(t *testing.T) {
 		t.Error("the month lacks the day")
 	}
 }
+
+// Of two samples with one time the last to arrive is exported, whichever block begins earlier in the log.
+func TestRowsAreInOrderOfArrival(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	r.add(key(0), at(noon.Add(-2*time.Minute), 0))
+	r.follow()
+	r.flush(flushAll)
+	sample := func(i journal.Index, when time.Time, f float64) journal.Sample {
+		v := at(when, f)
+		v.Index, v.Series, v.Value.Type = i, 1, 10
+		return v
+	}
+	window, err := r.s.encoder.Encode([]journal.Sample{sample(50, noon.Add(-time.Minute), 1), sample(51, noon.Add(-time.Second), 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := r.s.encoder.Encode([]journal.Sample{sample(40, noon.Add(-50*time.Minute), 2), sample(60, noon.Add(-time.Minute), 2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := r.s.catalog.get(1).group
+	err = r.s.days.get(dayOf(ms(noon))).update(func(tx *bolt.Tx) error {
+		unit := unitOf(ms(noon.Add(-10*time.Minute))) + 5
+		return errors.Join(tx.Bucket(bucketBlock).Put(blockKey(unit, group), window), tx.Bucket(bucketLate).Put(append(lateKey(9, group), 0, 0), late))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rows := range rowsOf(t, r.s, Selection{From: ms(noon.Add(-time.Hour)), To: ms(noon)}) {
+		for _, row := range rows {
+			if row.Gap == nil && row.At == ms(noon.Add(-time.Minute)) && row.Value.Num != double(2).Num {
+				t.Errorf("exported is %v, which came before another one", row.Sample)
+			}
+		}
+		if len(rows) != 4 {
+			t.Errorf("%d rows, want 4", len(rows))
+		}
+	}
+}

@@ -44,6 +44,9 @@ func (s *Store) rewriteLate(ctx context.Context) {
 		s.leaveRewriting()
 		return
 	}
+	if s.copying.Load() { // it would wait for the copy of its day, and flushes for it
+		return
+	}
 	if s.rewriting == nil && !s.findLate() {
 		return
 	}

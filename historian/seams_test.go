@@ -218,3 +218,25 @@ func TestRowsAreInOrderOfArrival(t *testing.T) {
 		}
 	}
 }
+
+// While a backup reads a day, no flush waits for it to be written anew.
+func TestNoDayIsWrittenAnewWhileABackupReads(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	for i := range 40 {
+		r.add(key(0), at(noon.Add(time.Duration(i)*time.Minute), 1), at(noon.Add(time.Duration(i/2)*time.Minute+time.Second), float64(i)))
+		r.follow()
+		r.flush(flushAll)
+	}
+	r.clock.Set(noon.Add(14 * time.Hour))
+	r.s.lookAtClock()
+	for _, copying := range []bool{true, false} {
+		r.s.copying.Store(copying)
+		for range 100 {
+			r.s.rewriteLate(context.Background())
+		}
+		if anew := r.s.days.about(dayOf(ms(noon))).rewritten == 1; anew == copying {
+			t.Errorf("with a backup under way: %t; the day is written anew: %t", copying, anew)
+		}
+	}
+}

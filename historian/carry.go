@@ -41,7 +41,11 @@ func carriedOf(list []reading) (c carried) {
 // carry finds for each track what holds at a time: the last reading before, at most lookBack ago, and if scan.usable is set
 // also the last that counts. Its memory is what lies at or after that time then.
 func (sc *scan) carry(ctx context.Context, at journal.Millis) error {
-	floor := max(0, at-lookBack)
+	return sc.carrySince(ctx, max(0, at-lookBack), at)
+}
+
+// carrySince is carry that looks back to floor.
+func (sc *scan) carrySince(ctx context.Context, floor, at journal.Millis) error {
 	found := make(map[*track]*carried, len(sc.tracks))
 	for _, t := range sc.tracks {
 		c := carriedOf(t.memory[:t.inMemoryBefore(at)])
@@ -54,7 +58,11 @@ func (sc *scan) carry(ctx context.Context, at journal.Millis) error {
 	}
 	for _, t := range sc.tracks {
 		t.memory = t.memory[t.inMemoryBefore(at):]
-		t.into.carry(at, found[t].last, found[t].usable)
+		if t.column != nil {
+			t.column.carry(found[t].last)
+		} else {
+			t.into.carry(at, found[t].last, found[t].usable)
+		}
 	}
 	return nil
 }

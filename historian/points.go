@@ -37,15 +37,6 @@ func (p points) between(from, to journal.Millis) points {
 	return p
 }
 
-// numberOf is the sample's value as a number, NaN if it is none.
-func numberOf(v journal.Value) float64 {
-	f, ok := v.Float64()
-	if !ok {
-		return math.NaN()
-	}
-	return f
-}
-
 // counts says that a number of this quality is usable.
 func counts(num float64, q journal.Quality) bool { return believed(q) && num == num }
 
@@ -93,7 +84,7 @@ func (sc *scan) cell(c *cell, from, to journal.Millis) {
 		for r := c.rowsOf(i); r.next(); {
 			if t := tracks[r.place]; t != nil && r.at >= from && r.at < to {
 				r.sample(&v)
-				t.memory = append(t.memory, reading{r.at, r.index, numberOf(v.Value), r.quality})
+				t.memory = append(t.memory, sc.reader.reading(&v))
 			}
 		}
 	}
@@ -137,6 +128,8 @@ type columnReader struct {
 	num     []float64
 	quality []journal.Quality
 	at      []journal.Millis
+
+	numbersOnly bool // null and what is no number is Bad: NaN is a number then
 }
 
 // points reads a series whose samples ascend by time.
@@ -149,9 +142,16 @@ func (c *columnReader) points(b *chunk.Block, i int, line *chunk.Timeline) (poin
 }
 
 func (c *columnReader) qualities() []journal.Quality {
+	if c.numbersOnly && (len(c.columns.Null) > 0 || !isNumber(c.columns.Type)) {
+		return c.numeric()
+	}
 	if len(c.columns.Quality) == 0 {
 		return nil
 	}
+	return c.runs()
+}
+
+func (c *columnReader) runs() []journal.Quality {
 	c.quality = c.quality[:0]
 	for _, run := range c.columns.Quality {
 		for range run.Count {
@@ -159,6 +159,39 @@ func (c *columnReader) qualities() []journal.Quality {
 		}
 	}
 	return c.quality
+}
+
+// numeric are the qualities where some values may be none.
+func (c *columnReader) numeric() []journal.Quality {
+	c.runs()
+	for len(c.quality) < c.columns.Len() {
+		c.quality = append(c.quality, journal.Good)
+	}
+	number := isNumber(c.columns.Type)
+	for n := range c.quality {
+		if !number || c.columns.IsNull(n) {
+			c.quality[n] = journal.Bad
+		}
+	}
+	return c.quality
+}
+
+// isNumber tells whether values of a type, null aside, are numbers.
+func isNumber(t journal.DataType) bool {
+	_, ok := journal.Value{Type: t}.Float64()
+	return ok
+}
+
+// reading is a sample of memory.
+func (c *columnReader) reading(v *journal.Sample) reading {
+	f, ok := v.Value.Float64()
+	r := reading{v.At, v.Index, f, v.Quality}
+	if !ok {
+		if r.num = math.NaN(); c.numbersOnly {
+			r.quality = journal.Bad
+		}
+	}
+	return r
 }
 
 // readings appends a series' samples in index order.

@@ -306,6 +306,7 @@ func (p *plantOfQuestions) ask(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.askColumns(t, metrics[:len(metrics)-1], from, to)
 	near := gocmp.Options{cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-9, 1e-9)}
 	for i, m := range metrics {
 		if p.sent[m] == nil {
@@ -332,6 +333,36 @@ func (p *plantOfQuestions) ask(t *rapid.T) {
 		}
 		if d := gocmp.Diff(seen(p.gaps, from, to), seen(charts[i].Gaps, from, to)); d != "" {
 			t.Fatalf("gaps (-want +got):\n%s", d)
+		}
+	}
+}
+
+// askColumns compares columns with what was sent, bit by bit.
+func (p *plantOfQuestions) askColumns(t *rapid.T, metrics []Metric, from, to journal.Millis) {
+	columns, err := p.s.Columns(context.Background(), metrics, from, to, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range metrics {
+		var want []journal.Sample
+		for _, v := range p.reference(m).list {
+			switch {
+			case v.At < from && v.At >= floorTo(from, hourMillis)-hourMillis:
+				want = []journal.Sample{v} // what holds where the range begins
+			case v.At >= from && v.At < to:
+				want = append(want, v)
+			}
+		}
+		c := &columns[i]
+		if len(c.At) != len(want) || len(c.Damage) > 0 {
+			t.Fatalf("%s: %d samples, want %d; damage %v", m.Name, len(c.At), len(want), c.Damage)
+		}
+		for n, v := range want {
+			f, known := v.Value.Float64()
+			known = known && believed(v.Quality)
+			if got := c.Unknown == nil || !c.Unknown[n]; c.At[n] != v.At || got != known || known && math.Float64bits(c.Num[n]) != math.Float64bits(f) {
+				t.Fatalf("%s: sample %d at %d is %v, known %v; want %+v", m.Name, n, c.At[n], c.Num[n], got, v)
+			}
 		}
 	}
 }

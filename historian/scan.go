@@ -27,6 +27,7 @@ type scan struct {
 	groups map[uint32]bool
 	byID   map[journal.SeriesID]*track
 	usable bool // the last sample that counts is carried in, too
+	limit  int  // of samples that are read
 	rows   int  // may still be read
 	piece  int  // rows after which a read transaction ends
 	work   work
@@ -54,7 +55,8 @@ type track struct {
 	owner  owner
 	epochs []*series
 	memory []reading  // not yet handed out, ascending
-	into   *intervals // take what is read
+	into   *intervals // take what is read, or
+	column *Column    // takes it
 	gaps   []Gap      // of its owner, since lookBack before the range
 	damage []Gap
 	source Source
@@ -82,7 +84,7 @@ type entry struct {
 }
 
 func (s *Store) newScan(tracks []*track) *scan {
-	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), rows: maxRows, piece: s.pieceRows}
+	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), limit: maxRows, rows: maxRows, piece: s.pieceRows}
 	for _, t := range tracks {
 		var groups []uint32
 		for _, e := range t.epochs {
@@ -221,9 +223,13 @@ func (sc *scan) hour(ctx context.Context, o *openPart, from, to journal.Millis) 
 		}
 	}
 	if sc.rows < 0 {
-		return fmt.Errorf("%w: more than %d samples; ask for a shorter time or fewer metrics", ErrTooMuch, maxRows)
+		return sc.tooMuch()
 	}
 	return nil
+}
+
+func (sc *scan) tooMuch() error {
+	return fmt.Errorf("%w: more than %d samples; ask for a shorter time or fewer metrics", ErrTooMuch, sc.limit)
 }
 
 // parse reads the heads of an hour's blocks.
@@ -315,6 +321,15 @@ func (sc *scan) track(o *openPart, t *track, blocks []*stored, from, to journal.
 	return nil
 }
 
+// add hands readings out.
+func (t *track) add(p points) {
+	if t.column != nil {
+		t.column.add(p)
+		return
+	}
+	t.into.add(p)
+}
+
 // entries finds the metric in the blocks of an hour, in order of time.
 func (t *track) entries(list []entry, blocks []*stored, from, to journal.Millis) []entry {
 	for _, b := range blocks {
@@ -340,13 +355,13 @@ func (sc *scan) release(t *track, before journal.Millis) {
 	if n == 0 {
 		return
 	}
-	t.into.add(sc.reader.toPoints(t.memory[:n]))
+	t.add(sc.reader.toPoints(t.memory[:n]))
 	t.memory = t.memory[n:]
 }
 
 // one hands out a series of one block.
 func (sc *scan) one(t *track, e entry, from, to journal.Millis) error {
-	if e.First >= from && e.Last < to && t.into.statistics(e.Entry) {
+	if e.First >= from && e.Last < to && t.column == nil && t.into.statistics(e.Entry) {
 		sc.work.Skipped += e.Count
 		return nil
 	}
@@ -358,7 +373,7 @@ func (sc *scan) one(t *track, e entry, from, to journal.Millis) error {
 	if err != nil {
 		return err
 	}
-	t.into.add(p.between(from, to))
+	t.add(p.between(from, to))
 	return nil
 }
 
@@ -393,6 +408,6 @@ func (sc *scan) merge(t *track, entries []entry, from, to, last journal.Millis) 
 	sc.list = append(sc.list, t.memory[:n]...)
 	t.memory = t.memory[n:]
 	p := sc.reader.toPoints(lastReadings(sc.list))
-	t.into.add(p.between(from, to))
+	t.add(p.between(from, to))
 	return damage
 }

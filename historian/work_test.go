@@ -51,6 +51,25 @@ func TestBlocksAreReadOnceForAllSeries(t *testing.T) {
 	}
 }
 
+func TestColumnsReadBlocksOnce(t *testing.T) {
+	r, metrics := scanned(t, 20)
+	defer r.close()
+	from, to := ms(noon.Add(-2*time.Hour)), ms(noon)
+	list, w, err := r.s.columns(context.Background(), metrics, from, to, 20*7200)
+	if err != nil || len(list) != 20 || len(list[19].At) != 7201 || list[19].At[0] != from-1000 {
+		t.Fatal(len(list), err)
+	}
+	if want := (work{Views: 2, ViewRows: 20 * 7200, Blocks: 18, Lines: 12, Rows: 20 * 7200}); w != want {
+		t.Errorf("it took %+v, want %+v", w, want)
+	}
+	if _, err = r.s.Columns(context.Background(), metrics, from, to, 20*7200-1); !errors.Is(err, ErrTooMuch) {
+		t.Errorf("one sample too many: %v", err)
+	}
+	if _, err = r.s.Columns(context.Background(), []Metric{metrics[0], {Name: "nobody"}}, from, to, 1000); !errors.Is(err, ErrNoSeries) {
+		t.Errorf("an unknown metric: %v", err)
+	}
+}
+
 func TestStatisticsStandForSamples(t *testing.T) {
 	r, metrics := scanned(t, 2)
 	defer r.close()

@@ -20,6 +20,9 @@ func (noSeries) Metrics() []journal.Schema            { return nil }
 func (noSeries) Cursor(_, _, _, _ string, _, _ journal.Millis) (*historian.Cursor, error) {
 	return nil, historian.ErrNoSeries
 }
+func (noSeries) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, int) ([]historian.Column, error) {
+	return nil, historian.ErrNoSeries
+}
 func (noSeries) Gaps(context.Context, string, string, string, journal.Millis, journal.Millis) ([]historian.Gap, error) {
 	return nil, nil
 }

@@ -1,7 +1,7 @@
 // Package promql answers Prometheus' query API from the historian, with Prometheus' own engine, so that Grafana and every
 // other client of Prometheus reads the historian without a plugin.
 //
-//	request ─► API ─► engine ─► querier ─► catalog (which series) ─► iterator (held values) ─► historian.Cursor
+//	request ─► API ─► engine ─► querier ─► catalog (which series) ─► iterator (held values) ─► historian.Columns or Cursor
 //	               ◄─ JSON ◄─┘
 //
 // Series. The names of Sparkplug metrics hold spaces and slashes, and functions such as rate drop a series' name; so all
@@ -23,11 +23,11 @@
 //
 // Bounds: see Options. A query that needs more answers 422, one that takes too long 503; both say what to do.
 //
-// The package has no goroutine. A query reads an hour of one series at a time; it holds no transaction while it waits. The
-// rule that must not break: what the engine sees of a series is what the historian knows of it at that time, or nothing.
+// The package has no goroutine. A query reads the series of a selector ahead, hundreds at once, for they lie in
+// the same blocks: half of MaxSamples at most; what does not fit it reads by an hour of one series at a time. It holds no transaction
+// while it waits. The rule that must not break: what the engine sees of a series is what the historian knows of it at that time, or nothing.
 //
-// not done: rollups under long ranges, reading a block once for all series of a selector, text as an info series, exemplars,
-// rules, native histograms.
+// not done: rollups under long ranges, text as an info series, exemplars, rules, native histograms.
 //
 // Sources: prometheus.io/docs/prometheus/3.x, "HTTP API" and "Querying basics" (staleness); Sparkplug 3.0, chapters 5 and 6.
 package promql

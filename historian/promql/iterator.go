@@ -204,7 +204,15 @@ func (it *iterator) give(t journal.Millis, f float64) chunkenc.ValueType {
 
 func (it *iterator) end(err error) chunkenc.ValueType {
 	it.done, it.err = true, err
+	it.free()
 	return chunkenc.ValNone
+}
+
+// free gives back what was read ahead.
+func (it *iterator) free() {
+	if s, ok := it.source.(*columnSource); ok {
+		s.free()
+	}
 }
 
 // At implements chunkenc.Iterator.

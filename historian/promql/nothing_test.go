@@ -15,6 +15,9 @@ func (nothing) Metrics() []journal.Schema            { return nil }
 func (nothing) Cursor(_, _, _, _ string, _, _ journal.Millis) (*historian.Cursor, error) {
 	return nil, historian.ErrNoSeries
 }
+func (nothing) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, int) ([]historian.Column, error) {
+	return nil, historian.ErrNoSeries
+}
 func (nothing) Gaps(context.Context, string, string, string, journal.Millis, journal.Millis) ([]historian.Gap, error) {
 	return nil, nil
 }

@@ -14,6 +14,7 @@ type Store interface {
 	SeriesCount() (n int, last journal.SeriesID)
 	Metrics() []journal.Schema
 	Cursor(group, node, device, metric string, from, to journal.Millis) (*historian.Cursor, error)
+	Columns(ctx context.Context, metrics []historian.Metric, from, to journal.Millis, limit int) ([]historian.Column, error)
 	Gaps(ctx context.Context, group, node, device string, from, to journal.Millis) ([]historian.Gap, error)
 	Life(ctx context.Context, group, node, device string, from, to journal.Millis) ([]historian.Turn, error)
 }
@@ -22,7 +23,7 @@ type Store interface {
 type Options struct {
 	Lookback   time.Duration // how long an instant vector looks back; default 5 m
 	Timeout    time.Duration // of one query, waiting and writing not counted; default 20 s
-	MaxSamples int           // samples in memory at once, 16 bytes each, of one query; default 2,000,000
+	MaxSamples int           // samples in memory at once, 16 bytes each, of one query; half as many are read ahead; default 2,000,000
 	MaxSeries  int           // series that one selector may match; default 50,000
 	Queries    int           // that run at once; 32 more wait; default 4
 

@@ -24,6 +24,7 @@ type querier struct {
 	now       journal.Millis
 	to        journal.Millis // no selector of the query looks at it or later
 	gaps      map[owned]known
+	ahead     ahead
 }
 
 // owned names a node or device.
@@ -57,6 +58,7 @@ type seriesSet struct {
 	matchers []*labels.Matcher
 	list     []series
 	at       int
+	ahead    int // series before it were read ahead
 	err      error
 }
 
@@ -93,6 +95,9 @@ func (s *seriesSet) find() error {
 	if s.sorted {
 		slices.SortFunc(s.list, func(a, b series) int { return labels.Compare(a.labels, b.labels) })
 	}
+	for i := range s.list {
+		s.list[i].at = i
+	}
 	return nil
 }
 
@@ -112,6 +117,7 @@ func (s *seriesSet) Warnings() annotations.Annotations { return nil }
 // series is one series over the range of its Select.
 type series struct {
 	set    *seriesSet
+	at     int // in the set
 	ref    ref
 	labels labels.Labels
 }
@@ -119,8 +125,11 @@ type series struct {
 // Labels implements storage.Series.
 func (s *series) Labels() labels.Labels { return s.labels }
 
-// Iterator implements storage.Series.
-func (s *series) Iterator(chunkenc.Iterator) chunkenc.Iterator {
+// Iterator implements storage.Series. The engine has done with the iterator that it gives back.
+func (s *series) Iterator(back chunkenc.Iterator) chunkenc.Iterator {
+	if it, ok := back.(*iterator); ok {
+		it.free()
+	}
 	q, h := s.set.q, &s.set.hints
 	it := &iterator{ctx: s.set.ctx, from: journal.Millis(h.Start), to: journal.Millis(h.End), now: q.now}
 	switch {
@@ -135,11 +144,21 @@ func (s *series) Iterator(chunkenc.Iterator) chunkenc.Iterator {
 		it.source = &lifeSource{store: q.store, of: owned{s.ref.group, s.ref.node, s.ref.device}, to: it.to + 1}
 		return it
 	}
+	of := owned{s.ref.group, s.ref.node, s.ref.device}
+	column, err := s.set.column(s.at)
+	if err != nil {
+		return failed(err)
+	}
+	if column != nil {
+		it.source = &columnSource{valueSource: valueSource{q: q, of: of}, column: column, from: it.from, to: it.to + 1, metric: s.ref.metric,
+			damage: edgesOf(column.Damage)}
+		return it
+	}
 	c, err := q.store.Cursor(s.ref.group, s.ref.node, s.ref.device, s.ref.metric, it.from, it.to+1)
 	if err != nil {
 		return failed(err)
 	}
-	it.source = &valueSource{q: q, cursor: c, of: owned{s.ref.group, s.ref.node, s.ref.device}}
+	it.source = &valueSource{q: q, cursor: c, of: of}
 	return it
 }
 

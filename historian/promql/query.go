@@ -130,7 +130,8 @@ func firstOf(v parser.Value, limit int) (cut parser.Value, did bool) {
 // querier is what one query reads through. What a value holds for is decided once: at its beginning.
 func (a *API) querier(lookback time.Duration) *querier {
 	return &querier{store: a.catalog.store, catalog: a.catalog, maxSeries: a.o.MaxSeries, lookback: millis(lookback),
-		now: journal.Millis(a.o.Clock().UnixMilli()), gaps: make(map[owned]known)}
+		now: journal.Millis(a.o.Clock().UnixMilli()), gaps: make(map[owned]known),
+		ahead: ahead{limit: a.o.MaxSamples / 2, width: firstAhead}}
 }
 
 func (r *request) formatQuery() (answer, error) {

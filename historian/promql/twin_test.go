@@ -122,6 +122,7 @@ func TestAgainstATwin(t *testing.T) {
 		for range 6 {
 			lookback := time.Duration(rapid.SampledFrom([]int{1, 7, 300, 3600}).Draw(rt, "lookback")) * time.Second
 			r := directly(t, New(s, Options{Lookback: lookback, Clock: func() time.Time { return noon }}))
+			r.api.o.MaxSamples = rapid.SampledFrom([]int{0, 60, 2_000_000}).Draw(rt, "ahead") // the engine's stays
 			step := time.Duration(rapid.IntRange(1, 3*3600_000).Draw(rt, "step")) * time.Millisecond
 			steps := rapid.IntRange(0, 40).Draw(rt, "steps")
 			from := noon.Add(-time.Duration(rapid.IntRange(0, 50*3600_000).Draw(rt, "from")) * time.Millisecond)

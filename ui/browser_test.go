@@ -109,9 +109,9 @@ func (b *browser) checkFaults() {
 	}
 }
 
-// limit gives one action 30 s, for machines that are busy.
+// limit gives one action 90 s, for machines that are busy.
 func (b *browser) limit() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.ctx, 30*time.Second)
+	return context.WithTimeout(b.ctx, 90*time.Second)
 }
 
 func call[P, R any](b *browser, cmd cdp.Command[P, R], params P) {

@@ -83,7 +83,7 @@ func TestHistoryOfTheStore(t *testing.T) {
 		Gaps []struct{ From, To, Cause string }
 	}
 	var got seen
-	wait, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	for len(got.Samples) < 3 { // the store follows the journal: durable comes first, then it is read
 		w := request(u, "GET", "/api/v1/history?"+query.Encode(), "")

@@ -16,7 +16,7 @@ import (
 )
 
 // Timeout is how long a Client waits for a packet, or to write one, before the test fails.
-const Timeout = 10 * time.Second
+const Timeout = time.Minute
 
 // maxUnread is the number of packets that a Client reads ahead; beyond it, it reads no more and the broker sees a
 // client that does not.

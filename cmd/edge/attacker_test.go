@@ -112,7 +112,7 @@ func (f *foe) raw(b []byte) bool {
 
 // next returns the next packet, or why there is none.
 func (f *foe) next() (packets.Packet, error) {
-	f.SetReadDeadline(time.Now().Add(30 * time.Second))
+	f.SetReadDeadline(time.Now().Add(patience))
 	chunk := make([]byte, 64<<10)
 	for {
 		n, whole, err := packets.FrameLength(f.buf, 0)

@@ -137,7 +137,7 @@ func (g *target) judge(a *attack, before report, peak int64) {
 	if n := strings.Count(g.log(), "\n"); n > 5000 {
 		t.Errorf("%d lines of log", n)
 	}
-	eventually(t, 30*time.Second, "the appliance is what it was", func() bool {
+	eventually(t, patience, "the appliance is what it was", func() bool {
 		now = g.report()
 		s := &now.Stats
 		return s.Clients == 1 && s.Connections == 1 && s.OutboxBytes == 0 && now.Goroutines <= before.Goroutines+5 && now.FDs <= before.FDs+5 &&
@@ -174,15 +174,15 @@ func newHonest(t *testing.T, addr string) *honest {
 	return h
 }
 
-// connectTo connects with the patience that a client has: 30 seconds are what a broker may take to recover.
+// connectTo connects with the patience of a test, which is more than what a client has.
 func connectTo(t *testing.T, addr, id string) *brokertest.Client {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 30*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := brokertest.NewClient(t, conn, packets.V5)
-	c.Patience = 30 * time.Second
+	c.Patience = patience
 	c.Connect(id, true)
 	return c
 }

@@ -127,7 +127,7 @@ func (k *talker) hangUp() {
 // talk lets a node be born and say values, each tenth of them one that it kept since yesterday, until its connection ends.
 func (r *truth) talk(c *child, name string) *talker {
 	// paho does not see that its connection has ended while a publish waits to be written.
-	n := c.node(name, r.value(), func(o *mqtt.ClientOptions) { o.SetWriteTimeout(time.Second) })
+	n := c.node(name, r.value(), func(o *mqtt.ClientOptions) { o.SetWriteTimeout(5 * time.Second) })
 	k := &talker{n, make(chan struct{}), make(chan struct{})}
 	go func() {
 		defer close(k.ended)
@@ -254,7 +254,7 @@ func TestChaos(t *testing.T) {
 	more := func(n int) {
 		t.Helper()
 		enough := said.count() + n
-		eventually(t, 20*time.Second, "values are committed", func() bool { return said.count() >= enough })
+		eventually(t, patience, "values are committed", func() bool { return said.count() >= enough })
 	}
 	losses := 0
 	for round := range chaosRounds() {
@@ -291,7 +291,7 @@ func TestChaos(t *testing.T) {
 		line.plug()
 		hangUp()
 		wrong, again := "", 0
-		if !within(30*time.Second, func() bool { wrong, again = said.check(t, c, heard); return wrong == "" }) {
+		if !within(patience, func() bool { wrong, again = said.check(t, c, heard); return wrong == "" }) {
 			t.Fatalf("round %d, after %v: %s", round, steps, wrong)
 		}
 		c.settled()
@@ -322,7 +322,7 @@ func (c *child) nothingGood(names []string) {
 func (c *child) settled() {
 	c.t.Helper()
 	var reports []outageReport
-	eventually(c.t, 20*time.Second, "every outage is over", func() bool {
+	eventually(c.t, patience, "every outage is over", func() bool {
 		c.get("api/v1/uplinks/enterprise/outages", &reports)
 		return len(reports) == 0 || reports[0].To != ""
 	})

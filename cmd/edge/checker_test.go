@@ -54,10 +54,10 @@ func watch(t *testing.T, addr, clientID string) *checker {
 	o := mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID(clientID).SetAutoReconnect(false)
 	o.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { c.message(m.Topic(), m.Payload(), time.Now()) })
 	client := mqtt.NewClient(o)
-	if token := client.Connect(); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+	if token := client.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
 		t.Fatalf("checker at %s: %v", addr, token.Error())
 	}
-	if token := client.Subscribe("spBv1.0/#", 0, nil); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
+	if token := client.Subscribe("spBv1.0/#", 0, nil); !token.WaitTimeout(patience) || token.Error() != nil {
 		t.Fatalf("checker at %s: %v", addr, token.Error())
 	}
 	t.Cleanup(func() { client.Disconnect(100) })

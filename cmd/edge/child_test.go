@@ -83,7 +83,7 @@ var startedLine = regexp.MustCompile(`msg=started .*mqtt=(\S+) page=(\S+)`)
 func start(t testing.TB, config string, env ...string) *child {
 	t.Helper()
 	c := launch(t, config, env...)
-	eventually(t, 20*time.Second, "edge run starts", func() bool {
+	eventually(t, patience, "edge run starts", func() bool {
 		if c.hasEnded() {
 			t.Fatalf("edge run ended with %d:\n%s", c.cmd.ProcessState.ExitCode(), c.log())
 		}
@@ -116,7 +116,7 @@ func (c *child) log() string {
 func (c *child) logs(pattern string) {
 	c.t.Helper()
 	re := regexp.MustCompile(pattern)
-	if !within(10*time.Second, func() bool { return re.MatchString(c.log()) }) {
+	if !within(patience, func() bool { return re.MatchString(c.log()) }) {
 		c.t.Fatalf("the log never says %q:\n%s", pattern, c.log())
 	}
 }
@@ -134,7 +134,7 @@ func (c *child) exit() int {
 	c.t.Helper()
 	select {
 	case <-c.ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		c.t.Fatalf("edge run has not ended:\n%s", c.log())
 	}
 	return c.cmd.ProcessState.ExitCode()
@@ -210,7 +210,7 @@ func (c *child) gaps(node, metric string) (causes []string) {
 func (c *child) connect(id string, clean bool, change ...func(*mqtt.ClientOptions)) mqtt.Client {
 	c.t.Helper()
 	o := mqtt.NewClientOptions().AddBroker("tcp://" + c.mqtt).SetClientID(id).SetCleanSession(clean).
-		SetAutoReconnect(false).SetOrderMatters(true).SetWriteTimeout(10 * time.Second)
+		SetAutoReconnect(false).SetOrderMatters(true).SetWriteTimeout(patience)
 	for _, f := range change {
 		f(o)
 	}
@@ -223,8 +223,8 @@ func (c *child) connect(id string, clean bool, change ...func(*mqtt.ClientOption
 // must waits for what has to succeed.
 func (c *child) must(token mqtt.Token) {
 	c.t.Helper()
-	if !token.WaitTimeout(15 * time.Second) {
-		c.t.Fatalf("no answer within 15 s:\n%s", c.log())
+	if !token.WaitTimeout(patience) {
+		c.t.Fatalf("no answer within %s:\n%s", patience, c.log())
 	}
 	if token.Error() != nil {
 		c.t.Fatalf("%v:\n%s", token.Error(), c.log())
@@ -301,7 +301,7 @@ func within(deadline time.Duration, ok func() bool) bool {
 // runProgram runs `edge args...` to its end and returns its exit code and what it said.
 func runProgram(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	out, err := asProgram(ctx, t, args...).CombinedOutput()
 	var exit *exec.ExitError

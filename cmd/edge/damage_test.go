@@ -97,7 +97,7 @@ func TestDamagedFiles(t *testing.T) {
 			}
 			node := c.node("n", 100)
 			c.must(node.data(1, 101))
-			eventually(t, 10*time.Second, "the new sample is recorded", func() bool {
+			eventually(t, patience, "the new sample is recorded", func() bool {
 				all := c.history("n", "Count")
 				return len(all) > 0 && number(t, all[len(all)-1]) == 101
 			})
@@ -105,7 +105,7 @@ func TestDamagedFiles(t *testing.T) {
 			c.must(c.connect("r", true).Subscribe("kept", 1, func(mqtt.Client, mqtt.Message) { got <- struct{}{} }))
 			select {
 			case <-got:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Error("the retained message is gone")
 			}
 			c.stop()

@@ -79,7 +79,7 @@ func (b *tab) hear(event any) {
 }
 
 func (b *tab) limit() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.ctx, 60*time.Second) // for machines that are busy
+	return context.WithTimeout(b.ctx, patience)
 }
 
 func call[P, R any](b *tab, c cdp.Command[P, R], params P) {
@@ -172,7 +172,7 @@ func TestDemoInTheBrowser(t *testing.T) {
 	b.seeAll("node", "online")
 	b.seeAll("plant", "online")
 	b.seeAll("scada", "online")
-	eventually(t, time.Minute, "the back-fill is at SCADA", func() bool {
+	eventually(t, patience, "the back-fill is at SCADA", func() bool {
 		sent, done := 0, true
 		for _, n := range d.fleet.Nodes() {
 			sent, done = sent+n.HistorySent, done && n.HistoryDone

@@ -41,9 +41,9 @@ func TestExportIsTheSameFromEverywhere(t *testing.T) {
 	app := startApp(t, dir, appOptions{})
 	start := time.Now().Add(-time.Second)
 	_, stop := startFleet(t, app.MQTTAddr(), simulate.Generic("Export", 2, 1, 20), 20*time.Millisecond)
-	eventually(t, 20*time.Second, "2,000 samples are stored", func() bool { return app.pipeline.history.Stats().SamplesTotal > 2000 })
+	eventually(t, patience, "2,000 samples are stored", func() bool { return app.pipeline.history.Stats().SamplesTotal > 2000 })
 	stop()
-	eventually(t, 10*time.Second, "both deaths are stored", func() bool {
+	eventually(t, patience, "both deaths are stored", func() bool {
 		csv, _ := exported(t, "csv", "--url", app.URL(), "--metric", "*")
 		dead := map[bool]bool{}
 		for line := range strings.Lines(string(csv)) {

@@ -36,11 +36,11 @@ func TestPrometheusClientReadsThePlant(t *testing.T) {
 		}
 		return v.(model.Vector), nil
 	}
-	eventually(t, 20*time.Second, "values of the device", func() bool {
+	eventually(t, patience, "values of the device", func() bool {
 		v, err := ask(`count by (device) (sparkplug_value{group="Plant",node="node1",device!=""})`)
 		return err == nil && len(v) == 1 && v[0].Value >= 10 && v[0].Metric["device"] != ""
 	})
-	eventually(t, 20*time.Second, "a range with samples", func() bool {
+	eventually(t, patience, "a range with samples", func() bool {
 		now := time.Now()
 		v, _, _, err := prom.QueryRange(ctx, `sum(count_over_time(sparkplug_value[1m]))`, v1.Range{Start: now.Add(-10 * time.Second), End: now, Step: time.Second})
 		if err != nil {
@@ -70,7 +70,7 @@ func TestPrometheusClientReadsThePlant(t *testing.T) {
 		grafanaAsks(t, app.URL()+"prometheus/"+path, form)
 	}
 	stop()
-	eventually(t, 20*time.Second, "the node's death ends its values", func() bool {
+	eventually(t, patience, "the node's death ends its values", func() bool {
 		v, err := ask(`count(sparkplug_value{node="node1"}) or sum(sparkplug_up{node="node1"})`)
 		return err == nil && len(v) == 1 && v[0].Value == 0
 	})

@@ -67,7 +67,7 @@ func (l *peerProcess) expect(want string) string {
 			return line
 		}
 	}
-	late := time.After(15 * time.Second)
+	late := time.After(patience)
 	for {
 		select {
 		case line, ok := <-l.out:
@@ -79,7 +79,7 @@ func (l *peerProcess) expect(want string) string {
 			}
 			l.kept = append(l.kept, line)
 		case <-late:
-			l.t.Fatalf("%v: no %q within 15 s; it said %q", l.cmd.Args, want, l.kept)
+			l.t.Fatalf("%v: no %q within %s; it said %q", l.cmd.Args, want, patience, l.kept)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestMosquittoClients(t *testing.T) {
 
 			dying := startLines(t, sub, append(common, "-t", base+"/nothing", "-i", "dying"+version,
 				"--will-topic", base+"/will", "--will-payload", "gone", "--will-qos", "1")...)
-			eventually(t, 5*time.Second, "the dying client is connected", func() bool { return app.connected(t, "dying"+version) })
+			eventually(t, patience, "the dying client is connected", func() bool { return app.connected(t, "dying"+version) })
 			if err := dying.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}

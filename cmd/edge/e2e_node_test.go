@@ -38,8 +38,8 @@ func TestSparkplugClientNode(t *testing.T) {
 		`"metrics":[{"name":"Line/Speed","type":"Double","value":1.5},{"name":"Batch","type":"String","value":"A-1"}],`+
 		`"devices":{"drive":[{"name":"Torque","type":"Float","value":10.25},{"name":"Total","type":"Int64","value":7}]}}`, app.MQTTAddr())
 	n.expect(`"event":"birth"`)
-	eventually(t, 5*time.Second, "the node is online", state("online"))
-	eventually(t, 5*time.Second, "its device is online", func() bool {
+	eventually(t, patience, "the node is online", state("online"))
+	eventually(t, patience, "its device is online", func() bool {
 		got, _ := app.node(t, "E2E", "peer")
 		return len(got.Devices) == 1 && got.Devices[0].State == "online"
 	})
@@ -49,7 +49,7 @@ func TestSparkplugClientNode(t *testing.T) {
 
 	n.send(`{"do":"data","metrics":[{"name":"Line/Speed","type":"Double","value":2.5}]}`)
 	n.send(`{"do":"data","device":"drive","metrics":[{"name":"Torque","type":"Float","value":-3.75}]}`)
-	eventually(t, 5*time.Second, "data is shown", func() bool {
+	eventually(t, patience, "data is shown", func() bool {
 		return app.metric(t, "peer", "Line/Speed").Value == 2.5 && app.metric(t, "peer", "Torque").Value == -3.75
 	})
 
@@ -58,13 +58,13 @@ func TestSparkplugClientNode(t *testing.T) {
 	}
 	n.expect(`"event":"rebirth"`)
 	n.expect(`"event":"birth"`)
-	eventually(t, 5*time.Second, "the rebirth is answered", func() bool {
+	eventually(t, patience, "the rebirth is answered", func() bool {
 		got, _ := app.node(t, "E2E", "peer")
 		return got.Rebirths.Asked == 1 && got.Rebirths.Answered == 1 && got.State == "online"
 	})
 
 	n.send(`{"do":"kill"}`)
-	eventually(t, 5*time.Second, "the node is offline", state("offline"))
+	eventually(t, patience, "the node is offline", state("offline"))
 	dead, _ := app.node(t, "E2E", "peer")
 	if !strings.Contains(dead.LastDeath.Reason, "connection lost") {
 		t.Errorf("reason of the death: %q, want it to name the lost connection", dead.LastDeath.Reason)
@@ -74,10 +74,10 @@ func TestSparkplugClientNode(t *testing.T) {
 	}
 
 	n.send(`{"do":"revive"}`)
-	eventually(t, 10*time.Second, "the node is back", state("online"))
+	eventually(t, patience, "the node is back", state("online"))
 	n.send(`{"do":"stop"}`)
 	n.expect(`"event":"stopped"`)
-	eventually(t, 5*time.Second, "the node is offline again", state("offline"))
+	eventually(t, patience, "the node is offline again", state("offline"))
 
 	assertHistory(t, app, app.metric(t, "peer", "Line/Speed").ID, []float64{1.5, 2.5})
 	assertHistory(t, app, app.metric(t, "peer", "Torque").ID, []float64{10.25, -3.75})
@@ -87,7 +87,7 @@ func TestSparkplugClientNode(t *testing.T) {
 func assertHistory(t *testing.T, app *testApp, id string, want []float64) {
 	t.Helper()
 	var got []float64
-	eventually(t, 5*time.Second, "the historian has the values", func() bool {
+	eventually(t, patience, "the historian has the values", func() bool {
 		var answer struct {
 			Samples []struct{ V any }
 			Gaps    []struct{ Cause string }

@@ -52,7 +52,12 @@ func (c metered) Read(b []byte) (int, error) {
 // scrape reads /metrics as Prometheus does: every sample by its name and labels.
 func (a *testApp) scrape(t *testing.T) map[string]float64 {
 	t.Helper()
-	resp, err := http.Get(a.URL() + "metrics")
+	return scrape(t, a.URL())
+}
+
+func scrape(t *testing.T, page string) map[string]float64 {
+	t.Helper()
+	resp, err := http.Get(page + "metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +89,7 @@ func TestMetricsAreTrue(t *testing.T) {
 	var wire meter
 	<-app.Ready()
 	var idle map[string]float64
-	eventually(t, 5*time.Second, "who asked whether the port answers has gone", func() bool {
+	eventually(t, patience, "who asked whether the port answers has gone", func() bool {
 		idle = app.scrape(t)
 		return idle["edge_broker_connections_accepted_total"] > 0 && idle["edge_broker_connections"] == 0
 	})
@@ -115,7 +120,7 @@ func TestMetricsAreTrue(t *testing.T) {
 	}
 	sub.Send(&packets.Pingreq{})
 	brokertest.Expect[*packets.Pingresp](sub) // what came before it has been counted
-	eventually(t, 5*time.Second, "what was written is counted, too", func() bool { return app.scrape(t)["edge_broker_outbox_bytes"] == 0 })
+	eventually(t, patience, "what was written is counted, too", func() bool { return app.scrape(t)["edge_broker_outbox_bytes"] == 0 })
 
 	want := map[string]float64{
 		"edge_broker_clients": 2, "edge_broker_sessions": 2, "edge_broker_persistent_sessions": 1, "edge_broker_subscriptions": 1,
@@ -184,7 +189,7 @@ func TestClientsAPI(t *testing.T) {
 			QoS    int
 		}
 	}
-	eventually(t, 5*time.Second, "its PUBACK is counted", func() bool {
+	eventually(t, patience, "its PUBACK is counted", func() bool {
 		app.get(t, path, &one)
 		return one.Client.Received.Packets == 4
 	})
@@ -198,7 +203,7 @@ func TestClientsAPI(t *testing.T) {
 	if code := c.ExpectClosed(); code != packets.AdministrativeAction {
 		t.Errorf("told %v", code)
 	}
-	eventually(t, 5*time.Second, "it is gone", func() bool { return !app.connected(t, id) })
+	eventually(t, patience, "it is gone", func() bool { return !app.connected(t, id) })
 	wire.dial(t, app.MQTTAddr(), packets.V5).Connect(id, true)
 	app.get(t, path, &one)
 	if last := one.Client.LastDisconnect; last == nil || last.Reason != "disconnected by administrator" {
@@ -239,7 +244,7 @@ func TestTraceCommand(t *testing.T) {
 		args := []string{"trace", id, "--url", strings.TrimSuffix(app.URL(), "/"), "--packets", "6", "--payloads"}
 		code <- run(t.Context(), args, streams{strings.NewReader(""), write, testWriter{t}})
 	}()
-	eventually(t, 5*time.Second, "the trace has started", func() bool {
+	eventually(t, patience, "the trace has started", func() bool {
 		_, ok := app.pipeline.server.Trace(id, 0, 0)
 		return ok
 	})

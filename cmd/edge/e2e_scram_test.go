@@ -9,7 +9,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/xdg-go/scram"
@@ -87,7 +86,7 @@ func scramConnect(t *testing.T, addr, user, password string) (d *scramDevice, co
 		}},
 	})
 	t.Cleanup(func() { conn.Close() })
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ack, err := d.client.Connect(ctx, &paho.Connect{ClientID: user, CleanStart: true, KeepAlive: 30,
 		Properties: &paho.ConnectProperties{AuthMethod: auth.ScramSHA256, AuthData: d.begin(user, password)}})
@@ -107,7 +106,7 @@ func scramConnect(t *testing.T, addr, user, password string) (d *scramDevice, co
 // itself, so whether the server is the right one is not seen here.
 func (d *scramDevice) again(user, password string) byte {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := d.client.Authenticate(ctx, &paho.Auth{ReasonCode: 0x19,
 		Properties: &paho.AuthProperties{AuthMethod: auth.ScramSHA256, AuthData: d.begin(user, password)}})
@@ -126,7 +125,7 @@ func (d *scramDevice) again(user, password string) byte {
 // echo publishes to the device itself.
 func (d *scramDevice) echo(topic, payload string) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if _, err := d.client.Publish(ctx, &paho.Publish{Topic: topic, QoS: 1, Payload: []byte(payload)}); err != nil {
 		d.t.Fatalf("publish: %v", err)
@@ -160,7 +159,7 @@ func TestScramEndToEnd(t *testing.T) {
 	if code != 0 || !d.knowsServer() {
 		t.Fatalf("CONNACK %#x, server known %v", code, d.knowsServer())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if _, err := d.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "own/press", QoS: 1}}}); err != nil {
 		t.Fatalf("subscribe: %v", err)

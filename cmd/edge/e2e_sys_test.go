@@ -24,7 +24,7 @@ func TestSysTopicsAreMosquittos(t *testing.T) {
 		return slices.Compact(p.kept)
 	}
 	app := startApp(t, t.TempDir(), appOptions{})
-	eventually(t, 5*time.Second, "$SYS is published", func() bool {
+	eventually(t, patience, "$SYS is published", func() bool {
 		return app.pipeline.router.Retained("$SYS/broker/load/connections/15min", time.Now()) != nil
 	})
 	theirs, ours := read(startMosquitto(t).addr), read(app.MQTTAddr())

@@ -135,7 +135,7 @@ func TestStaticBinary(t *testing.T) {
 			t.Errorf("the binary has a segment %s: it is linked dynamically", p.Type)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	alone := exec.CommandContext(ctx, binary, "version")
 	alone.Dir, alone.Env = t.TempDir(), []string{}

@@ -145,7 +145,7 @@ func (p *plantClient) dial(address string) bool {
 		will.Delay = 3600
 	}
 	p.send(&packets.Connect{Version: p.version, ClientID: p.id, SessionExpiry: 0xFFFFFFFF * uint32(p.version-packets.V4), Will: will})
-	ack, ok := p.read(10 * time.Second).(*packets.Connack)
+	ack, ok := p.read(patience).(*packets.Connack)
 	if old != nil {
 		old.Close()
 	}
@@ -173,7 +173,7 @@ func (p *plantClient) subscribe() {
 	}
 	p.send(&packets.Subscribe{PacketID: subscribeID, Filters: filters})
 	for {
-		switch x := p.read(10 * time.Second).(type) {
+		switch x := p.read(patience).(type) {
 		case nil:
 			p.t.Errorf("%s: no SUBACK", p.id)
 			return
@@ -201,7 +201,7 @@ func (p *plantClient) run(address string) {
 		case k == 2:
 			p.send(&packets.Disconnect{})
 			p.ended, p.settled = p.will(), false
-			for p.read(5*time.Second) != nil {
+			for p.read(patience) != nil {
 			}
 			alive = p.dial(address)
 			continue
@@ -225,7 +225,7 @@ func (p *plantClient) run(address string) {
 
 // drain finishes what was begun, and waits for all that was promised.
 func (p *plantClient) drain() {
-	for end := time.Now().Add(20 * time.Second); len(p.missing()) > 0 || len(p.out) > 0; {
+	for end := time.Now().Add(patience); len(p.missing()) > 0 || len(p.out) > 0; {
 		for x := p.read(10 * time.Millisecond); x != nil; x = p.read(10 * time.Millisecond) {
 			p.handle(x)
 		}
@@ -365,7 +365,7 @@ func (p *plantClient) lost() {
 }
 
 func (p *plantClient) send(x packets.Packet) {
-	p.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	p.conn.SetWriteDeadline(time.Now().Add(patience))
 	p.conn.Write(x.Append(nil, p.version)) //nolint:errcheck // read tells
 }
 

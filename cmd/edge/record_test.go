@@ -43,7 +43,7 @@ func TestRecorderCatchesUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- j.Run(ctx) }()
-	eventually(t, 10*time.Second, "what waited is written", func() bool {
+	eventually(t, patience, "what waited is written", func() bool {
 		r.append(time.Millisecond, nil) //nolint:errcheck // tried until it works, as the host's tick does
 		return len(r.waiting) == 0 && len(r.lost) == 0
 	})

@@ -39,7 +39,7 @@ func (c *child) mayConnect(user string) bool {
 	client := mqtt.NewClient(o)
 	defer client.Disconnect(0)
 	token := client.Connect()
-	return token.WaitTimeout(10*time.Second) && token.Error() == nil
+	return token.WaitTimeout(patience) && token.Error() == nil
 }
 
 // TestHangup: SIGHUP takes new users and another log level; a bad file changes nothing and says why.
@@ -57,7 +57,7 @@ func TestHangup(t *testing.T) {
 
 	makeUser(t, dir, "second")
 	c.signal(syscall.SIGHUP)
-	eventually(t, 10*time.Second, "the reload is logged", func() bool { return reloads() == 1 })
+	eventually(t, patience, "the reload is logged", func() bool { return reloads() == 1 })
 	if !c.mayConnect("second") {
 		t.Error("the new user is not let in after SIGHUP")
 	}
@@ -73,7 +73,7 @@ func TestHangup(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.signal(syscall.SIGHUP)
-		eventually(t, 10*time.Second, "the refusal is logged", func() bool { return refusals() == i+1 })
+		eventually(t, patience, "the refusal is logged", func() bool { return refusals() == i+1 })
 		if !regexp.MustCompile(`level=ERROR msg="reload refused.*` + b.why).MatchString(c.log()) {
 			t.Errorf("the refusal does not name %s:\n%s", b.why, c.log())
 		}
@@ -89,7 +89,7 @@ func TestHangup(t *testing.T) {
 
 	configure(t, dir, listener+"log: {level: debug}\n")
 	c.signal(syscall.SIGHUP)
-	eventually(t, 10*time.Second, "the second reload is logged", func() bool { return reloads() == 2 })
+	eventually(t, patience, "the second reload is logged", func() bool { return reloads() == 2 })
 	if !c.mayConnect("third") {
 		t.Error("the third user is not let in after a good reload")
 	}
@@ -217,7 +217,7 @@ func TestServiceManager(t *testing.T) {
 	next := func() string {
 		t.Helper()
 		b := make([]byte, 256)
-		l.SetReadDeadline(time.Now().Add(15 * time.Second))
+		l.SetReadDeadline(time.Now().Add(patience))
 		n, err := l.Read(b)
 		if err != nil {
 			t.Fatalf("the service manager hears nothing: %v", err)

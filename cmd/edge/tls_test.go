@@ -71,7 +71,7 @@ func (a *authority) client(t *testing.T, name string) tls.Certificate {
 
 // enter opens a connection and logs in; resumed tells whether a ticket was taken.
 func enter(address string, conf *tls.Config, id string) (c *tls.Conn, resumed bool, err error) {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	dialer := &net.Dialer{Timeout: patience}
 	c, err = tls.DialWithDialer(dialer, "tcp", address, conf)
 	if err != nil {
 		return nil, false, err
@@ -85,7 +85,7 @@ func enter(address string, conf *tls.Config, id string) (c *tls.Conn, resumed bo
 
 // exchange sends p and reads the n bytes of its answer, the last of which is to be 0.
 func exchange(c net.Conn, p packets.Packet, n int) error {
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Write(p.Append(nil, packets.V4)); err != nil {
 		return err
 	}

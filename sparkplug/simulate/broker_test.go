@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must come.
-const patience = 15 * time.Second
+const patience = 90 * time.Second
 
 // startBroker runs a mosquitto for this test, which from here on runs beside others, and returns its address.
 func startBroker(t *testing.T) string {

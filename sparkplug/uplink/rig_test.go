@@ -203,7 +203,7 @@ func pass(d time.Duration) { <-time.After(d) }
 // until waits for a condition.
 func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(90 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

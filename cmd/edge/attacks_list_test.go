@@ -110,7 +110,7 @@ func subscriptionBomb(a *attacker) {
 		}
 	})
 	p := a.login(packets.V5, "publisher")
-	for time.Now().Before(a.until) {
+	for n := 0; n < leastTimes || time.Now().Before(a.until); n++ {
 		p.publish(packets.Publish{Topic: "a" + strings.Repeat("/a", levels-1)})
 	}
 }

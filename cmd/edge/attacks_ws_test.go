@@ -43,7 +43,7 @@ func webSocketFloods(a *attacker) {
 		f.raw([]byte(upgradeRequest))
 		connect := &packets.Connect{Version: packets.V4, ClientID: fmt.Sprintf("ws%d-%d", worker, n), CleanStart: true}
 		f.raw(frame(0x82, connect.Append(nil, packets.V4)))
-		for i := 0; i < 20 && time.Now().Before(a.until) && f.raw(floods[n%len(floods)]); i++ {
+		for i := 0; i < 20 && (i == 0 || time.Now().Before(a.until)) && f.raw(floods[n%len(floods)]); i++ {
 		}
 	})
 }

@@ -90,10 +90,7 @@ func TestUplinkCut(t *testing.T) {
 	line.plug()
 	eventually(t, patience, "both nodes are alive again", func() bool { return slices.Equal(heard.online(), loadNodes) })
 	until := time.Now() // what was said until here must arrive
-	eventually(t, patience, "the backlog is delivered", func() bool {
-		v := compare(said, heard, until)
-		return v.missing == 0
-	})
+	awaitDelivery(t, said, heard, until)
 	var reports []outageReport
 	eventually(t, patience, "the outage is reported", func() bool {
 		app.get(t, "api/v1/uplinks/enterprise/outages", &reports)
@@ -141,7 +138,7 @@ func TestBacklogOlderThanTheLog(t *testing.T) {
 	eventually(t, patience, "both nodes are alive again", func() bool { return slices.Equal(heard.online(), loadNodes) })
 	stop()
 	until := time.Now()
-	eventually(t, patience, "the backlog is delivered", func() bool { return compare(said, heard, until).missing == 0 })
+	awaitDelivery(t, said, heard, until)
 	var reports []outageReport
 	eventually(t, patience, "the outage is reported", func() bool {
 		app.get(t, "api/v1/uplinks/enterprise/outages", &reports)
@@ -153,6 +150,16 @@ func TestBacklogOlderThanTheLog(t *testing.T) {
 		t.Errorf("report %+v, want owed = delivered and no gap", r)
 	}
 	heard.report(t, "enterprise")
+}
+
+// awaitDelivery waits until the enterprise has what the plant said until then.
+func awaitDelivery(t *testing.T, said, heard *checker, until time.Time) {
+	t.Helper()
+	if !within(patience, func() bool { return compare(said, heard, until).missing == 0 }) {
+		heard.report(t, "enterprise")
+		v := compare(said, heard, until)
+		t.Fatalf("not within %s: of %d samples %d are missing, such as %v", patience, v.sent, v.missing, v.examples)
+	}
 }
 
 // startProgram runs `edge run` as a process of its own and returns its MQTT and page addresses.
@@ -236,7 +243,7 @@ http: {address: "127.0.0.1:0"}
 			t.Errorf("%s: bdSeq of its births %v, want a new one after the kill", name, n.bdSeqs)
 		}
 	}
-	eventually(t, patience, "what was committed has arrived", func() bool { return compare(said, heard, committed).missing == 0 })
+	awaitDelivery(t, said, heard, committed)
 	v := compare(said, heard, committed)
 	t.Logf("committed %d, missing %d, in a birth only %d, duplicated %d", v.sent, v.missing, v.inBirthOnly, v.duplicated)
 	heard.report(t, "enterprise")

@@ -22,6 +22,7 @@ type checker struct {
 	births   map[sampleKey]bool      // values seen in births
 	problems []string
 	quietAt  time.Time // when the last sample came
+	lost     error     // why the connection ended by itself
 }
 
 // sampleKey names a sample: its metric, its own time, and its value on the wire.
@@ -51,7 +52,12 @@ type checkedNode struct {
 func watch(t *testing.T, addr, clientID string) *checker {
 	t.Helper()
 	c := &checker{nodes: map[string]*checkedNode{}, samples: map[sampleKey]*sighting{}, births: map[sampleKey]bool{}}
-	o := mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID(clientID).SetAutoReconnect(false)
+	o := mqtt.NewClientOptions().AddBroker("tcp://" + addr).SetClientID(clientID).SetAutoReconnect(false).SetPingTimeout(patience)
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.lost = err
+	})
 	o.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { c.message(m.Topic(), m.Payload(), time.Now()) })
 	client := mqtt.NewClient(o)
 	if token := client.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {

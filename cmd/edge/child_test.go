@@ -210,7 +210,7 @@ func (c *child) gaps(node, metric string) (causes []string) {
 func (c *child) connect(id string, clean bool, change ...func(*mqtt.ClientOptions)) mqtt.Client {
 	c.t.Helper()
 	o := mqtt.NewClientOptions().AddBroker("tcp://" + c.mqtt).SetClientID(id).SetCleanSession(clean).
-		SetAutoReconnect(false).SetOrderMatters(true).SetWriteTimeout(patience)
+		SetAutoReconnect(false).SetOrderMatters(true).SetWriteTimeout(patience).SetPingTimeout(patience)
 	for _, f := range change {
 		f(o)
 	}

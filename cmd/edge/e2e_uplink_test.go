@@ -158,7 +158,10 @@ func awaitDelivery(t *testing.T, said, heard *checker, until time.Time) {
 	if !within(patience, func() bool { return compare(said, heard, until).missing == 0 }) {
 		heard.report(t, "enterprise")
 		v := compare(said, heard, until)
-		t.Fatalf("not within %s: of %d samples %d are missing, such as %v", patience, v.sent, v.missing, v.examples)
+		heard.mu.Lock()
+		defer heard.mu.Unlock()
+		t.Fatalf("not within %s: of %d samples %d are missing, such as %v; the enterprise's checker heard something %s ago, its connection: %v",
+			patience, v.sent, v.missing, v.examples, time.Since(heard.quietAt), heard.lost)
 	}
 }
 

@@ -34,9 +34,7 @@ func (c *Cursor) Read(ctx context.Context, from, to journal.Millis) (list []jour
 		if start >= min(end, dayStart(day+1)) {
 			continue
 		}
-		next = min(end, dayStart(day+1), floorTo(start, hourMillis)+hourMillis)
-		list, err = c.q.collect(ctx, day, start, next)
-		return list, next, err
+		return c.q.ahead(ctx, day, start, min(end, dayStart(day+1), floorTo(start, hourMillis)+hourMillis))
 	}
 	return nil, to, ctx.Err()
 }

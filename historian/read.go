@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"edge/historian/chunk"
@@ -82,8 +83,7 @@ func (q *query) walk(ctx context.Context, f func([]journal.Sample) bool) error {
 	for _, day := range q.daysWithData() {
 		start, end := max(q.from, dayStart(day)), min(q.to, dayStart(day+1))
 		for start < end {
-			stop := min(end, floorTo(start, hourMillis)+hourMillis)
-			list, err := q.collect(ctx, day, start, stop)
+			list, stop, err := q.ahead(ctx, day, start, min(end, floorTo(start, hourMillis)+hourMillis))
 			if err != nil {
 				return err
 			}
@@ -94,6 +94,31 @@ func (q *query) walk(ctx context.Context, f func([]journal.Sample) bool) error {
 		}
 	}
 	return nil
+}
+
+// errWide says that a range holds more samples than are gathered at once.
+var errWide = errors.New("more samples than are gathered at once")
+
+// ahead collects from <= At < stop, where stop is to or, as often as there are too many samples, half way to it.
+func (q *query) ahead(ctx context.Context, day int64, from, to journal.Millis) (list []journal.Sample, stop journal.Millis, err error) {
+	for {
+		list, err = q.collect(ctx, day, from, to)
+		if !errors.Is(err, errWide) {
+			return list, to, err
+		}
+		to = from + (to-from)/2
+	}
+}
+
+// behind collects start <= At < to, where start is from or, as often as there are too many samples, half way to it.
+func (q *query) behind(ctx context.Context, day int64, from, to journal.Millis) (list []journal.Sample, start journal.Millis, err error) {
+	for {
+		list, err = q.collect(ctx, day, from, to)
+		if !errors.Is(err, errWide) {
+			return list, from, err
+		}
+		from = to - (to-from)/2
+	}
 }
 
 // daysWithData are the days of the range that have something in memory or a file, oldest first. It looks at memory first:
@@ -124,22 +149,33 @@ func (s *Store) daysInMemory(first, last int64) (out []int64) {
 	return out
 }
 
-// collect returns the samples with from <= At < to, all of one day, sorted, each stamp once.
+// collect returns the samples with from <= At < to, all of one day, sorted, each stamp once. It returns errWide for more than
+// stepSamples of them, unless the range is a second or less.
 func (q *query) collect(ctx context.Context, day int64, from, to journal.Millis) ([]journal.Sample, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	most, told := math.MaxInt, slices.Clone(q.damage)
+	if to-from > 1000 {
+		most = stepSamples
+	}
 	list := q.inMemory(from, to) // before the files: what moves there meanwhile is then seen twice, not never
+	if len(list) > most {
+		return nil, errWide
+	}
 	if len(q.s.days.existing(day, day)) > 0 {
 		err := q.s.days.get(day).view(func(tx *bolt.Tx) error {
 			for _, e := range q.epochs {
 				var err error
-				if list, err = q.inFile(list, tx, e, from, to); err != nil {
+				if list, err = q.inFile(list, tx, e, from, to, most); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
+		if errors.Is(err, errWide) {
+			q.damage = told // it is asked again
+		}
 		if isDamage(err) {
 			q.note(from, to, err)
 			err = q.s.survive(err)
@@ -165,7 +201,7 @@ func (q *query) inMemory(from, to journal.Millis) (list []journal.Sample) {
 	return list
 }
 
-func (q *query) inFile(list []journal.Sample, tx *bolt.Tx, e *series, from, to journal.Millis) ([]journal.Sample, error) {
+func (q *query) inFile(list []journal.Sample, tx *bolt.Tx, e *series, from, to journal.Millis, most int) ([]journal.Sample, error) {
 	var buf []journal.Sample
 	err := eachBlock(tx.Bucket(bucketBlock), tx.Bucket(bucketLate), e.group, from, to, func(b *chunk.Block) error {
 		i, ok := b.Find(e.id)
@@ -180,6 +216,9 @@ func (q *query) inFile(list []journal.Sample, tx *bolt.Tx, e *series, from, to j
 			if v.At >= from && v.At < to {
 				list = append(list, v)
 			}
+		}
+		if len(list) > most {
+			return errWide
 		}
 		return nil
 	}, func(_ []byte, err error) {
@@ -283,8 +322,7 @@ func (q *query) before(ctx context.Context, at, floor journal.Millis, want func(
 		day := list[i]
 		stop, first := min(at, dayStart(day+1)), max(floor, dayStart(day))
 		for stop > first {
-			start := max(first, floorTo(stop-1, hourMillis))
-			found, err := q2.collect(ctx, day, start, stop)
+			found, start, err := q2.behind(ctx, day, max(first, floorTo(stop-1, hourMillis)), stop)
 			if err != nil {
 				return journal.Sample{}, false
 			}

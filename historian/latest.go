@@ -52,7 +52,7 @@ func (e *series) newest() journal.Sample {
 	switch {
 	case live.Series != 0 && (old == nil || old.Historical || old.At <= live.At):
 		return live
-	case old != nil && (!old.Historical || past == nil || old.At >= past.At):
+	case old != nil && (!old.Historical || past == nil || !outdoes(past, old)):
 		return *old
 	case past != nil:
 		return *past

@@ -59,6 +59,36 @@ type twinMachine struct {
 	kinds   []journal.DataType
 	sent    []twinSample // to be sent again
 	waiting []twinSample // appended, not yet read by the store
+
+	events []journal.Event // in order of arrival
+	gaps   []Gap           // by From; only the last may last
+	turned time.Time       // up to here it is known when the device lived
+}
+
+// turn adds an event some time after the one before, unless that is still to come.
+func (m *twinMachine) turn(t *rapid.T) {
+	at := m.turned.Add(time.Duration(rapid.IntRange(1, 6*3600_000).Draw(t, "until the turn")) * time.Millisecond)
+	if at.After(m.clock.Now()) {
+		return
+	}
+	n := len(m.gaps)
+	dead := n > 0 && m.gaps[n-1].To == 0
+	e := death(at)
+	switch {
+	case dead:
+		e = birth(journal.DeviceBirth, "d", at)
+		m.gaps[n-1].To = ms(at)
+	case rapid.Bool().Draw(t, "gap"):
+		e = journal.Event{Kind: journal.GapEvent, At: ms(at), Until: ms(at) + journal.Millis(rapid.IntRange(1, 3600_000).Draw(t, "gap of")),
+			Group: "g", Node: "n", Reason: "lost"}
+		m.gaps = append(m.gaps, Gap{From: e.At, To: e.Until})
+		at = at.Add(time.Duration(e.Until-e.At) * time.Millisecond)
+	default:
+		m.gaps = append(m.gaps, Gap{From: ms(at)})
+	}
+	m.turned = at
+	m.addEvent(e)
+	m.events = append(m.events, e)
 }
 
 func (m *twinMachine) key(n int) journal.SeriesKey {
@@ -69,8 +99,12 @@ func (m *twinMachine) key(n int) journal.SeriesKey {
 
 func (m *twinMachine) send(metric int, v journal.Sample) {
 	v.Value.Type = m.kinds[metric]
-	if v.At &^= 1; metric == m.metrics-1 {
+	v.At &^= 3
+	if metric == m.metrics-1 {
 		v.At |= 1 // epochs do not meet: whether a repetition in one outdoes the other is not said
+	}
+	if v.Historical {
+		v.At |= 2 // nor do live and historical samples: which of them is then the latest is not said
 	}
 	m.rig.add(m.key(metric), v)
 	m.waiting = append(m.waiting, twinSample{metric: metric, Sample: v})
@@ -113,12 +147,45 @@ func (m *twinMachine) actions() map[string]func(*rapid.T) {
 		"time": func(t *rapid.T) {
 			m.clock.Set(m.clock.Now().Add(time.Duration(rapid.IntRange(1, 900).Draw(t, "s")) * time.Second))
 		},
-		"flush":  func(t *rapid.T) { m.sync(); m.flush(flushAll) },
-		"window": func(t *rapid.T) { m.sync(); m.flush(flushWindows) },
-		"reopen": func(t *rapid.T) { m.sync(); m.rig.close(); m.rig.open() },
-		"crash":  func(t *rapid.T) { m.sync(); m.rig.crash(); m.rig.open() },
-		"":       m.check,
+		"flush":   func(t *rapid.T) { m.sync(); m.flush(flushAll) },
+		"window":  func(t *rapid.T) { m.sync(); m.flush(flushWindows) },
+		"reopen":  func(t *rapid.T) { m.sync(); m.rig.close(); m.rig.open() },
+		"crash":   func(t *rapid.T) { m.sync(); m.rig.crash(); m.rig.open() },
+		"turn":    m.turn,
+		"roll up": func(t *rapid.T) { m.sync(); m.flush(flushWindows); m.rollAll() },
+		"ask": func(t *rapid.T) {
+			m.sync()
+			p := m.plant()
+			p.ask(t)
+			p.askRows(t, minuteMillis)
+			p.askRows(t, hourMillis)
+		},
+		"": m.check,
 	}
+}
+
+// plant is what was sent as charts and aggregates see it.
+func (m *twinMachine) plant() *plantOfQuestions {
+	p := &plantOfQuestions{rig: m.rig, gaps: m.gaps, sent: make(map[Metric]map[journal.Millis]journal.Sample)}
+	for metric := range m.metrics - 1 {
+		k := m.key(metric)
+		byTime := make(map[journal.Millis]journal.Sample)
+		for _, v := range m.all(metric, 0, 1<<50) {
+			byTime[v.At] = v
+		}
+		if len(byTime) > 0 {
+			p.sent[Metric{k.Group, k.Node, k.Device, k.Metric}] = byTime
+		}
+	}
+	return p
+}
+
+// all is the answer to a range of a metric, its epochs together.
+func (m *twinMachine) all(metric int, from, to journal.Millis) []journal.Sample {
+	if metric == 0 {
+		return m.twin.both(from, to, m.metrics-1)
+	}
+	return m.twin.read(metric, from, to)
 }
 
 // sync lets the store read what was sent, and then the twin.
@@ -136,11 +203,24 @@ func (m *twinMachine) check(t *rapid.T) {
 	now := ms(m.clock.Now())
 	from := now - journal.Millis(rapid.IntRange(0, 200_000_000).Draw(t, "from"))
 	to := from + journal.Millis(rapid.IntRange(1, 250_000_000).Draw(t, "to"))
+	m.checkRead(t, from, to)
+	m.checkLast(t)
+	m.checkEvents(t)
+	rows, err := m.s.Rows(Selection{Group: "g", From: from, To: to})
+	if err != nil && len(m.sent) > 0 {
+		t.Fatal(err)
+	}
+	if rows == nil {
+		return
+	}
+	for name, list := range rowsOf(t, m.s, Selection{Group: "g", From: from, To: to}) {
+		sameRows(t, m.s, name, list, from, to)
+	}
+}
+
+func (m *twinMachine) checkRead(t *rapid.T, from, to journal.Millis) {
 	for metric := range m.metrics - 1 {
-		want := m.twin.read(metric, from, to)
-		if metric == 0 {
-			want = m.twin.both(from, to, m.metrics-1)
-		}
+		want := m.all(metric, from, to)
 		k := m.key(metric)
 		got, err := m.s.Read(context.Background(), Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric, From: from, To: to})
 		if err != nil && len(want) > 0 {
@@ -150,11 +230,70 @@ func (m *twinMachine) check(t *rapid.T) {
 			t.Fatalf("metric %d: %d samples, want %d", metric, len(got.Samples), len(want))
 		}
 		for i, v := range got.Samples {
-			if v.At != want[i].At || v.Quality != want[i].Quality || !chunk.EqualValue(v.Value, want[i].Value) {
+			if !sameAnswer(v, want[i]) {
 				t.Fatalf("metric %d: sample %d is %+v, want %+v", metric, i, v, want[i])
 			}
 		}
+		if want, got := seen(m.gaps, from, to), seen(got.Gaps, from, to); err == nil && !slices.Equal(want, got) {
+			t.Fatalf("metric %d: gaps %v, want %v", metric, got, want)
+		}
 	}
+}
+
+func sameAnswer(a, b journal.Sample) bool {
+	return a.At == b.At && a.Quality == b.Quality && chunk.EqualValue(a.Value, b.Value)
+}
+
+// checkLast: of each series the newest live sample counts, or the newest if none is live; of two of one time the last to arrive.
+func (m *twinMachine) checkLast(t *rapid.T) {
+	newest := make(map[int]journal.Sample)
+	for i, w := range m.twin.list {
+		w.Index = journal.Index(i)
+		if v, ok := newest[w.metric]; !ok || outdoes(&w.Sample, &v) {
+			newest[w.metric] = w.Sample
+		}
+	}
+	list, err := m.s.Latest(context.Background())
+	if err != nil || len(list) != len(newest) {
+		t.Fatalf("Latest: %d series, want %d; %v", len(list), len(newest), err)
+	}
+	dead := len(m.gaps) > 0 && m.gaps[len(m.gaps)-1].To == 0
+	for metric, want := range newest {
+		if dead && want.Quality != journal.Bad {
+			want.Quality = journal.Stale
+		}
+		id, _ := m.s.Resolve(m.key(metric))
+		i := slices.IndexFunc(list, func(v journal.Sample) bool { return v.Series == id })
+		if i < 0 || !sameAnswer(list[i], want) {
+			t.Fatalf("metric %d: Latest is %+v, want %+v", metric, list, want)
+		}
+		k := m.key(metric)
+		if got, ok := m.s.Last(k.Group, k.Node, k.Device, k.Metric); metric > 0 && metric < m.metrics-1 && (!ok || !sameAnswer(got, want)) {
+			t.Fatalf("metric %d: Last is %+v, want %+v", metric, got, want)
+		}
+	}
+}
+
+func (m *twinMachine) checkEvents(t *rapid.T) {
+	got, err := m.s.Events(context.Background(), EventQuery{Group: "g", Limit: maxEvents})
+	if err != nil || len(got) != len(m.events) {
+		t.Fatalf("%d events, want %d; %v", len(got), len(m.events), err)
+	}
+	for i, e := range slices.Backward(m.events) {
+		if v := got[len(got)-1-i]; v.Kind != e.Kind || v.At != e.At || v.Until != e.Until || v.Device != e.Device {
+			t.Fatalf("event %d is %+v, want %+v", i, v, e)
+		}
+	}
+}
+
+// checkRetention lets days grow too old: their samples are gone, all others are there.
+func (m *twinMachine) checkRetention(t *rapid.T) {
+	m.flush(flushAll)
+	m.clock.Set(m.clock.Now().Add(time.Duration(rapid.IntRange(0, 150).Draw(t, "hours later")) * time.Hour))
+	m.s.retain()
+	oldest := dayOf(ms(m.clock.Now().Add(-m.o.Raw)))
+	m.twin.list = slices.DeleteFunc(m.twin.list, func(v twinSample) bool { return dayOf(v.At) < oldest })
+	m.checkRead(t, 0, ms(m.clock.Now())+dayMillis)
 }
 
 // both is read for two type epochs of one metric: the last to arrive counts, of whatever type.
@@ -176,11 +315,12 @@ func TestStoreAgainstASortedSlice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := newRigIn(t, dir, Options{HeadBytes: 1 << 20})
-		m := &twinMachine{rig: r, metrics: 4, kinds: []journal.DataType{4, 11, 12, 3}}
+		r := newRigIn(t, dir, Options{HeadBytes: 1 << 20, Raw: 96 * time.Hour})
+		m := &twinMachine{rig: r, metrics: 4, kinds: []journal.DataType{4, 11, 12, 3}, turned: noon.Add(-30 * time.Hour)}
 		defer m.rig.close()
 		t.Repeat(m.actions())
 		m.checkBacklog(t)
+		m.checkRetention(t)
 	})
 }
 

@@ -25,8 +25,7 @@ type scratch struct {
 	code              []byte
 	left              []int64 // of a grid
 	total, sum, times []int64 // of slots
-	floats, sorted    []float64
-	raw               []int64
+	floats            []float64
 	gaps              []uint64
 	words             []byte
 }

@@ -102,7 +102,7 @@ func (b *Block) Columns(i int, t *Timeline, c *Columns) (err error) {
 	if t.block != b {
 		panic("BUG: chunk: the time line of another block")
 	}
-	slots := c.slots
+	var slots []uint32
 	if t.numbered {
 		slots = t.in[i]
 	} else if slots, err = t.slots(c.slots, i); err != nil {
@@ -148,7 +148,7 @@ func (b *Block) Arrived(i int, t *Timeline, c *Columns) error {
 	if err := b.Columns(i, t, c); err != nil {
 		return err
 	}
-	slots := c.slots
+	var slots []uint32
 	if t.numbered {
 		slots = t.in[i]
 	}

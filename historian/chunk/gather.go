@@ -27,8 +27,7 @@ type column struct {
 	form    byte   // of the values, and what else the payload has
 	scale   uint64 // of decimals and lattices
 	payload []byte
-	stats   Stats
-	exact   intStats // the same in the numbers that are stored
+	exact   intStats // statistics in the numbers that are stored
 	ints    []int64  // those numbers
 }
 

@@ -148,7 +148,7 @@ func (b *Block) Arrived(i int, t *Timeline, c *Columns) error {
 	if err := b.Columns(i, t, c); err != nil {
 		return err
 	}
-	var slots []uint32
+	slots := c.slots
 	if t.numbered {
 		slots = t.in[i]
 	}

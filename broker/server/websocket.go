@@ -218,11 +218,16 @@ type wsBelow struct {
 	above *wsConn
 }
 
-// Write gives what begins after the deadline, which was set for an earlier message, a time of its own: the answer to a ping.
+// maxControl is the size of the largest control frame.
+const maxControl = 2 + 125
+
+// Write gives what begins when the deadline, which was set for an earlier message, is over a time of its own, and a control frame
+// too when it is near: the answer to a ping. One that failed would be the last write of all.
 func (b *wsBelow) Write(p []byte) (int, error) {
 	w := b.above
 	w.deadlines.Lock()
-	if now := time.Now(); !w.writeUntil.IsZero() && now.After(w.writeUntil) && !w.closing.Load() {
+	now := time.Now()
+	if left := w.writeUntil.Sub(now); !w.writeUntil.IsZero() && (left <= 0 || len(p) <= maxControl && left < lastWrite) && !w.closing.Load() {
 		b.Conn.SetWriteDeadline(now.Add(lastWrite))
 	}
 	w.deadlines.Unlock()

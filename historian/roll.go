@@ -96,6 +96,7 @@ func (r *rolled) put(meta *bolt.Bucket, day int64) error {
 
 // rollOn has one turn, and asks for the next one if there is more to do.
 func (s *Store) rollOn(ctx context.Context) {
+	s.lookAtClock() // else an hour that has just ended is not over by the last look
 	if Space(s.space.Load()) < SpaceLow && s.rollUp(ctx) {
 		s.askRoll()
 	}

@@ -52,10 +52,7 @@ func (b *backlog) inMemory(to journal.Index) {
 	b.s.mu.RLock()
 	defer b.s.mu.RUnlock()
 	b.to = min(to, b.s.applied+1)
-	for _, h := range [...]*head{b.s.flushing, b.s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range b.s.heads() {
 		for k, c := range h.cells {
 			if slices.Contains(b.groups, k.group) {
 				b.add(c.between(nil, b.from, b.to, b.limit))

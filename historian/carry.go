@@ -147,16 +147,7 @@ func (sc *scan) lastIn(t *track, blocks []*stored, from, to journal.Millis) (c c
 		r := reading{newest.Last, newest.in.LastIndex, newest.Stats.Last, journal.Good}
 		return carried{r, r}, nil
 	}
-	sc.list = sc.list[:0]
-	for _, e := range list {
-		line, err := sc.line(e)
-		if err == nil {
-			sc.list, err = sc.reader.readings(sc.list, &e.in.Block, e.i, line)
-		}
-		if err != nil {
-			damage = err
-		}
-	}
+	damage = sc.gather(list)
 	sc.list = append(sc.list, t.memory[:t.inMemoryBefore(to)]...) // of one stamp the last to arrive counts
 	all := lastReadings(sc.list)
 	n, _ := slices.BinarySearchFunc(all, to, func(r reading, at journal.Millis) int { return cmp.Compare(r.at, at) })

@@ -150,7 +150,7 @@ func (a *asked) unknown(i int) error {
 // divide gives every track its intervals.
 func (a *asked) divide(bounds []journal.Millis) {
 	for _, t := range a.scan.tracks {
-		t.into = newIntervals(bounds, edges(t.gaps), a.now)
+		t.into = newIntervals(bounds, Edges(t.gaps), a.now)
 	}
 }
 

@@ -56,10 +56,7 @@ func newest(list []journal.Event, limit int) []journal.Event {
 func (s *Store) eventsInMemory(q EventQuery) (out []journal.Event) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, h := range [...]*head{s.flushing, s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range s.heads() {
 		for i := range h.events {
 			if e := &h.events[i].Event; q.wants(e) {
 				out = append(out, *e)

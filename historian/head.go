@@ -96,3 +96,11 @@ func (h *head) lowestIn(window journal.Millis) (lowest journal.Index) {
 }
 
 func (h *head) empty() bool { return h.count == 0 && len(h.events) == 0 }
+
+// heads are what is in memory: what a flush is writing, if one is, and what came since. The store's mu is held.
+func (s *Store) heads() []*head {
+	if s.flushing == nil {
+		return []*head{s.head}
+	}
+	return []*head{s.flushing, s.head}
+}

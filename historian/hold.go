@@ -15,8 +15,8 @@ func holdsUntil(edges []journal.Millis, now, t journal.Millis) journal.Millis {
 	return min(nextEdge(edges, t), max(now, t))
 }
 
-// edges are the beginnings and ends of gaps, ascending: nothing is carried over one.
-func edges(gaps []Gap) (out []journal.Millis) {
+// Edges are the beginnings and ends of gaps, ascending: nothing is carried over one.
+func Edges(gaps []Gap) (out []journal.Millis) {
 	for _, g := range gaps {
 		out = append(out, g.From)
 		if g.To != 0 {

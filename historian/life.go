@@ -186,10 +186,7 @@ func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Milli
 func (s *Store) lifeInMemory(who []owner, from, to journal.Millis) (out []loggedEvent) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, h := range [...]*head{s.flushing, s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range s.heads() {
 		for _, e := range h.events {
 			if isLife(e.Kind) && e.At >= from && e.At < to && slices.Contains(who, owner{e.Group, e.Node, e.Device}) {
 				out = append(out, e)

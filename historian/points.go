@@ -94,10 +94,7 @@ func (sc *scan) cell(c *cell, from, to journal.Millis) {
 func (s *Store) cellsOf(groups map[uint32]bool, from, to journal.Millis) (out []cellKey) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, h := range [...]*head{s.flushing, s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range s.heads() {
 		for k := range h.cells {
 			twice := h == s.head && s.flushing != nil && s.flushing.cells[k] != nil
 			if groups[k.group] && k.window < to && k.window+h.window > from && !twice {
@@ -112,10 +109,7 @@ func (s *Store) cellsOf(groups map[uint32]bool, from, to journal.Millis) (out []
 func (s *Store) readCell(k cellKey, f func(*cell)) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, h := range [...]*head{s.flushing, s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range s.heads() {
 		if c := h.cells[k]; c != nil {
 			f(c)
 		}

@@ -136,10 +136,7 @@ func (q *query) daysWithData() []int64 {
 func (s *Store) daysInMemory(first, last int64) (out []int64) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, h := range [...]*head{s.flushing, s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range s.heads() {
 		for k := range h.cells {
 			if day := dayOf(k.window); day >= first && day <= last && !slices.Contains(out, day) {
 				out = append(out, day)
@@ -190,10 +187,7 @@ func (q *query) collect(ctx context.Context, day int64, from, to journal.Millis)
 func (q *query) inMemory(from, to journal.Millis) (list []journal.Sample) {
 	q.s.mu.RLock()
 	defer q.s.mu.RUnlock()
-	for _, h := range [...]*head{q.s.flushing, q.s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range q.s.heads() {
 		for _, e := range q.epochs {
 			list = h.series(list, e, from, to)
 		}
@@ -242,11 +236,11 @@ func (q *query) note(from, to journal.Millis, err error) {
 	q.damage = append(q.damage, Gap{From: from, To: to, Cause: damageCause})
 }
 
-// lastOfEach sorts by time and keeps of each stamp the last to arrive.
+// lastOfEach sorts by time and keeps of each stamp the last to arrive: of those without an index the last in the list.
 func lastOfEach(list []journal.Sample) []journal.Sample {
 	order := func(a, b journal.Sample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) }
 	if !slices.IsSortedFunc(list, order) { // mostly it is
-		slices.SortFunc(list, order)
+		slices.SortStableFunc(list, order)
 	}
 	n := 0
 	for i := range list {

@@ -237,7 +237,7 @@ func (p *plantOfQuestions) quiet(t *rapid.T) {
 }
 
 func (p *plantOfQuestions) reference(m Metric) *reference {
-	r := &reference{gaps: p.gaps, edges: edges(p.gaps), now: p.s.now()}
+	r := &reference{gaps: p.gaps, edges: Edges(p.gaps), now: p.s.now()}
 	for _, v := range p.sent[m] {
 		r.list = append(r.list, v)
 	}

@@ -179,7 +179,7 @@ func (r *hourRoll) group(ctx context.Context, d *storeFile, group uint32, fresh 
 	if err != nil {
 		return out, err
 	}
-	edges := edges(gaps)
+	edges := Edges(gaps)
 	if e := nextEdge(edges, since-1); e < r.from {
 		carried = nil
 	}

@@ -65,10 +65,7 @@ func (r *rollRead) inMemory() {
 	s := r.q.s
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, h := range [...]*head{s.flushing, s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range s.heads() {
 		for k, c := range h.cells {
 			for _, e := range r.q.epochs {
 				if k.group == e.group && c.has(e) {

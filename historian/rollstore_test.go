@@ -165,7 +165,7 @@ func (m *rollMachine) expected(t *rapid.T, q *query, metric int, step journal.Mi
 	}
 	var r roller
 	rows := func(step journal.Millis, n int) []Rollup {
-		r.begin(from, step, n, held{}, edges(gaps))
+		r.begin(from, step, n, held{}, Edges(gaps))
 		for _, v := range list {
 			r.add(pointOf(v))
 		}

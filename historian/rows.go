@@ -178,7 +178,11 @@ func (r *Rows) step() error {
 		due = append(slices.Clone(due), r.lost...)
 		r.lost = nil
 	}
-	r.put(lastToCome(r.samples), due)
+	list := lastOfEach(r.samples)
+	for i := range list {
+		list[i].Index = 0 // some have none: see decode
+	}
+	r.put(list, due)
 	if r.at = stop; r.at >= end {
 		r.days, r.width = r.days[1:], hourMillis
 	}
@@ -256,10 +260,7 @@ func (r *Rows) narrower() bool { return r.width/2 >= leastStep }
 func (r *Rows) inMemory(stop journal.Millis) int {
 	r.s.mu.RLock()
 	defer r.s.mu.RUnlock()
-	for _, h := range [...]*head{r.s.flushing, r.s.head} {
-		if h == nil {
-			continue
-		}
+	for _, h := range r.s.heads() {
 		for _, e := range r.q.epochs {
 			r.samples = h.series(r.samples, e, r.at, stop)
 		}
@@ -320,25 +321,6 @@ func overlap(parts []partOf) bool {
 		last = max(last, e.Last)
 	}
 	return false
-}
-
-// lastToCome sorts by time and keeps of each stamp the last to arrive: of those without an index, which are of one part, the last in
-// the list.
-func lastToCome(list []journal.Sample) []journal.Sample {
-	order := func(a, b journal.Sample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) }
-	if !slices.IsSortedFunc(list, order) { // mostly it is
-		slices.SortStableFunc(list, order)
-	}
-	n := 0
-	for i := range list {
-		if n > 0 && list[n-1].At == list[i].At {
-			n--
-		}
-		list[n] = list[i]
-		list[n].Index = 0
-		n++
-	}
-	return list[:n]
 }
 
 // decode appends the samples of a part, in index order. Their indices would cost a look at all other series of the block: they are

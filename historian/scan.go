@@ -392,8 +392,8 @@ func (sc *scan) line(e entry) (*chunk.Timeline, error) {
 	return &e.in.line, nil
 }
 
-// merge hands out the samples of several blocks, and of memory, that share a stretch of time which ends with last.
-func (sc *scan) merge(t *track, entries []entry, from, to, last journal.Millis) (damage error) {
+// gather reads a metric's samples of several blocks into list. damage tells of those that cannot be read; the others still count.
+func (sc *scan) gather(entries []entry) (damage error) {
 	sc.list = sc.list[:0]
 	for _, e := range entries {
 		line, err := sc.line(e)
@@ -401,9 +401,15 @@ func (sc *scan) merge(t *track, entries []entry, from, to, last journal.Millis) 
 			sc.list, err = sc.reader.readings(sc.list, &e.in.Block, e.i, line)
 		}
 		if err != nil {
-			damage = err // the others still count
+			damage = err
 		}
 	}
+	return damage
+}
+
+// merge hands out the samples of several blocks, and of memory, that share a stretch of time which ends with last.
+func (sc *scan) merge(t *track, entries []entry, from, to, last journal.Millis) (damage error) {
+	damage = sc.gather(entries)
 	n := t.inMemoryBefore(min(to, last+1))
 	sc.list = append(sc.list, t.memory[:n]...)
 	t.memory = t.memory[n:]

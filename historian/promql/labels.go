@@ -43,13 +43,17 @@ func (r *request) series() (answer, error) {
 		list = append(list, s.labels(&b))
 	}
 	slices.SortFunc(list, labels.Compare)
-	got := answer{}
+	return atMost(list, limit), nil
+}
+
+// atMost answers with the first limit of a list (0: all), and a warning if there are more.
+func atMost[T any](list []T, limit int) (got answer) {
 	if limit > 0 && len(list) > limit {
 		list = list[:limit]
 		got.warnings = got.warnings.Add(errTruncated)
 	}
 	got.data = list
-	return got, nil
+	return got
 }
 
 func (r *request) labelNames() (answer, error) { return r.names(namesOf) }
@@ -97,13 +101,7 @@ func (r *request) names(f words) (answer, error) {
 	if err != nil {
 		return answer{}, judge(err)
 	}
-	got := answer{}
-	if limit > 0 && len(list) > limit {
-		list = list[:limit]
-		got.warnings = got.warnings.Add(errTruncated)
-	}
-	got.data = list
-	return got, nil
+	return atMost(list, limit), nil
 }
 
 // about reads what questions about names have in common.

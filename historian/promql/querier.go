@@ -151,7 +151,7 @@ func (s *series) Iterator(back chunkenc.Iterator) chunkenc.Iterator {
 	}
 	if column != nil {
 		it.source = &columnSource{valueSource: valueSource{q: q, of: of}, column: column, from: it.from, to: it.to + 1, metric: s.ref.metric,
-			damage: edgesOf(column.Damage)}
+			damage: historian.Edges(column.Damage)}
 		return it
 	}
 	c, err := q.store.Cursor(s.ref.group, s.ref.node, s.ref.device, s.ref.metric, it.from, it.to+1)
@@ -172,20 +172,9 @@ func (q *querier) edges(ctx context.Context, of owned, from journal.Millis) ([]j
 	if err != nil {
 		return nil, err
 	}
-	k = known{from: from, edges: edgesOf(gaps)}
+	k = known{from: from, edges: historian.Edges(gaps)}
 	q.gaps[of] = k
 	return k.edges, nil
-}
-
-func edgesOf(gaps []historian.Gap) (out []journal.Millis) {
-	for _, g := range gaps {
-		out = append(out, g.From)
-		if g.To != 0 {
-			out = append(out, g.To)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 func millis(d time.Duration) journal.Millis { return journal.Millis(d.Milliseconds()) }

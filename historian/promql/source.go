@@ -46,7 +46,7 @@ func (s *valueSource) read(ctx context.Context, from, to journal.Millis) ([]poin
 	if err != nil {
 		return nil, next, never, err
 	}
-	damage := edgesOf(s.cursor.Damage())
+	damage := historian.Edges(s.cursor.Damage())
 	s.buf = s.buf[:0]
 	for i := range list {
 		p := pointOf(&list[i])

@@ -159,6 +159,7 @@ func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
 	}
 	m.typ, m.field, m.transient = pm.Type, pm.Field, pm.Transient
 	m.unit, m.low, m.high = "", nil, nil
+	m.slot = Slot{}
 	m.received = time.Time{} // a value of an older session is not this one's
 	if m.hasAlias && n.aliases[m.alias] == m {
 		delete(n.aliases, m.alias)

@@ -86,7 +86,7 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	}
 	ref := m.ref()
 	s.record(Sample{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name, At: at, Received: s.now,
-		Value: v, Quality: code, Historical: pm.Historical, Birth: birth}, more)
+		Value: v, Quality: code, Historical: pm.Historical, Birth: birth, Slot: &m.slot}, more)
 }
 
 // judgeData notes what is wrong with a metric in DATA.

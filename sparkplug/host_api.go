@@ -32,7 +32,12 @@ type Sample struct {
 	Value                       Value
 	Quality                     uint16 // Sparkplug's code: 0, 192, 500
 	Historical, Birth           bool
+	Slot                        *Slot // of the metric
 }
+
+// Slot is room for whoever records a metric's samples: it holds nothing after each birth of the metric, and the host
+// leaves what is written there alone. It may be used only while the host takes no step.
+type Slot struct{ ID, At uint64 }
 
 // EventKind names a host event; the pipeline maps it to the journal's kinds.
 type EventKind uint8

@@ -79,6 +79,7 @@ type metric struct {
 	at        time.Time
 	received  time.Time
 	touched   uint64
+	slot      Slot
 }
 
 func newNode(ref NodeRef, now time.Time) *node {

@@ -112,8 +112,7 @@ func (r *recorder) convert(records []sparkplug.Record) []journal.Record {
 			recs = append(recs, journal.Record{Kind: journal.KindEvent, Event: journalEvent(rec.Event)})
 			continue
 		}
-		key := seriesKey(rec.Sample)
-		id, fresh := r.series.Resolve(key)
+		id, schema := r.seriesOf(rec.Sample)
 		if id == 0 {
 			if r.refused++; r.refused == 1 {
 				flush()
@@ -121,14 +120,43 @@ func (r *recorder) convert(records []sparkplug.Record) []journal.Record {
 			}
 			continue
 		}
-		if fresh {
+		if schema != nil {
 			flush()
-			recs = append(recs, journal.Record{Kind: journal.KindSchema, Schema: &journal.Schema{Series: id, Key: key}})
+			recs = append(recs, journal.Record{Kind: journal.KindSchema, Schema: schema})
 		}
 		samples = append(samples, journalSample(id, rec.Sample))
 	}
 	flush()
 	return recs
+}
+
+// settled is how long after a series was last announced, or first met in a birth's epoch, its number is known for good:
+// until then Resolve may want it announced again, for as long as its schema has not come through the journal.
+const settled = 5000 // ms
+
+// seriesOf returns a sample's series, 0 if there is none for it, and its schema when that is to be written first. Once
+// it is settled it is in the metric's slot until the next birth: no hashing of four names for each sample.
+func (r *recorder) seriesOf(s *sparkplug.Sample) (journal.SeriesID, *journal.Schema) {
+	if s.Slot != nil && s.Slot.ID != 0 {
+		return journal.SeriesID(s.Slot.ID), nil
+	}
+	key := seriesKey(s)
+	id, fresh := r.series.Resolve(key)
+	if id != 0 && fresh {
+		if s.Slot != nil {
+			s.Slot.At = 0
+		}
+		return id, &journal.Schema{Series: id, Key: key}
+	}
+	if id != 0 && s.Slot != nil {
+		switch now := sparkplug.Millis(s.Received); {
+		case s.Slot.At == 0 || now < s.Slot.At:
+			s.Slot.At = now
+		case now-s.Slot.At >= settled:
+			s.Slot.ID = uint64(id)
+		}
+	}
+	return id, nil
 }
 
 // fullRecord says, once, that from now on not everything is recorded.

@@ -138,3 +138,66 @@ func TestRecorderCatalogFull(t *testing.T) {
 		t.Errorf("%d records, %d refused; want one event for three samples", len(recs), r.refused)
 	}
 }
+
+// countedSeries counts what it is asked; the first time, and as long as lost is set, a series is fresh.
+type countedSeries struct {
+	asked int
+	lost  bool
+}
+
+func (c *countedSeries) Resolve(journal.SeriesKey) (journal.SeriesID, bool) {
+	c.asked++
+	return 7, c.asked == 1 || c.lost
+}
+
+// TestRecorderSlot: a metric's series is looked up until it is known for good, then once more after each birth.
+func TestRecorderSlot(t *testing.T) {
+	series := &countedSeries{}
+	r := recorder{series: series}
+	now := time.UnixMilli(1_700_000_000_000)
+	host := sparkplug.NewHost(sparkplug.Options{})
+	send := func(topic string, p sparkplug.Payload) (schemas int) {
+		t.Helper()
+		p.Timestamp, p.HasTimestamp, p.HasSeq = sparkplug.Millis(now), true, true
+		out := host.Step(sparkplug.Input{Message: &sparkplug.Message{Topic: topic, Payload: sparkplug.Encode(&p)}}, now)
+		for _, rec := range r.convert(out.Records) {
+			switch {
+			case rec.Kind == journal.KindSchema:
+				schemas++
+			case rec.Kind == journal.KindSamples && (len(rec.Samples) != 1 || rec.Samples[0].Series != 7):
+				t.Fatalf("samples %+v", rec.Samples)
+			}
+		}
+		return schemas
+	}
+	metric := sparkplug.Metric{Name: "M", Type: sparkplug.Double, Value: sparkplug.DoubleValue(1), Timestamp: 1, HasTimestamp: true}
+	birth := func() int { return send("spBv1.0/G/NBIRTH/N", sparkplug.Payload{Metrics: []sparkplug.Metric{metric}}) }
+	seq := uint64(0)
+	data := func(after time.Duration) int {
+		now = now.Add(after)
+		seq++
+		return send("spBv1.0/G/NDATA/N", sparkplug.Payload{Seq: seq, Metrics: []sparkplug.Metric{metric}})
+	}
+	steps := []struct {
+		name    string
+		schemas int
+		send    func() int
+		asked   int // in all
+	}{
+		{"born", 1, birth, 1},
+		{"met first", 0, func() int { return data(time.Second) }, 2},
+		{"not yet settled", 0, func() int { return data(settled*time.Millisecond - 1) }, 3},
+		{"its schema is lost", 1, func() int { series.lost = true; return data(time.Second) }, 4},
+		{"met again", 0, func() int { series.lost = false; return data(time.Second) }, 5},
+		{"settled", 0, func() int { return data(settled * time.Millisecond) }, 6},
+		{"in the slot", 0, func() int { return data(time.Second) }, 6},
+		{"still", 0, func() int { return data(time.Hour) }, 6},
+		{"born again", 0, func() int { seq = 0; return birth() }, 7},
+		{"after the birth", 0, func() int { return data(time.Second) }, 8},
+	}
+	for _, s := range steps {
+		if schemas := s.send(); schemas != s.schemas || series.asked != s.asked {
+			t.Errorf("%s: %d schemas, asked %d times; want %d, %d", s.name, schemas, series.asked, s.schemas, s.asked)
+		}
+	}
+}

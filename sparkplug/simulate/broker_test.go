@@ -276,8 +276,8 @@ func conform(all []seen) (problems []string) {
 		}
 		n.next = (s.p.Seq + 1) % 256
 		birth := s.topic.Type == sparkplug.NBIRTH || s.topic.Type == sparkplug.DBIRTH
-		if s.topic.Type == sparkplug.DBIRTH {
-			n.devices[s.topic.Device] = true
+		if s.topic.Device != "" && s.topic.Type != sparkplug.DDATA {
+			n.devices[s.topic.Device] = s.topic.Type == sparkplug.DBIRTH
 		}
 		for _, m := range s.p.Metrics {
 			switch {
@@ -285,7 +285,7 @@ func conform(all []seen) (problems []string) {
 				note(s, "%s without timestamp", m.Name)
 			case birth && (m.Name == "" || m.Type == 0):
 				note(s, "metric without name or datatype")
-			case birth && m.HasAlias && n.aliases[m.Alias] != "":
+			case birth && m.HasAlias && n.aliases[m.Alias] != "" && n.aliases[m.Alias] != m.Name:
 				note(s, "alias %d twice", m.Alias)
 			case birth && m.HasAlias:
 				n.aliases[m.Alias] = m.Name

@@ -113,8 +113,8 @@ func (s *session) awaitHost(ctx context.Context) error {
 		case <-ctx.Done():
 			return s.bye(ctx, ctx.Err())
 		case <-s.poke:
-			if s.wanted() != "" {
-				return s.bye(ctx, errors.New("stopped"))
+			if err := s.interrupted(); err != nil {
+				return s.bye(ctx, err)
 			}
 		case <-s.link.done():
 			return s.link.cause()

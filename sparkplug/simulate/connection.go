@@ -17,10 +17,11 @@ type session struct {
 	bdSeq uint8
 	seq   uint8 // of the next message that carries one
 	born  time.Time
-	asked bool // a host asked for a rebirth that is still owed
-	looks int  // intervals since the first birth
-	data  int  // data messages, for the faults that count them
-	spoil bool // garbage: the next data message does not decode
+	asked bool   // a host asked for a rebirth that is still owed
+	looks int    // intervals since the first birth
+	data  int    // data messages, for the faults that count them
+	spoil bool   // garbage: the next data message does not decode
+	lost  string // device-loss: the device that is away
 }
 
 // byeTime is what a clean end may take.
@@ -123,8 +124,8 @@ func (s *session) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return s.bye(ctx, ctx.Err())
 		case <-s.poke:
-			if s.wanted() != "" {
-				return s.bye(ctx, errors.New("stopped"))
+			if err := s.interrupted(); err != nil {
+				return s.bye(ctx, err)
 			}
 		case <-s.link.done():
 			return s.link.cause()

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Fault is one habit that a node breaks.
+// Fault is one habit that a node breaks, or one thing that breaks in its plant.
 type Fault string
 
 // The faults, named as on the command line.
@@ -24,12 +24,48 @@ const (
 	Garbage     Fault = "garbage"      // every tenth data message does not decode
 	SlowLink    Fault = "slow-link"    // 4 kB/s with 50 ms on each write
 	Backlog     Fault = "backlog"      // out for twenty intervals, then all that was missed in one burst
+	DeviceLoss  Fault = "device-loss"  // its first device goes with a DDEATH and comes back with a DBIRTH, for fifteen intervals each
 )
+
+// shows says, for each fault in the order of the command's help, what a host's page must show of a node that has it.
+// What stands between quotation marks is said there in just these words; * is any text.
+var shows = []struct {
+	fault Fault
+	page  string
+}{
+	{ClockSkew, `the warning “time stamps from the future: the node's clock is ahead”, and by how much`},
+	{SeqGap, `the warning or event “sequence gap: expected *, got *”, a rebirth asked and answered, values good again`},
+	{LostBirth, `“data before a birth”`},
+	{AliasReuse, `the warning “alias 1 stands for two metrics”`},
+	{TypeChange, `the warning “has another datatype than in its birth”`},
+	{NoWill, `after a kill “no will came”, some seconds late`},
+	{BdSeqStuck, `“bdSeq”`},
+	{Flapping, `“flapping”`},
+	{DuplicateID, `“take”`},
+	{HugeBirth, `more than 5,000 metrics of one node`},
+	{Garbage, `the warning “cannot be decoded”`},
+	{SlowLink, `births that take seconds, values that come late`},
+	{Backlog, `the node offline for a while; then the gap in its trends is filled with historical values`},
+	{DeviceLoss, `the device offline by “DDEATH” and its values stale, the node online`},
+}
 
 // Faults lists all faults in the order of the command's help.
 func Faults() []Fault {
-	return []Fault{ClockSkew, SeqGap, LostBirth, AliasReuse, TypeChange, NoWill, BdSeqStuck, Flapping,
-		DuplicateID, HugeBirth, Garbage, SlowLink, Backlog}
+	out := make([]Fault, len(shows))
+	for i, s := range shows {
+		out[i] = s.fault
+	}
+	return out
+}
+
+// Shows says what a host's page must show of a node with this fault; empty for a fault that is none.
+func (f Fault) Shows() string {
+	for _, s := range shows {
+		if s.fault == f {
+			return s.page
+		}
+	}
+	return ""
 }
 
 // ParseFaults reads a comma-separated list; the empty string is no fault.

@@ -16,6 +16,7 @@ const (
 	typeData   = 10 // data says another type than the birth
 	typeBirth  = 20 // a new birth says it too
 	typeBack   = 40 // the first type again, with a birth
+	deviceLoss = 15 // without its first device, then with it
 )
 
 // misbehave does what a fault does at an interval; an *errFault ends the connection without DISCONNECT.
@@ -27,10 +28,25 @@ func (s *session) misbehave(ctx context.Context) error {
 		s.missed = s.now()
 		return &errFault{fault: Backlog, pause: backlogOff * s.opt.Interval}
 	}
+	if s.has(DeviceLoss) && s.looks%deviceLoss == 0 && len(s.spec.Devices) > 0 {
+		return s.loseDevice(ctx)
+	}
 	if turn := s.looks % typeBack; s.has(TypeChange) && (turn == typeBirth || turn == 0) {
 		return s.birth(ctx)
 	}
 	return nil
+}
+
+// loseDevice takes the node's first device away with a DDEATH, or brings it back with a DBIRTH; the session goes on.
+// [tck-id-operational-behavior-device-ddeath]
+func (s *session) loseDevice(ctx context.Context) error {
+	at, device := s.now(), s.spec.Devices[0].Device
+	if s.lost == "" {
+		s.lost = device
+		return s.send(ctx, sparkplug.DDEATH, device, at, nil)
+	}
+	s.lost = ""
+	return s.send(ctx, sparkplug.DBIRTH, device, at, s.bornMetrics(device, at))
 }
 
 // typeOf is the datatype that a tag has now. Under type-change the first measured number of the

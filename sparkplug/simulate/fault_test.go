@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -64,6 +65,9 @@ func TestFaultsAreSeen(t *testing.T) {
 		}}},
 		{"garbage", []Fault{Garbage}, []func([]seen) bool{problem("does not decode"), finding("tck-id-payloads-metric-datatype-value-type")}},
 		{"slow-link", []Fault{SlowLink}, []func([]seen) bool{atLeast(2, sparkplug.DBIRTH)}},
+		{"device-loss", []Fault{DeviceLoss}, []func([]seen) bool{atLeast(1, sparkplug.DDEATH), func(all []seen) bool {
+			return kinds(all, sparkplug.DBIRTH) > 2 && kinds(all, sparkplug.NBIRTH) == 1 && len(conform(all)) == 0 && len(findings(all)) == 0
+		}}},
 		{"backlog", []Fault{Backlog}, []func([]seen) bool{atLeast(2, sparkplug.NBIRTH),
 			metric(data, func(_ seen, m sparkplug.Metric) bool { return m.Historical })}},
 	} {
@@ -75,6 +79,56 @@ func TestFaultsAreSeen(t *testing.T) {
 				r.until(t, c.name+" "+string(rune('1'+i)), ok)
 			}
 		})
+	}
+}
+
+// Faults come and go while a node runs, each time with a new session; a twin comes and goes with duplicate-id.
+func TestSetFaults(t *testing.T) {
+	address := startBroker(t)
+	r := record(t, address)
+	f, _ := start(t, Options{Broker: address, Nodes: []NodeSpec{bench("N")}})
+	r.until(t, "a birth", atLeast(1, sparkplug.NBIRTH))
+	set := func(faults ...Fault) {
+		t.Helper()
+		if err := f.SetFaults("N", faults); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(HugeBirth)
+	all := r.until(t, "a huge birth", func(all []seen) bool {
+		return slices.ContainsFunc(all, func(s seen) bool {
+			return s.topic.Type == sparkplug.NBIRTH && s.p != nil && len(s.p.Metrics) > hugeExtra
+		})
+	})
+	healthy(t, all)
+	set(DuplicateID)
+	r.until(t, "births of two that throw each other out", atLeast(5, sparkplug.NBIRTH))
+	set()
+	healed := func() bool {
+		s := f.Nodes()[0]
+		return s.State == Online && len(s.Faults) == 0
+	}
+	r.until(t, "the node without faults", func([]seen) bool { return healed() })
+	sessions := f.Nodes()[0].Connects
+	from := f.Nodes()[0].Samples
+	r.until(t, "data", func([]seen) bool { return f.Nodes()[0].Samples > from+20 })
+	if now := f.Nodes()[0].Connects; now != sessions {
+		t.Errorf("%d connections after the twin had gone", now-sessions)
+	}
+	if err := f.SetFaults("nobody", nil); !errors.Is(err, ErrNoNode) {
+		t.Errorf("faults of a node that is not there: %v", err)
+	}
+}
+
+// Every fault says what it shows, and its name can be given on the command line.
+func TestFaultsAreNamed(t *testing.T) {
+	for _, f := range Faults() {
+		if got, err := ParseFaults(string(f)); f.Shows() == "" || err != nil || !slices.Equal(got, []Fault{f}) {
+			t.Errorf("%s: shows %q, parsed as %v, %v", f, f.Shows(), got, err)
+		}
+	}
+	if s := Fault("none").Shows(); s != "" {
+		t.Errorf("a fault that is none shows %q", s)
 	}
 }
 

@@ -17,8 +17,13 @@ var ErrNoNode = errors.New("no such simulated node")
 
 // Fleet runs the nodes of one Options.
 type Fleet struct {
-	opt   Options
-	nodes []*node // twins included
+	opt     Options
+	end     endpoint
+	numbers *bdSeqs
+
+	mu    sync.Mutex
+	nodes []*node     // guarded by mu: twins included; none is ever removed
+	run   func(*node) // guarded by mu: starts the loop of a node that came later; nil before and after Run
 }
 
 // startSpacing is between the first connections of two nodes: brokers limit how many they accept a second.
@@ -38,7 +43,7 @@ func New(opt Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{opt: opt}
+	f := &Fleet{opt: opt, end: end, numbers: numbers}
 	seen := map[string]bool{}
 	for i, spec := range opt.Nodes {
 		if err := checkSpec(spec); err != nil {
@@ -53,12 +58,17 @@ func New(opt Options) (*Fleet, error) {
 		n.delay = time.Duration(i) * startSpacing
 		f.nodes = append(f.nodes, n)
 		if n.has(DuplicateID) {
-			twin := newNode(opt, spec, end, numbers, key+" (twin)")
-			twin.twin = true
-			f.nodes = append(f.nodes, twin)
+			f.nodes = append(f.nodes, f.twinOf(n))
 		}
 	}
 	return f, nil
+}
+
+// twinOf makes the other node of duplicate-id.
+func (f *Fleet) twinOf(n *node) *node {
+	twin := newNode(f.opt, n.spec, f.end, f.numbers, n.key+" (twin)")
+	twin.twin = true
+	return twin
 }
 
 func checkSpec(spec NodeSpec) error {
@@ -83,9 +93,17 @@ func (f *Fleet) Run(ctx context.Context) error {
 		defer cancel()
 	}
 	var wg sync.WaitGroup
+	run := func(n *node) { wg.Go(func() { n.nodeLoop(ctx) }) }
+	f.mu.Lock()
 	for _, n := range f.nodes {
-		wg.Go(func() { n.nodeLoop(ctx) })
+		run(n)
 	}
+	f.run = run
+	f.mu.Unlock()
+	<-ctx.Done()
+	f.mu.Lock()
+	f.run = nil
+	f.mu.Unlock()
 	wg.Wait()
 	return nil
 }
@@ -100,8 +118,42 @@ func (f *Fleet) Stop(name string) error { return f.each(name, func(n *node) { n.
 // Revive lets a killed or stopped node connect again.
 func (f *Fleet) Revive(name string) error { return f.each(name, func(n *node) { n.halt("") }) }
 
+// SetFaults restarts a node: it says goodbye, if its faults allow that, and begins a new session with these faults in
+// place of all it had.
+func (f *Fleet) SetFaults(name string, faults []Fault) error {
+	return f.each(name, func(n *node) {
+		if n.twin {
+			return
+		}
+		n.restart(faults)
+		f.setTwin(n, faults)
+	})
+}
+
+// setTwin lets the other node of duplicate-id run or rest. The caller holds mu.
+func (f *Fleet) setTwin(n *node, faults []Fault) {
+	i := slices.IndexFunc(f.nodes, func(t *node) bool { return t.twin && t.spec.Group == n.spec.Group && t.spec.Node == n.spec.Node })
+	switch runs := slices.Contains(faults, DuplicateID); {
+	case i < 0 && !runs:
+	case i < 0:
+		twin := f.twinOf(n)
+		twin.faults = faults
+		f.nodes = append(f.nodes, twin)
+		if f.run != nil {
+			f.run(twin)
+		}
+	case runs:
+		f.nodes[i].restart(faults)
+		f.nodes[i].halt("")
+	default:
+		f.nodes[i].halt(Stopped)
+	}
+}
+
 // Nodes returns the status of every node in the order of Options.Nodes.
 func (f *Fleet) Nodes() []Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var out []Status
 	for _, n := range f.nodes {
 		if !n.twin {
@@ -111,8 +163,10 @@ func (f *Fleet) Nodes() []Status {
 	return out
 }
 
-// each calls do for the node of that name and its twin.
+// each calls do for the node of that name and its twin, under mu.
 func (f *Fleet) each(name string, do func(*node)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var found []*node
 	for _, n := range f.nodes {
 		if n.spec.Node == name || n.spec.Group+"/"+n.spec.Node == name {

@@ -75,6 +75,9 @@ func (s *session) sendPast(ctx context.Context) (time.Duration, error) {
 		s.update(func(st *Status) { st.HistoryDone = true })
 		return 0, nil
 	}
+	if b.device != "" && b.device == s.lost {
+		return s.opt.Interval, nil // its next DBIRTH comes first
+	}
 	metrics := make([]sparkplug.Metric, len(b.samples))
 	for i, x := range b.samples {
 		metrics[i] = s.dataMetric(x.tag, x.at, x.value)

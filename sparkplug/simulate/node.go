@@ -17,7 +17,6 @@ type node struct {
 	// Set by newNode, never changed.
 	opt      Options
 	spec     NodeSpec
-	faults   []Fault
 	end      endpoint
 	numbers  *bdSeqs
 	key      string // in numbers
@@ -28,6 +27,7 @@ type node struct {
 	poke     chan struct{} // capacity 1: want has changed
 
 	// Owned by nodeLoop.
+	faults  []Fault
 	tags    []*tag             // those of the node first, then device by device
 	writes  map[string][]Write // accepted commands by device, at most maxWrites each
 	replays []*replay          // past that is still to be sent, oldest first
@@ -36,9 +36,10 @@ type node struct {
 	random  *rand.Rand
 
 	mu     sync.Mutex
-	status Status // guarded by mu
-	want   State  // guarded by mu: Killed, Stopped, or empty to run
-	cut    func() // guarded by mu: closes the socket; nil without one
+	status Status   // guarded by mu
+	want   State    // guarded by mu: Killed, Stopped, or empty to run
+	cut    func()   // guarded by mu: closes the socket; nil without one
+	next   *[]Fault // guarded by mu: of the next session, in place of faults; nil: as they are
 }
 
 // tag is a signal where it stands: its device, alias and what was last said of it.
@@ -77,17 +78,24 @@ func newNode(opt Options, spec NodeSpec, end endpoint, numbers *bdSeqs, key stri
 	for _, d := range spec.Devices {
 		n.addTags(d.Device, d.Signals)
 	}
-	if n.has(AliasReuse) && len(n.tags) > 1 {
-		n.tags[1].alias = n.tags[0].alias
-	}
+	n.giveAliases()
 	return n
 }
 
-// addTags gives every signal an alias of its own, over the node and its devices. [tck-id-payloads-alias-uniqueness]
 func (n *node) addTags(device string, signals []Signal) {
 	for _, s := range signals {
-		n.tags = append(n.tags, &tag{Signal: s, device: device, alias: uint64(len(n.tags) + 1), kind: s.Type,
+		n.tags = append(n.tags, &tag{Signal: s, device: device, kind: s.Type,
 			seed: mix(n.opt.Seed, n.spec.Group, n.spec.Node, device, s.Name)})
+	}
+}
+
+// giveAliases gives every signal an alias of its own, over the node and its devices. [tck-id-payloads-alias-uniqueness]
+func (n *node) giveAliases() {
+	for i, t := range n.tags {
+		t.alias = uint64(i + 1)
+	}
+	if n.has(AliasReuse) && len(n.tags) > 1 {
+		n.tags[1].alias = n.tags[0].alias
 	}
 }
 
@@ -113,9 +121,10 @@ func (n *node) nodeLoop(ctx context.Context) {
 	n.sleep(ctx, n.delay)
 	pause := n.opt.BackoffMin
 	for n.mayRun(ctx) {
+		n.takeFaults()
 		births := n.view().Births
 		err := n.connection(ctx)
-		if ctx.Err() != nil || n.wanted() != "" {
+		if ctx.Err() != nil || n.interrupted() != nil {
 			continue
 		}
 		if n.view().Births > births {
@@ -190,6 +199,42 @@ func (n *node) halt(want State) {
 	case n.poke <- struct{}{}:
 	default:
 	}
+}
+
+// restart makes the node end its session and begin another with these faults, as a device does that was set up anew.
+func (n *node) restart(faults []Fault) {
+	n.mu.Lock()
+	n.next = &faults
+	n.mu.Unlock()
+	select {
+	case n.poke <- struct{}{}:
+	default:
+	}
+}
+
+// takeFaults begins to live with the faults that restart has set.
+func (n *node) takeFaults() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.next == nil {
+		return
+	}
+	n.faults, n.next = *n.next, nil
+	n.status.Faults = n.faults
+	n.giveAliases()
+}
+
+// interrupted tells why a session in use has to end by our own will; nil when it may go on.
+func (n *node) interrupted() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.want != "":
+		return errors.New("stopped")
+	case n.next != nil:
+		return errors.New("restarted with other faults")
+	}
+	return nil
 }
 
 func (n *node) wanted() State {

@@ -41,6 +41,9 @@ func (s *session) birth(ctx context.Context) error {
 		}
 	})
 	for _, d := range s.spec.Devices {
+		if d.Device == s.lost {
+			continue
+		}
 		if err := s.send(ctx, sparkplug.DBIRTH, d.Device, at, s.bornMetrics(d.Device, at)); err != nil {
 			return err
 		}
@@ -84,6 +87,9 @@ func (s *session) look(ctx context.Context) error {
 // report sends the changed metrics of the node itself or of a device, by alias and without datatype.
 // [tck-id-payloads-name-requirement] [tck-id-payloads-alias-data-cmd-requirement]
 func (s *session) report(ctx context.Context, device string) error {
+	if device != "" && device == s.lost {
+		return nil
+	}
 	at := s.now()
 	var out []sparkplug.Metric
 	for _, t := range s.tags {

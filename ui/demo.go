@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 
@@ -13,6 +14,14 @@ type demoJSON struct {
 	Scada  scadaJSON `json:"scada"`
 	Cut    bool      `json:"cut"`
 	Killed []string  `json:"killed"`
+
+	Offered []demoFault       `json:"offered"`
+	Faults  map[string]string `json:"faults"`
+}
+
+type demoFault struct {
+	Name  string `json:"name"`
+	Shows string `json:"shows"`
 }
 
 type scadaJSON struct {
@@ -33,7 +42,12 @@ func (u *UI) demo(w http.ResponseWriter, r *http.Request) {
 
 func (u *UI) demoView() demoJSON {
 	s := u.opt.Demo.Scada()
+	offered := make([]demoFault, len(s.Offered))
+	for i, f := range s.Offered {
+		offered[i] = demoFault(f)
+	}
 	return demoJSON{
+		Offered: offered, Faults: maps.Collect(maps.All(s.Faults)), // never nil
 		Scada: scadaJSON{s.Host, s.Server, s.Connected, stamp(s.Since), s.Messages, s.Samples, s.Backfill, nodesJSON(s.Nodes)},
 		Cut:   s.Cut, Killed: append([]string{}, s.Killed...),
 	}
@@ -52,25 +66,26 @@ func (u *UI) demoHistory(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, bucketsJSON{q.id, millis(q.From), millis(q.To), toBuckets(bs), toGaps(gaps), ""})
 }
 
-// demoDo works a switch of the demo: kill or revive a node, cut or restore the uplink.
+// demoDo works a switch of the demo: kill or revive a node, give it a fault or mend it, cut or restore the uplink.
 func (u *UI) demoDo(w http.ResponseWriter, r *http.Request) {
 	var body struct {
-		Node string `json:"node"` // "Group/Node" for kill and revive
+		Node  string `json:"node"`  // "Group/Node" for kill, revive and fault
+		Fault string `json:"fault"` // for fault; empty: none any more
 	}
 	if !readJSON(w, r, &body) {
 		return
 	}
 	action := mux.Vars(r)["action"]
-	needsNode := action == "kill" || action == "revive"
+	needsNode := slices.Contains([]string{"kill", "revive", "fault"}, action)
 	if !needsNode && !slices.Contains([]string{"cut", "restore"}, action) {
-		fail(w, http.StatusNotFound, "no_route", "the demo has no switch "+action, "kill, revive, cut or restore")
+		fail(w, http.StatusNotFound, "no_route", "the demo has no switch "+action, "kill, revive, fault, cut or restore")
 		return
 	}
 	if needsNode == (body.Node == "") {
-		fail(w, http.StatusBadRequest, "bad_body", "kill and revive take a node, cut and restore do not", `{"node":"plant/press"}`)
+		fail(w, http.StatusBadRequest, "bad_body", "kill, revive and fault take a node, cut and restore do not", `{"node":"plant/press"}`)
 		return
 	}
-	if err := u.opt.Demo.Do(r.Context(), action, body.Node); err != nil {
+	if err := u.opt.Demo.Do(r.Context(), action, body.Node, body.Fault); err != nil {
 		failCommand(w, err)
 		return
 	}

@@ -239,6 +239,9 @@ var answers = []struct {
 	{"kill", "POST", "/api/v1/demo/kill", `{"node":"plant/oven"}`, "/api/v1/demo/{action}", 202},
 	{"kill nobody", "POST", "/api/v1/demo/kill", `{"node":"plant/none"}`, "/api/v1/demo/{action}", 404},
 	{"kill whom", "POST", "/api/v1/demo/kill", `{}`, "/api/v1/demo/{action}", 400},
+	{"break a node", "POST", "/api/v1/demo/fault", `{"node":"plant/press","fault":"seq-gap"}`, "/api/v1/demo/{action}", 202},
+	{"mend it", "POST", "/api/v1/demo/fault", `{"node":"plant/press","fault":""}`, "/api/v1/demo/{action}", 202},
+	{"a fault that is none", "POST", "/api/v1/demo/fault", `{"node":"plant/press","fault":"rust"}`, "/api/v1/demo/{action}", 404},
 	{"dance", "POST", "/api/v1/demo/dance", `{}`, "/api/v1/demo/{action}", 404},
 }
 

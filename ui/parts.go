@@ -120,8 +120,15 @@ type Demo interface {
 	Scada() ScadaView
 	// Trend answers from the samples that SCADA itself received.
 	Trend(ref sparkplug.MetricRef, from, to time.Time, points int) ([]historian.Bucket, []historian.Gap)
-	// Do carries out "kill" or "revive" for node ("Group/Node"), "cut" or "restore" for the uplink (node empty).
-	Do(ctx context.Context, action, node string) error
+	// Do carries out "kill", "revive" or "fault" for node ("Group/Node"), "cut" or "restore" for the uplink (node empty).
+	// "fault" gives the node one of the faults on offer, or mends it when fault is empty.
+	Do(ctx context.Context, action, node, fault string) error
+}
+
+// DemoFault is something that a simulated node can do wrong.
+type DemoFault struct {
+	Name  string
+	Shows string // what the page must show of it
 }
 
 // ScadaView is what SCADA believes.
@@ -136,4 +143,6 @@ type ScadaView struct {
 	Backfill  uint64 // received with is_historical
 	Cut       bool   // the uplink is cut by Do
 	Killed    []string
+	Offered   []DemoFault
+	Faults    map[string]string // by "Group/Node": what those do wrong that do, separated by commas
 }

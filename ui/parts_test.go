@@ -333,12 +333,14 @@ type testDemo struct {
 	cut    bool
 	since  time.Time
 	killed []string
+	faults map[string]string
 }
 
 func (d *testDemo) Scada() ScadaView {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v := ScadaView{Host: "scada", Server: "mqtt://127.0.0.1:1884", Connected: true, Nodes: d.plant.Nodes(), Messages: 900, Samples: 12345, Cut: d.cut, Killed: slices.Clone(d.killed)}
+	v := ScadaView{Host: "scada", Server: "mqtt://127.0.0.1:1884", Connected: true, Nodes: d.plant.Nodes(), Messages: 900, Samples: 12345, Cut: d.cut, Killed: slices.Clone(d.killed),
+		Offered: []DemoFault{{"seq-gap", "a sequence gap"}, {"garbage", "a payload that is none"}}, Faults: maps.Clone(d.faults)}
 	if d.cut {
 		for i := range v.Nodes {
 			v.Nodes[i].State, v.Nodes[i].Since = sparkplug.StateOffline, d.since
@@ -364,7 +366,7 @@ func (d *testDemo) Trend(ref sparkplug.MetricRef, from, to time.Time, points int
 	return b, g
 }
 
-func (d *testDemo) Do(_ context.Context, action, node string) error {
+func (d *testDemo) Do(_ context.Context, action, node, fault string) error {
 	name := node[min(len(node), len(testGroup)+1):]
 	if _, ok := testNodes[name]; node != "" && !ok {
 		return fmt.Errorf("node %s: %w", node, ErrUnknown)
@@ -375,6 +377,11 @@ func (d *testDemo) Do(_ context.Context, action, node string) error {
 		d.plant.kill(name, now)
 	case "revive":
 		d.plant.birth(name, now)
+	case "fault":
+		if fault != "" && fault != "seq-gap" {
+			return fmt.Errorf("fault %s: %w", fault, ErrUnknown)
+		}
+		d.setFault(node, fault)
 	case "cut":
 		d.up.set(func(s *uplink.Status) {
 			s.State, s.Reason, s.Since, s.Owed, s.Oldest, s.Rate, s.Eta = uplink.Down, "no answer from the server; is the link up?", now, 4321, now, 0, -1
@@ -397,6 +404,18 @@ func (d *testDemo) Do(_ context.Context, action, node string) error {
 		d.cut, d.since = action == "cut", now
 	}
 	return nil
+}
+
+func (d *testDemo) setFault(node, fault string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.faults == nil {
+		d.faults = map[string]string{}
+	}
+	d.faults[node] = fault
+	if fault == "" {
+		delete(d.faults, node)
+	}
 }
 
 // testParts is everything a page stands on.

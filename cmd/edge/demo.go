@@ -194,11 +194,17 @@ func (d *demo) Close() error {
 // Scada implements ui.Demo.
 func (d *demo) Scada() ui.ScadaView {
 	v := d.scada.view()
-	v.Cut = d.cable.isCut()
+	v.Cut, v.Faults = d.cable.isCut(), map[string]string{}
 	for _, n := range d.fleet.Nodes() {
 		if n.State == simulate.Killed {
 			v.Killed = append(v.Killed, n.Group+"/"+n.Node)
 		}
+		if len(n.Faults) > 0 {
+			v.Faults[n.Group+"/"+n.Node] = faultNames(n.Faults)
+		}
+	}
+	for _, f := range simulate.Faults() {
+		v.Offered = append(v.Offered, ui.DemoFault{Name: string(f), Shows: f.Shows()})
 	}
 	return v
 }
@@ -209,8 +215,14 @@ func (d *demo) Trend(ref sparkplug.MetricRef, from, to time.Time, points int) ([
 }
 
 // Do implements ui.Demo.
-func (d *demo) Do(_ context.Context, action, node string) error {
+func (d *demo) Do(_ context.Context, action, node, fault string) error {
 	switch action {
+	case "fault":
+		faults, err := simulate.ParseFaults(fault)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ui.ErrUnknown, err)
+		}
+		return asUnknown(d.fleet.SetFaults(node, faults))
 	case "kill":
 		return asUnknown(d.fleet.Kill(node))
 	case "revive":

@@ -56,7 +56,7 @@ func simulateOptions(fs *flag.FlagSet, args []string, std streams) (opt simulate
 	})
 	fs.DurationVar(&opt.Duration, "duration", 0, "end after this time (default: when interrupted)")
 	fs.StringVar(&protocol, "protocol", "5", "MQTT `version`: 5 or 3.1.1")
-	fs.StringVar(&faults, "fault", "", "comma-separated `list` of what the nodes do wrong: "+faultNames())
+	fs.StringVar(&faults, "fault", "", "comma-separated `list` of what the nodes do wrong: "+faultNames(simulate.Faults()))
 	fs.StringVar(&opt.PrimaryHost, "primary-host", "", "wait for the STATE of this host `id` before the birth")
 	fs.StringVar(&opt.BdSeqFile, "bdseq-file", "", "`file` that keeps bdSeq from run to run")
 	fs.Uint64Var(&opt.Seed, "seed", 1, "of all values and pauses")
@@ -114,9 +114,9 @@ func withPassword(broker, file string) (string, error) {
 	return u.String(), nil
 }
 
-func faultNames() string {
+func faultNames(faults []simulate.Fault) string {
 	var names []string
-	for _, f := range simulate.Faults() {
+	for _, f := range faults {
 		names = append(names, string(f))
 	}
 	return strings.Join(names, ", ")

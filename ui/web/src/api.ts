@@ -41,4 +41,4 @@ export const getSamples = (id: string, from: number, to: number): Promise<{ samp
 
 export const postRebirth = (group: string, node: string): Promise<unknown> => post(`/api/v1/nodes/${part(group)}/${part(node)}/rebirth`, {});
 
-export const postDemo = (action: string, node?: string): Promise<unknown> => post(`/api/v1/demo/${action}`, node === undefined ? {} : { node });
+export const postDemo = (action: string, node?: string, fault?: string): Promise<unknown> => post(`/api/v1/demo/${action}`, node === undefined ? {} : { node, fault });

@@ -31,6 +31,7 @@ export function DemoPanel() {
             <th>
               <span class="hidden">difference</span>
             </th>
+            <th>fault</th>
             <th class="act">switch</th>
           </tr>
         </thead>
@@ -60,11 +61,35 @@ function DemoRow({ name }: { name: string }) {
         <StateWord state={belief?.state ?? "unknown"} word={belief?.state === "offline" ? "stale" : undefined} /> <span class="dim">since {f.clock(belief?.since, serverNow.value)}</span>
       </td>
       <td class="noteworthy">{agree ? "" : "≠ differs"}</td>
+      <td>
+        <FaultChoice name={name} />
+      </td>
       <td class="act">
         <button type="button" data-action={killed ? "revive" : "kill"} data-target={name} disabled={!canSwitch.value} onClick={() => void run(`${killed ? "Revive" : "Kill"} ${name}`, () => postDemo(killed ? "revive" : "kill", name))}>
           {killed ? "Revive" : "Kill"}
         </button>
       </td>
     </tr>
+  );
+}
+
+// FaultChoice lets one simulated node misbehave, and says what the page must show of it.
+function FaultChoice({ name }: { name: string }) {
+  const d = demo.value!;
+  const fault = d.faults[name] ?? "";
+  const shows = d.offered.find((o) => o.name === fault)?.shows;
+  const choose = (chosen: string) => run(chosen ? `Break ${name}: ${chosen}` : `Mend ${name}`, () => postDemo("fault", name, chosen));
+  return (
+    <>
+      <select aria-label={`fault of ${name}`} data-fault={name} disabled={!canSwitch.value} value={fault} onChange={(e) => void choose(e.currentTarget.value)}>
+        <option value="">none</option>
+        {d.offered.map((o) => (
+          <option key={o.name} value={o.name} title={o.shows}>
+            {o.name}
+          </option>
+        ))}
+      </select>
+      {shows && <div class="dim">must show {shows}</div>}
+    </>
   );
 }

@@ -157,6 +157,8 @@ export interface Demo {
   };
   cut: boolean;
   killed: string[];
+  offered: { name: string; shows: string }[];
+  faults: Record<string, string>; // by "group/node"
 }
 
 export interface Snapshot {

@@ -17,6 +17,7 @@ type Message struct {
 	Payload    []byte                     // never written to after the Message is made
 	QoS        byte                       // 0, 1 or 2, as published
 	Retain     bool                       // as published
+	RetainLive bool                       // sent with the retain flag to those who listen now too; only our own publishers set it
 	Properties *packets.PublishProperties // the MQTT 5 properties that travel with the message; nil if none
 	From       string                     // client identifier, or the name of a publisher of ours, which begins with "$"
 	User       string                     // the user the publisher logged in as; empty for anonymous and for our own

@@ -7,11 +7,40 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
+// IsBirth tells whether a topic is that of an NBIRTH or DBIRTH. Of other topics it looks at one level.
+func IsBirth(topic string) bool {
+	if level := typeLevel(topic); level != "NBIRTH" && level != "DBIRTH" {
+		return false
+	}
+	t, err := ParseTopic(topic)
+	return err == nil && (t.Type == NBIRTH || t.Type == DBIRTH) // a host may be called NBIRTH
+}
+
+// IsNodeDeath tells whether a topic is that of an NDEATH.
+func IsNodeDeath(topic string) bool {
+	if typeLevel(topic) != "NDEATH" {
+		return false
+	}
+	t, err := ParseTopic(topic)
+	return err == nil && t.Type == NDEATH
+}
+
+// typeLevel returns the level of a topic in the namespace where the message type stands, "" of others.
+func typeLevel(topic string) string {
+	rest, ok := strings.CutPrefix(topic, Namespace+"/")
+	if !ok {
+		return ""
+	}
+	_, rest, _ = strings.Cut(rest, "/")
+	level, _, _ := strings.Cut(rest, "/")
+	return level
+}
+
 // CertificateTopic returns where an aware server keeps the last copy of a birth, retained; ok is false for a topic
 // that is no NBIRTH or DBIRTH. [tck-id-conformance-mqtt-aware-nbirth-mqtt-topic]
 // [tck-id-conformance-mqtt-aware-dbirth-mqtt-topic]
 func CertificateTopic(topic string) (certificate string, ok bool) {
-	if t, err := ParseTopic(topic); err != nil || t.Type != NBIRTH && t.Type != DBIRTH {
+	if !IsBirth(topic) {
 		return "", false
 	}
 	return CertificatePrefix + topic, true

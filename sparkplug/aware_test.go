@@ -14,6 +14,7 @@ func TestCertificateTopic(t *testing.T) {
 		{"spBv1.0/G1/NDATA/E1", ""},
 		{"spBv1.0/G1/NDEATH/E1", ""},
 		{"spBv1.0/STATE/h", ""},
+		{"spBv1.0/STATE/NBIRTH", ""},
 		{"spBv1.0//NBIRTH/E1", ""},
 		{"spbv1.0/G1/NBIRTH/E1", ""},
 		{"$sparkplug/certificates/spBv1.0/G1/NBIRTH/E1", ""},
@@ -25,6 +26,17 @@ func TestCertificateTopic(t *testing.T) {
 		}
 		if back, ok := CertifiedTopic(got); ok != (tt.want != "") || ok && back != tt.in {
 			t.Errorf("CertifiedTopic(%q) = %q, %v", got, back, ok)
+		}
+	}
+}
+
+func TestIsNodeDeath(t *testing.T) {
+	for in, want := range map[string]bool{
+		"spBv1.0/G/NDEATH/E": true, "spBv1.0/G/NDEATH/E/D": false, "spBv1.0//NDEATH/E": false, "spBv1.0/G/NDEATH": false, "spBv1.0/G/NDEATH/": false,
+		"spbv1.0/G/NDEATH/E": false, "spBv1.0/G/DDEATH/E/D": false, "spBv1.0/NDEATH/NDATA/E": false, "spBv1.0/STATE/NDEATH": false, "spBv1.0": false, "": false,
+	} {
+		if IsNodeDeath(in) != want || IsBirth(in) {
+			t.Errorf("IsNodeDeath(%q) = %v", in, !want)
 		}
 	}
 }

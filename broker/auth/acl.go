@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"strings"
+
 	"go.yaml.in/yaml/v3"
 
 	"edge/broker/topic"
@@ -72,6 +74,8 @@ func (d *document) patterns(n *yaml.Node, filters []string) (list []pattern) {
 		if err := f.Validate(0); err != nil {
 			d.problem(n, "filter %q: %v", s, err)
 		}
+		d.unless(n, s != aware && !strings.HasPrefix(s, aware+"/"),
+			"filter %q: who may read a birth may read its certificate, and nobody publishes there; name the births below spBv1.0/ instead", s)
 		list = append(list, newPattern(f))
 	}
 	return list

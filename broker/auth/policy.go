@@ -92,8 +92,13 @@ type Identity struct {
 	Anonymous bool
 }
 
-// certificates is where the broker publishes the births it has seen, for everyone to read [tck-id-conformance-mqtt-aware-nbirth-mqtt-topic].
-const certificates topic.Filter = "$sparkplug/certificates/#"
+// aware is where a Sparkplug Aware server publishes; certificates, with a birth's topic behind it, is all there is below it.
+// [tck-id-conformance-mqtt-aware-nbirth-mqtt-topic]
+const (
+	aware        = "$sparkplug"
+	certificates = aware + "/certificates/"
+	namespace    = "spBv1.0"
+)
 
 // system is where the broker tells of itself.
 const system topic.Filter = "$SYS/#"
@@ -121,10 +126,15 @@ func (p *Policy) MayPublish(id Identity, name topic.Name) bool {
 
 // MaySubscribe reports whether id may subscribe to f, which is the inner filter if the subscription is shared: whether
 // one rule allows every name that f selects. An anonymous client may subscribe to all but $ names, of which it
-// gets the birth certificates and $SYS; who has logged in gets those by a rule, like all else. A client is told what it may not see by a refused SUBSCRIBE, not by silence.
+// gets $SYS; who has logged in gets that by a rule, like all else. Who may read births may read their certificates, and nobody else may: no
+// rule speaks of them. A client is told what it may not see by a refused SUBSCRIBE, not by silence.
 func (p *Policy) MaySubscribe(id Identity, f topic.Filter) bool {
+	if level, _, _ := strings.Cut(string(f), "/"); level == aware {
+		births, ok := certified(f)
+		return ok && p.MaySubscribe(id, births)
+	}
 	if id.Anonymous {
-		return !strings.HasPrefix(string(f), "$") || topic.Covers(certificates, f) || topic.Covers(system, f)
+		return !strings.HasPrefix(string(f), "$") || topic.Covers(system, f)
 	}
 	for _, r := range p.rulesOf(id) {
 		for _, allowed := range r.subscribe {
@@ -134,6 +144,21 @@ func (p *Policy) MaySubscribe(id Identity, f topic.Filter) bool {
 		}
 	}
 	return false
+}
+
+// certified returns the filter of the births whose certificates f selects. All births begin with the namespace.
+func certified(f topic.Filter) (births topic.Filter, ok bool) {
+	s, ok := strings.CutPrefix(string(f), certificates)
+	if !ok {
+		return "", false
+	}
+	if s == "#" {
+		s = "+/#"
+	}
+	if below, any := strings.CutPrefix(s, "+/"); any {
+		s = namespace + "/" + below
+	}
+	return topic.Filter(s), true
 }
 
 // rulesOf returns the rules that concern id; none for an identity that is nobody.

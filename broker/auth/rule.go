@@ -85,11 +85,11 @@ func sparkplugHost(hostID string, groups []string, commands bool) rule {
 	r := rule{publish: literal("spBv1.0/STATE/" + hostID), subscribe: literal("spBv1.0/STATE/+")}
 	if len(groups) == 0 {
 		groups = []string{"+"}
-		r.subscribe = append(r.subscribe, literal("spBv1.0/#", string(certificates))...)
+		r.subscribe = append(r.subscribe, literal("spBv1.0/#")...)
 	}
 	for _, g := range groups {
 		if g != "+" {
-			r.subscribe = append(r.subscribe, literal("spBv1.0/"+g+"/#", "$sparkplug/certificates/spBv1.0/"+g+"/#")...)
+			r.subscribe = append(r.subscribe, literal("spBv1.0/"+g+"/#")...)
 		}
 		if commands {
 			r.publish = append(r.publish, literal("spBv1.0/"+g+"/NCMD/+", "spBv1.0/"+g+"/DCMD/+/+")...)

@@ -266,12 +266,17 @@ func (rt *routing) find(who *member) int {
 }
 
 func delivery(m *broker.Message, to Subscriber, o options) Delivery {
-	return Delivery{To: to, QoS: min(m.QoS, o.qos), Retain: m.Retain && o.retainAsPublished, IDs: o.ids}
+	return Delivery{To: to, QoS: min(m.QoS, o.qos), Retain: asRetained(m, o), IDs: o.ids}
+}
+
+// asRetained tells whether who is subscribed with o already gets m with the retain flag.
+func asRetained(m *broker.Message, o options) bool {
+	return m.Retain && (o.retainAsPublished || m.RetainLive)
 }
 
 func (rt *routing) merge(d *Delivery, o options) {
 	d.QoS = max(d.QoS, min(rt.m.QoS, o.qos))
-	d.Retain = d.Retain || rt.m.Retain && o.retainAsPublished
+	d.Retain = d.Retain || asRetained(rt.m, o)
 	if len(o.ids) > 0 {
 		d.IDs = append(d.IDs[:len(d.IDs):len(d.IDs)], o.ids...)
 	}

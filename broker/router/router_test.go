@@ -83,7 +83,7 @@ func TestMatchAgainstLoop(t *testing.T) {
 		}
 		m := msg(rapid.SampledFrom([]topic.Name{"a", "a/b", "a/c", "b/b", "$x/y"}).Draw(t, "topic"), "x")
 		m.From = rapid.SampledFrom([]string{"c0", "$own"}).Draw(t, "from")
-		m.Retain = rapid.Bool().Draw(t, "retain")
+		m.Retain, m.RetainLive = rapid.Bool().Draw(t, "retain"), rapid.Bool().Draw(t, "retain live")
 		var g got
 		_, err := r.Route(m, &g)
 		if m.Topic.Reserved() && m.From == "c0" {
@@ -114,7 +114,7 @@ func loop(m *broker.Message, subs map[string]Subscription) []Delivery {
 			by[s.Subscriber] = d
 		}
 		d.QoS = max(d.QoS, min(s.QoS, m.QoS))
-		d.Retain = d.Retain || m.Retain && s.RetainAsPublished
+		d.Retain = d.Retain || m.Retain && (s.RetainAsPublished || m.RetainLive)
 		if s.ID != 0 {
 			d.IDs = append(d.IDs, s.ID)
 		}

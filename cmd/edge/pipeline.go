@@ -34,6 +34,7 @@ type pipeline struct {
 	uplinks  []*uplink.Uplink
 	ui       *ui.UI
 	plant    *plant
+	aware    *aware // nil: not an aware server
 	router   *router.Router
 	server   *server.Server
 	sys      *server.Sys
@@ -119,7 +120,7 @@ func (p *pipeline) tellDowntime(log *slog.Logger, due time.Duration) {
 // joinPlant makes the Sparkplug host, seeded with the births it knew before the last stop.
 func (p *pipeline) joinPlant(cfg *Config, log *slog.Logger) {
 	p.plant = &plant{
-		log: log.With("part", "host"), now: time.Now, births: p.states["births"], aware: cfg.Sparkplug.Aware,
+		log: log.With("part", "host"), now: time.Now, births: p.states["births"],
 		sampleDue: time.Duration(cfg.Historian.CommitInterval), ackedDue: time.Duration(cfg.Broker.CommitInterval),
 		outbox: make(chan sparkplug.Publish, outboxSize),
 		host: sparkplug.NewHost(sparkplug.Options{
@@ -150,14 +151,24 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 		return err
 	}
 	l := cfg.Broker.Limits
+	if !cfg.Sparkplug.Aware {
+		if retained, err = withoutCertificates(retained, p.sessions); err != nil {
+			return fmt.Errorf("remove birth certificates: %w", err)
+		}
+	}
 	routing := router.Options{
 		RetainedMessages: l.RetainedMessages, RetainedBytes: int64(l.RetainedBytes), Retained: retained,
 		Store: p.sessions, Taps: []broker.Tap{p.plant},
 	}
 	if cfg.Sparkplug.Aware {
-		routing.Gates = []broker.Gate{deathStamp{now: time.Now}}
+		p.aware = &aware{log: log.With("part", "aware"), now: time.Now}
+		routing.Gates = append(routing.Gates, p.aware)
 	}
 	p.router = router.New(routing)
+	if p.aware != nil {
+		p.aware.router = p.router
+		p.router.AddTap(p.aware)
+	}
 	p.server = server.New(server.Options{
 		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
 		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor,
@@ -173,24 +184,6 @@ func (p *pipeline) durable(cfg *Config) server.Durable {
 		return nil
 	}
 	return p.sessions
-}
-
-// deathStamp is the gate that gives every NDEATH the time at which it is delivered.
-// [tck-id-conformance-mqtt-aware-ndeath-timestamp]
-type deathStamp struct{ now func() time.Time }
-
-// Pass implements broker.Gate. What is no Sparkplug payload passes as it is.
-func (g deathStamp) Pass(m *broker.Message) (*broker.Message, error) {
-	if t, err := sparkplug.ParseTopic(string(m.Topic)); err != nil || t.Type != sparkplug.NDEATH {
-		return m, nil
-	}
-	payload, ok := sparkplug.StampDeath(m.Payload, g.now())
-	if !ok {
-		return m, nil
-	}
-	stamped := *m
-	stamped.Payload = payload
-	return &stamped, nil
 }
 
 // joinUplinks makes a cursor on the journal for every uplink.

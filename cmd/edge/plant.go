@@ -50,7 +50,6 @@ type plant struct {
 	births    *journal.State // topic -> time received and payload of the last birth
 	sampleDue time.Duration  // how long a sample may wait for its commit
 	ackedDue  time.Duration  // the same for what a publisher waits for
-	aware     bool
 
 	outbox  chan sparkplug.Publish // owned by sendLoop on the right side
 	dropped atomic.Uint64          // messages of the host for which the outbox had no room
@@ -141,8 +140,8 @@ func (p *plant) handOn(out sparkplug.Output, events []journal.Event) {
 	}
 }
 
-// rememberBirths keeps the last birth of every node and device for the time after a restart, and publishes it for
-// subscribers of an aware server's certificates.
+// rememberBirths keeps the last birth of every node and device for the time after a restart. The certificates of an aware
+// server are another thing: they are every birth that passed, not only those that the host took.
 func (p *plant) rememberBirths(records []sparkplug.Record) {
 	for _, r := range records {
 		e := r.Event
@@ -156,9 +155,6 @@ func (p *plant) rememberBirths(records []sparkplug.Record) {
 		kept := binary.BigEndian.AppendUint64(nil, uint64(p.now().UnixMilli()))
 		if _, err := p.births.Put(t.String(), append(kept, e.Payload...)); err != nil {
 			p.log.Warn("birth not kept for the next start", "group", e.Group, "node", e.Node, "device", e.Device, "err", err)
-		}
-		if certificate, ok := sparkplug.CertificateTopic(t.String()); ok && p.aware {
-			p.say(sparkplug.Publish{Topic: certificate, Payload: e.Payload, QoS: 1, Retain: true})
 		}
 	}
 }

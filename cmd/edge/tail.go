@@ -22,6 +22,10 @@ func runTail(ctx context.Context, args []string, std streams) int {
 	protocol := fs.String("protocol", "5", "MQTT `version`: 5 or 3.1.1")
 	passwordFile := fs.String("password-file", "", "`file` with the password of the user in the URL")
 	quiet := fs.Bool("no-findings", false, "do not judge what is seen")
+	types := fs.String("type", "", "comma-separated `list` of message types to print, such as NBIRTH,NDEATH (default all)")
+	metric := fs.String("metric", "", "print only metrics whose name contains this `text`, in any case, and messages that have one")
+	most := fs.Int("metrics", 20, "metrics of a message to print as text; 0: all")
+	color := fs.String("color", "auto", "`when` to colour: auto (on a terminal, unless NO_COLOR is set), always or never")
 	plain, code, ok := parseFlags(fs, args, 1, 2, std)
 	if !ok {
 		return code
@@ -31,8 +35,15 @@ func runTail(ctx context.Context, args []string, std streams) int {
 	if err == nil {
 		broker, err = withPassword(plain[0], *passwordFile)
 	}
-	if err == nil && *count < 0 {
-		err = fmt.Errorf("--count %d: want 0 or more", *count)
+	if err == nil && (*count < 0 || *most < 0) {
+		err = fmt.Errorf("--count %d --metrics %d: want 0 or more", *count, *most)
+	}
+	show := tailShow{metric: strings.ToLower(*metric), most: *most}
+	if err == nil {
+		show.types, err = parseTypes(*types)
+	}
+	if err == nil {
+		show.color, err = parseColor(*color, std.out)
 	}
 	if err != nil {
 		fmt.Fprintf(std.err, "edge tail: %v\n", err)
@@ -44,10 +55,11 @@ func runTail(ctx context.Context, args []string, std streams) int {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := &tail{out: bufio.NewWriter(std.out), left: *count, endless: *count == 0, asJSON: *asJSON, done: cancel,
+	t := &tail{out: bufio.NewWriter(std.out), left: *count, endless: *count == 0, asJSON: *asJSON, show: show, done: cancel,
 		names: map[sparkplug.NodeRef]nodeNames{}}
 	if !*quiet {
 		t.judge = newJudge(std.err)
+		t.judge.silent = *asJSON // its findings stand in the lines
 	}
 	filters := []string{filter}
 	if strings.HasPrefix(filter, sparkplug.Namespace+"/") {
@@ -64,6 +76,7 @@ func runTail(ctx context.Context, args []string, std streams) int {
 // tail prints messages; take is called by the one goroutine of an MQTT client that delivers them.
 type tail struct {
 	asJSON, endless bool
+	show            tailShow
 	learns          bool   // birth certificates are for their names only
 	done            func() // ends the command
 
@@ -89,16 +102,19 @@ func (t *tail) take(m observe.Message) {
 	}
 	line := t.read(topic, payload)
 	line.Time, line.Retain = at.UTC().Truncate(time.Millisecond), m.Retain
+	if t.judge != nil { // what is not printed is judged too: the observer needs all
+		line.Findings = t.judge.message(m)
+	}
+	if !t.show.wants(&line) {
+		return
+	}
 	if t.asJSON {
 		t.err = line.writeJSON(t.out)
 	} else {
-		t.err = line.writeText(t.out, at)
+		t.err = t.show.writeText(t.out, &line, at)
 	}
 	if t.err == nil {
 		t.err = t.out.Flush()
-	}
-	if t.judge != nil {
-		t.judge.message(m)
 	}
 	if t.left--; t.err != nil || !t.endless && t.left == 0 {
 		t.done()

@@ -12,6 +12,7 @@ import (
 type judge struct {
 	observer *observe.Observer
 	w        io.Writer
+	silent   bool            // nothing is told to w
 	told     map[finding]int // at most maxFindings
 }
 
@@ -24,8 +25,13 @@ func newJudge(w io.Writer) *judge {
 	return &judge{observer: observe.New(observe.Options{}), w: w, told: map[finding]int{}}
 }
 
-func (j *judge) message(m observe.Message) {
+// message returns what is found in m.
+func (j *judge) message(m observe.Message) (found []tailFinding) {
 	for _, f := range j.observer.Message(m) {
+		found = append(found, tailFinding{ID: f.ID, Text: f.Text})
+		if j.silent {
+			continue
+		}
 		key := finding{f.Topic, f.ID}
 		n := j.told[key] + 1
 		if n > 1 || len(j.told) < maxFindings {
@@ -38,4 +44,5 @@ func (j *judge) message(m observe.Message) {
 			fmt.Fprintf(j.w, "%s %s %s: seen %d times\n", f.At.Local().Format("15:04:05.000"), f.ID, safe(f.Topic), n)
 		}
 	}
+	return found
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -30,6 +29,14 @@ type tailLine struct {
 	Problems  []string     `json:"problems,omitempty"`
 	Error     string       `json:"error,omitempty"` // why the payload could not be read
 	Bytes     int          `json:"bytes"`
+
+	Findings []tailFinding `json:"findings,omitempty"` // what the specification's assertions say of it
+}
+
+// tailFinding is an assertion that a message breaks.
+type tailFinding struct {
+	ID   string `json:"id"` // tck-id-…
+	Text string `json:"text"`
 }
 
 // tailMetric is one metric. Without a birth seen, Name is empty and Alias stands for it.
@@ -194,55 +201,6 @@ func (l *tailLine) writeJSON(w *bufio.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(l)
-}
-
-// writeText writes time, type, node, device, seq, bdSeq and the metrics, on one line. Text from outside is quoted
-// when it holds anything that a terminal or a reader could mistake.
-func (l *tailLine) writeText(w *bufio.Writer, at time.Time) error {
-	b := at.Local().AppendFormat(nil, "15:04:05.000 ")
-	switch {
-	case l.Type == "":
-		b = fmt.Appendf(b, "%s %d bytes", safe(l.Topic), l.Bytes)
-	case l.Host != "":
-		b = fmt.Appendf(b, "%-6s %s", l.Type, safe(l.Host))
-	default:
-		b = fmt.Appendf(b, "%-6s %s", l.Type, safe(strings.TrimSuffix(l.Group+"/"+l.Node+"/"+l.Device, "/")))
-	}
-	if l.Online != nil {
-		b = fmt.Appendf(b, " online=%t", *l.Online)
-	}
-	if l.Retain {
-		b = append(b, " retained"...)
-	}
-	if l.Seq != nil {
-		b = fmt.Appendf(b, " seq=%d", *l.Seq)
-	}
-	if l.BdSeq != nil {
-		b = fmt.Appendf(b, " bdSeq=%d", *l.BdSeq)
-	}
-	for _, m := range l.Metrics {
-		b = m.appendText(b)
-	}
-	for _, p := range l.Problems {
-		b = fmt.Appendf(b, " problem: %s", printable(p))
-	}
-	if l.Error != "" {
-		b = fmt.Appendf(b, " error: %s", printable(l.Error))
-	}
-	_, err := w.Write(append(b, '\n'))
-	return err
-}
-
-func (m *tailMetric) appendText(b []byte) []byte {
-	name := safe(m.Name)
-	if m.Name == "" && m.Alias != nil {
-		name = "#" + strconv.FormatUint(*m.Alias, 10)
-	}
-	b = fmt.Appendf(b, " %s=%s", name, m.Value)
-	if m.Historical && m.Timestamp != nil {
-		b = m.Timestamp.Local().AppendFormat(append(b, '@'), "2006-01-02T15:04:05")
-	}
-	return b
 }
 
 // printable is text of our own that may cite some from outside.

@@ -182,7 +182,7 @@ func TestTailLine(t *testing.T) {
 			line := tail.read(c.topic, c.payload)
 			var out bytes.Buffer
 			w := bufio.NewWriter(&out)
-			if err := line.writeText(w, at); err != nil {
+			if err := (&tailShow{}).writeText(w, &line, at); err != nil {
 				t.Fatal(err)
 			}
 			w.Flush()
@@ -250,7 +250,7 @@ func FuzzTailLine(f *testing.F) {
 		line := newTail().read(topic, payload)
 		var out bytes.Buffer
 		w := bufio.NewWriter(&out)
-		if err := line.writeText(w, time.Time{}); err != nil {
+		if err := (&tailShow{}).writeText(w, &line, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		w.Flush()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 func runSimulate(ctx context.Context, args []string, std streams) int {
 	fs := newFlags("simulate", "simulate --broker URL [flags]",
 		"edge simulate --broker tcp://127.0.0.1:1883 --history 24h --duration 10m --fault seq-gap", std)
+	defer debug.SetGCPercent(debug.SetGCPercent(50)) // a thousand nodes beside what they test, on a small machine
 	opt, ok, code := simulateOptions(fs, args, std)
 	if !ok {
 		return code

@@ -11,14 +11,14 @@ import (
 // Generic is a plant for load: nodes node1… with devices dev1… of metrics each, in group. With devices 0 the
 // metrics are the node's own. Every look finds most of the metrics changed.
 func Generic(group string, nodes, devices, metrics int) []NodeSpec {
-	out := make([]NodeSpec, nodes)
+	out, signals := make([]NodeSpec, nodes), genericSignals(metrics) // shared: what tells them apart is the Moment's seed
 	for i := range out {
 		out[i] = NodeSpec{Group: group, Node: fmt.Sprintf("node%d", i+1), machine: machine{period: 2 * time.Hour, run: 105 * time.Minute, pause: 3 * time.Minute}}
 		if devices == 0 {
-			out[i].Signals = genericSignals(metrics)
+			out[i].Signals = signals
 		}
 		for d := range devices {
-			out[i].Devices = append(out[i].Devices, DeviceSpec{Device: fmt.Sprintf("dev%d", d+1), Signals: genericSignals(metrics)})
+			out[i].Devices = append(out[i].Devices, DeviceSpec{Device: fmt.Sprintf("dev%d", d+1), Signals: signals})
 		}
 	}
 	return out

@@ -93,7 +93,7 @@ func TestHistoryMeetsLiveData(t *testing.T) {
 	n := modelNode(t, oven(), 1)
 	samples, _ := all(newReplay(n, now.Add(-time.Hour), now, historyStep))
 	for _, s := range samples {
-		if changed(Signal{}, s.value, n.value(s.tag, s.at)) {
+		if changed(&Signal{}, s.value, n.value(s.tag, s.at)) {
 			t.Fatalf("%s at %v differs", s.tag.Name, s.at)
 		}
 	}
@@ -130,7 +130,7 @@ func TestChanged(t *testing.T) {
 		{"text", Signal{}, sparkplug.StringValue("a"), sparkplug.StringValue("b"), true},
 		{"same text", Signal{}, sparkplug.StringValue("a"), sparkplug.StringValue("a"), false},
 	} {
-		if got := changed(c.s, c.last, c.v); got != c.want {
+		if got := changed(&c.s, c.last, c.v); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -96,10 +96,10 @@ func TestValuesFollowTheSeed(t *testing.T) {
 	a, again, other := modelNode(t, press(), 1), modelNode(t, press(), 1), modelNode(t, press(), 2)
 	differ := 0
 	for i := range a.tags {
-		if changed(Signal{}, a.value(a.tags[i], at), again.value(again.tags[i], at)) {
+		if changed(&Signal{}, a.value(a.tags[i], at), again.value(again.tags[i], at)) {
 			t.Errorf("%s: two values for one seed", a.tags[i].Name)
 		}
-		if changed(Signal{}, a.value(a.tags[i], at), other.value(other.tags[i], at)) {
+		if changed(&Signal{}, a.value(a.tags[i], at), other.value(other.tags[i], at)) {
 			differ++
 		}
 	}

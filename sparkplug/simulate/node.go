@@ -44,7 +44,7 @@ type node struct {
 
 // tag is a signal where it stands: its device, alias and what was last said of it.
 type tag struct {
-	Signal
+	*Signal
 	device   string
 	alias    uint64
 	seed     uint64
@@ -83,7 +83,8 @@ func newNode(opt Options, spec NodeSpec, end endpoint, numbers *bdSeqs, key stri
 }
 
 func (n *node) addTags(device string, signals []Signal) {
-	for _, s := range signals {
+	for i := range signals {
+		s := &signals[i]
 		n.tags = append(n.tags, &tag{Signal: s, device: device, kind: s.Type,
 			seed: mix(n.opt.Seed, n.spec.Group, n.spec.Node, device, s.Name)})
 	}

@@ -160,7 +160,7 @@ func named(name string, at time.Time, v sparkplug.Value) sparkplug.Metric {
 }
 
 // properties are the conventional ones: engUnit, engLow, engHigh.
-func properties(s Signal) []sparkplug.Property {
+func properties(s *Signal) []sparkplug.Property {
 	var out []sparkplug.Property
 	if s.Unit != "" {
 		out = append(out, sparkplug.Property{Key: "engUnit", Value: sparkplug.StringValue(s.Unit)})

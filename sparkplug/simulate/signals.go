@@ -105,7 +105,7 @@ func switches(name string, f func(Moment) []bool) Signal {
 }
 
 // changed tells whether a new value is worth a report: report by exception.
-func changed(s Signal, last, v sparkplug.Value) bool {
+func changed(s *Signal, last, v sparkplug.Value) bool {
 	if s.Deadband > 0 && !last.Null && !v.Null {
 		return math.Abs(number(v)-number(last)) >= s.Deadband*(1-1e-9)
 	}

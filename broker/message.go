@@ -76,6 +76,7 @@ type SessionEventKind uint8
 const (
 	Connected    SessionEventKind = iota + 1 // CONNACK with success has been sent
 	Disconnected                             // the network connection is gone; Reason says how
+	Refused                                  // a connection was not let in; in no order with the others
 )
 
 // Reason is why a connection ended, in words an operator reads; the values are the constants below.
@@ -99,15 +100,16 @@ const (
 
 // SessionEvent tells taps of a client's coming and going.
 type SessionEvent struct {
-	ClientID  string
-	User      string
+	ClientID  string // Refused: as CONNECT claims, empty if it did not come so far
+	User      string // Refused: as CONNECT claims
 	Addr      string // remote address, host:port
 	TLS       bool   // the connection is encrypted
 	Cert      string // subject of the client certificate, empty without one
 	Protocol  byte   // 4 or 5
 	KeepAlive time.Duration
 	Kind      SessionEventKind
-	Reason    Reason     // Disconnected only
+	Reason    Reason     // Disconnected: one of the constants above; Refused: as counted
+	Detail    string     // Disconnected: what is known beyond Reason, of a protocol error
 	WillTopic topic.Name // topic of the will in force, empty without one
 	At        time.Time
 }

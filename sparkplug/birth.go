@@ -1,7 +1,6 @@
 package sparkplug
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -16,17 +15,17 @@ func (s *step) nodeBirth(n *node, m *Message, p *Payload) {
 	early := n.state != StateOnline
 	if !early && bdSeq != n.bdSeq {
 		s.flushHeld(n)
-		s.die(n, cmp.Or(n.ended, "no death was seen")+", a new session began")
+		s.die(n, s.newSessionWhy(n))
 	}
 	s.bind(n, m.ClientID)
 	s.judgeBirth(n, p, bdSeq)
-	n.state, n.since, n.reason = StateOnline, at, ""
+	n.state, n.since, n.why = StateOnline, at, nil
 	n.bdSeq, n.seq = bdSeq, int(p.Seq&255)
 	n.next = uint8(p.Seq) + 1
-	n.lastBirth, n.doubt, n.gone, n.ended, n.goodbye = at, time.Time{}, time.Time{}, "", false
+	n.lastBirth, n.doubt, n.gone = at, doubt{}, time.Time{}
 	clear(n.aliases)
 	for _, d := range n.devices {
-		s.deviceDown(d, StateOffline, at, "its node was born again; no DBIRTH since")
+		s.deviceDown(d, StateOffline, at, notReborn(at))
 	}
 	s.event(Event{Kind: NodeBorn, At: at, Group: n.ref.Group, Node: n.ref.Node, BdSeq: bdSeq, Payload: m.Payload})
 	s.born(n.own, p, at)
@@ -73,7 +72,7 @@ func (s *step) deviceBirth(n *node, name string, payload []byte, p *Payload) {
 
 // born replaces a device's metrics by those of a birth, and applies their values in the payload's order.
 func (s *step) born(d *device, p *Payload, at time.Time) {
-	d.state, d.since, d.reason = StateOnline, at, ""
+	d.state, d.since, d.why, d.beyond = StateOnline, at, nil, 0
 	keep := make(map[string]*metric, len(p.Metrics))
 	named := make([]*metric, len(p.Metrics))
 	folded := make(map[string]struct{}, len(p.Metrics))
@@ -149,6 +148,7 @@ func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
 	if m == nil {
 		if n.metrics-len(d.metrics)+len(keep) >= s.h.o.MaxMetrics {
 			s.h.stats.Refused++
+			d.beyond++
 			s.warn(n, "more metrics than the limit; the rest is not shown or recorded")
 			return nil
 		}
@@ -158,7 +158,7 @@ func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
 		keep[m.name] = m
 	}
 	m.typ, m.field, m.transient = pm.Type, pm.Field, pm.Transient
-	m.unit, m.low, m.high = "", nil, nil
+	m.unit, m.low, m.high, m.unfit, m.shared = "", nil, nil, false, false
 	m.slot = Slot{}
 	m.received = time.Time{} // a value of an older session is not this one's
 	if m.hasAlias && n.aliases[m.alias] == m {
@@ -166,6 +166,7 @@ func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
 	}
 	if m.alias, m.hasAlias = pm.Alias, pm.HasAlias; m.hasAlias {
 		if other := n.aliases[m.alias]; other != nil && other != m {
+			m.shared, other.shared = true, true
 			s.warn(n, fmt.Sprintf("alias %d stands for two metrics [tck-id-payloads-alias-uniqueness]", m.alias))
 		}
 		n.aliases[m.alias] = m

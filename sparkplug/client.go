@@ -2,64 +2,242 @@ package sparkplug
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
+	"unicode"
 )
 
-// ReasonClean is the Reason of a session event for a DISCONNECT after which the broker publishes no will;
-// ReasonWithWill is the one for MQTT 5's DISCONNECT 0x04.
+// The reasons of a session event that decide what follows: ReasonClean is a DISCONNECT after which the broker publishes no
+// will, ReasonWithWill is MQTT 5's DISCONNECT 0x04.
 const (
 	ReasonClean    = "clean disconnect"
 	ReasonWithWill = "disconnect with will"
 )
 
+// endings maps a session event's reason to its kind and to what is said of the client; %s is the client.
+var endings = map[string]struct {
+	kind Cause
+	text string
+}{
+	ReasonClean:                     {CauseClean, "clean disconnect of %s"},
+	ReasonWithWill:                  {CauseWithWill, "%s disconnected and asked for its will"},
+	"keep alive timeout":            {CauseKeepAlive, "keep-alive timeout of %s"},
+	"session taken over":            {CauseTakenOver, "take-over of %s by another connection"},
+	"connection lost":               {CauseLost, "lost connection of %s"},
+	"protocol error":                {CauseProtocol, "protocol error of %s"},
+	"slow consumer":                 {CauseSlow, "%s did not read what it was sent"},
+	"disconnected by administrator": {CauseAdmin, "an administrator disconnected %s"},
+	"broker shutting down":          {CauseShutdown, "shutdown of the appliance, which disconnected %s"},
+	"re-authentication failed":      {CauseAuth, "failed re-authentication of %s"},
+	"took more than it may":         {CauseQuota, "%s took more memory than it may"},
+	"store failed":                  {CauseStore, "the session of %s could not be stored"},
+}
+
+// EndCause is the kind of a session event's reason.
+func EndCause(reason string) Cause {
+	if e, ok := endings[reason]; ok {
+		return e.kind
+	}
+	return CauseEnded
+}
+
 // session takes note of an MQTT client's coming and going. A node whose client is gone without an NDEATH does not
 // stay online: at once after a clean disconnect, which suppresses the will, otherwise when WillWait ends.
 func (s *step) session(e *Session) {
 	if e.Connected {
-		if len(s.h.clients) < s.h.o.MaxClients {
-			s.h.clients[e.ClientID] = ClientView{ID: e.ClientID, Address: e.Address, TLS: e.TLS}
-		}
+		s.clientCame(e)
 		return
 	}
 	delete(s.h.clients, e.ClientID)
 	for _, n := range s.h.sorted {
-		if n.client.ID == e.ClientID && e.ClientID != "" {
-			s.clientGone(n, e.Reason)
+		if e.ClientID == "" {
+			continue
+		}
+		if n.client.ID == e.ClientID {
+			n.client.end(e, s.now)
+			n.noteEnd(&n.client)
+			s.clientGone(n)
+		} else if other := n.other(e.ClientID); other != nil {
+			other.end(e, s.now)
+			n.noteEnd(other)
+			s.touch(n)
 		}
 	}
 }
 
-func (s *step) clientGone(n *node, reason string) {
-	if reason == "" {
-		reason = "connection ended"
+// clientCame ties the client to the node whose death is its will, before any birth, and to those it spoke for before.
+func (s *step) clientCame(e *Session) {
+	c := clientView(e, s.now)
+	if len(s.h.clients) < s.h.o.MaxClients {
+		s.h.clients[c.ID] = c
 	}
-	n.connected, n.ended = false, reason
+	var own *node
+	if ref, ok := willOf(e.WillTopic); ok {
+		own = s.node(ref)
+	}
+	for _, n := range s.h.sorted {
+		if n == own || n.client.ID == c.ID || n.other(c.ID) != nil {
+			s.arrives(n, c)
+		}
+	}
+}
+
+// willOf returns the node whose NDEATH a will is.
+func willOf(topic string) (NodeRef, bool) {
+	t, err := ParseTopic(topic)
+	return t.NodeRef(), err == nil && t.Type == NDEATH
+}
+
+// arrives takes a connected client as one that speaks for a node. It is the node's client unless another is.
+func (s *step) arrives(n *node, c ClientView) {
+	n.note(SessionNote{Kind: CauseConnected, At: s.now, Last: s.now, ClientID: c.ID, Address: c.Address, User: c.User, Count: 1})
 	switch {
-	case n.state == StateOnline && reason == ReasonClean:
-		s.endSession(n, "clean disconnect without NDEATH")
-		s.warn(n, "disconnects without publishing NDEATH [tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath]")
-	case n.state == StateOnline:
-		n.gone = s.now.Add(s.h.o.WillWait)
-		s.schedule(n)
-	case n.state == StateOffline && n.goodbye && reason != ReasonClean && reason != ReasonWithWill:
-		n.reason, n.died = reason+", will published", reason+", will published"
-		s.touch(n)
+	case n.client.ID == c.ID, n.client.ID == "", !n.client.Connected && n.state != StateOnline:
+		n.dropOther(c.ID)
+		n.client = c
+	default:
+		s.addOther(n, c)
 	}
-	n.goodbye = false
+	s.touch(n)
+}
+
+// addOther remembers a client besides the node's own. One that is connected makes room for none.
+func (s *step) addOther(n *node, c ClientView) {
+	if n.client.Connected && c.Connected {
+		s.warn(n, fmt.Sprintf("two clients publish this edge node, %.64q and %.64q [tck-id-topic-structure-namespace-unique-edge-node-descriptor]",
+			n.client.ID, c.ID))
+	}
+	n.dropOther(c.ID)
+	if len(n.others) == maxOthers {
+		i := max(0, slices.IndexFunc(n.others, func(o ClientView) bool { return !o.Connected }))
+		n.others = slices.Delete(n.others, i, i+1)
+	}
+	n.others = append(n.others, c)
+}
+
+// maxOthers bounds the clients that are remembered as speaking for a node besides its own.
+const maxOthers = 4
+
+func (n *node) other(id string) *ClientView {
+	for i := range n.others {
+		if n.others[i].ID == id {
+			return &n.others[i]
+		}
+	}
+	return nil
+}
+
+func (n *node) dropOther(id string) {
+	n.others = slices.DeleteFunc(n.others, func(o ClientView) bool { return o.ID == id })
+}
+
+// clientGone decides what becomes of a node whose client's connection ended.
+func (s *step) clientGone(n *node) {
+	if n.state == StateOnline {
+		n.ended = n.client
+		switch n.client.End {
+		case CauseClean:
+			s.endSession(n, []Reason{{Kind: CauseNoDeath, At: s.now, Text: "client left without NDEATH", whose: true}, n.ended.ending()})
+			s.warn(n, "disconnects without publishing NDEATH [tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath]")
+		default:
+			n.gone = s.now.Add(s.h.o.WillWait)
+			s.schedule(n)
+		}
+	}
+	s.touch(n)
 }
 
 // bind ties a node to the client that published its birth. [tck-id-intro-edge-node-id-uniqueness]
 func (s *step) bind(n *node, clientID string) {
+	n.ended, n.refusal = ClientView{}, refusal{}
 	if clientID == "" {
 		return
 	}
-	if n.client.ID != "" && n.client.ID != clientID && n.connected {
-		s.warn(n, fmt.Sprintf("two clients publish this edge node, %.64q and %.64q [tck-id-topic-structure-namespace-unique-edge-node-descriptor]",
-			n.client.ID, clientID))
-	}
-	view, known := s.h.clients[clientID]
+	c, known := s.h.clients[clientID]
 	if !known {
-		view = ClientView{ID: strings.Clone(clientID)}
+		c = ClientView{ID: strings.Clone(clientID), Since: s.now}
 	}
-	n.client, n.connected = view, known
+	before := n.client
+	n.client = c
+	n.dropOther(clientID)
+	if before.ID != "" && before.ID != clientID {
+		s.addOther(n, before)
+	}
+}
+
+// speaks notes a client that publishes for a node that is another's.
+func (s *step) speaks(n *node, clientID string) {
+	if clientID == "" || clientID == n.client.ID || n.client.ID == "" || n.other(clientID) != nil {
+		return
+	}
+	c, known := s.h.clients[clientID]
+	if !known {
+		c = ClientView{ID: strings.Clone(clientID), Since: s.now}
+	}
+	s.addOther(n, c)
+	s.touch(n)
+}
+
+// clientView copies what a session event tells of a client.
+func clientView(e *Session, now time.Time) ClientView {
+	return ClientView{ID: strings.Clone(e.ClientID), Address: e.Address, TLS: e.TLS, User: e.User, Cert: e.Cert, Protocol: e.Protocol,
+		KeepAlive: e.KeepAlive, WillTopic: e.WillTopic, Connected: true, Since: now}
+}
+
+func (c *ClientView) end(e *Session, now time.Time) {
+	c.Connected, c.Ended, c.EndReason, c.EndDetail = false, now, e.Reason, e.Detail
+	if c.EndReason == "" {
+		c.EndReason = "connection ended"
+	}
+	c.End = EndCause(c.EndReason)
+}
+
+// ending is the line that says how the client's connection ended.
+func (c *ClientView) ending() Reason {
+	text := "connection of " + c.name() + " ended: " + shown(c.EndReason)
+	if e, ok := endings[c.EndReason]; ok {
+		text = fmt.Sprintf(e.text, c.name())
+	}
+	if c.EndDetail != "" {
+		text += ": " + shown(c.EndDetail)
+	}
+	return Reason{Kind: c.End, At: c.Ended, Text: text}
+}
+
+// name is how a client is called in a line: "client C at 10.0.0.7".
+func (c *ClientView) name() string { return clientName(c.ID, c.Address) }
+
+func clientName(id, address string) string {
+	text := "client " + shown(id)
+	if id == "" {
+		text = "a client that gave no name"
+	}
+	if address != "" {
+		text += " at " + hostOf(address)
+	}
+	return text
+}
+
+// hostOf is an address without its port, which is another one each time.
+func hostOf(address string) string {
+	if i := strings.LastIndexByte(address, ':'); i > 0 && strings.IndexByte(address, ']') < i && (address[0] == '[' || strings.IndexByte(address, ':') == i) {
+		return strings.Trim(address[:i], "[]")
+	}
+	return address
+}
+
+// shown makes a name from outside fit for a line: one with anything in it that could mislead is quoted, a long one is cut.
+func shown(s string) string {
+	const most = 100
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
 }

@@ -66,6 +66,10 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	v, err := pm.As(m.typ)
 	if err != nil {
 		s.warn(n, fmt.Sprintf("metric %.80q: %v", m.name, err))
+		if !pm.Historical {
+			m.unfit = true
+			s.changed(m)
+		}
 		return
 	}
 	if !birth {
@@ -75,7 +79,7 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	if !pm.Historical {
 		s.set(m, v)
 		m.at, m.received, m.code = at, s.now, code
-		m.missing = birth && pm.Missing
+		m.missing, m.unfit = birth && pm.Missing, false
 		if s.out.Changed == nil {
 			s.out.Changed = make([]MetricRef, 0, more)
 		}

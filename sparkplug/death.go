@@ -8,7 +8,7 @@ import (
 // nodeDeath ends a session by the host's clock. It is not subject to seq. A late will, whose bdSeq is not the
 // present session's, is ignored; so is a second one.
 // [tck-id-operational-behavior-edge-node-termination-host-action-ndeath-node-offline]
-func (s *step) nodeDeath(t Topic, p *Payload) {
+func (s *step) nodeDeath(t Topic, m *Message, p *Payload) {
 	n := s.h.nodes[t.NodeRef()]
 	if n == nil || n.state == StateOffline {
 		return
@@ -24,28 +24,16 @@ func (s *step) nodeDeath(t Topic, p *Payload) {
 	if p.HasSeq {
 		s.warn(n, "NDEATH with seq [tck-id-topics-ndeath-seq]")
 	}
-	s.endSession(n, s.deathReason(n))
-}
-
-// deathReason says why an NDEATH came, as far as session events tell.
-func (s *step) deathReason(n *node) string {
-	n.goodbye = n.ended == "" && n.connected
-	switch {
-	case n.ended != "":
-		return n.ended + ", will published"
-	case n.goodbye:
-		return "NDEATH published by the node itself"
-	}
-	return "NDEATH received"
+	s.endSession(n, s.deathWhy(n, m.ClientID))
 }
 
 // endSession applies what is still held, which came before the death, and lets the node die.
-func (s *step) endSession(n *node, reason string) {
+func (s *step) endSession(n *node, why []Reason) {
 	if n.state == StateOnline {
 		s.flushHeld(n)
 	}
 	s.dropHeld(n)
-	s.die(n, reason)
+	s.die(n, why)
 	n.want, n.awaiting, n.gone = "", false, time.Time{}
 	s.schedule(n)
 }
@@ -54,30 +42,30 @@ func (s *step) endSession(n *node, reason string) {
 // [tck-id-operational-behavior-edge-node-termination-host-action-ndeath-node-tags-stale]
 // [tck-id-operational-behavior-edge-node-termination-host-action-ndeath-devices-offline]
 // [tck-id-operational-behavior-edge-node-termination-host-action-ndeath-devices-tags-stale]
-func (s *step) die(n *node, reason string) {
-	s.down(n, StateOffline, reason)
-	n.lastDeath, n.died = s.now, reason
-	s.event(Event{Kind: NodeDied, At: s.now, Group: n.ref.Group, Node: n.ref.Node, Reason: reason, BdSeq: n.bdSeq})
+func (s *step) die(n *node, why []Reason) {
+	s.down(n, StateOffline, why)
+	n.lastDeath, n.died = s.now, why
+	s.event(Event{Kind: NodeDied, At: s.now, Group: n.ref.Group, Node: n.ref.Node, Reason: sentence(why), BdSeq: n.bdSeq})
 }
 
 // down takes a node and its devices out of StateOnline.
-func (s *step) down(n *node, state State, reason string) {
-	n.state, n.since, n.reason = state, s.now, reason
+func (s *step) down(n *node, state State, why []Reason) {
+	n.state, n.since, n.why = state, s.now, why
 	for _, d := range n.all() {
-		s.deviceDown(d, state, s.now, reason)
+		s.deviceDown(d, state, s.now, why)
 	}
 	s.touch(n)
 }
 
-// deviceDown makes a device's metrics stale as of at. One that is down already keeps its time and reason.
-func (s *step) deviceDown(d *device, state State, at time.Time, reason string) {
+// deviceDown makes a device's metrics stale as of at. One that is down already keeps its time and why.
+func (s *step) deviceDown(d *device, state State, at time.Time, why []Reason) {
 	if d.state != StateOnline {
 		if d.state == StateUnknown && state != StateUnknown {
-			d.state, d.since, d.reason = state, at, reason
+			d.state, d.since, d.why = state, at, why
 		}
 		return
 	}
-	d.state, d.since, d.reason = state, at, reason
+	d.state, d.since, d.why = state, at, why
 	for _, m := range d.sorted {
 		s.changed(m)
 	}
@@ -96,7 +84,8 @@ func (s *step) deviceDeath(n *node, name string, p *Payload) {
 		return
 	}
 	at := s.stamp(p)
-	s.deviceDown(d, StateOffline, at, "DDEATH")
-	s.event(Event{Kind: DeviceDied, At: at, Group: n.ref.Group, Node: n.ref.Node, Device: d.name, Reason: "DDEATH", BdSeq: -1})
+	why := deviceDeathWhy(n, s.now)
+	s.deviceDown(d, StateOffline, at, why)
+	s.event(Event{Kind: DeviceDied, At: at, Group: n.ref.Group, Node: n.ref.Node, Device: d.name, Reason: sentence(why), BdSeq: -1})
 	s.touch(n)
 }

@@ -26,6 +26,7 @@ type Options struct {
 	MaxClients    int           // connected MQTT clients that are remembered; default 10,000
 	MaxValueBytes int           // of all live values that are text, bytes or structures; default 256 MiB
 	Limits        Limits        // of a payload
+	Started       time.Time     // of the appliance, for what is said of nodes not heard of since
 	FutureStamp   time.Duration // a time stamp further ahead of our clock is flagged; default 1 min
 }
 
@@ -113,6 +114,8 @@ func (h *Host) Step(in Input, now time.Time) Output {
 		s.message(in.Message)
 	case in.Session != nil:
 		s.session(in.Session)
+	case in.Refused != nil:
+		s.refused(in.Refused)
 	case in.Lost:
 		s.lost()
 	}
@@ -159,7 +162,7 @@ func (s *step) message(m *Message) {
 		return
 	}
 	if t.Type == NDEATH {
-		s.nodeDeath(t, p)
+		s.nodeDeath(t, m, p)
 		return
 	}
 	n := s.node(t.NodeRef())
@@ -182,6 +185,9 @@ func (s *step) undecodable(t Topic, err error) {
 	}
 	if n := s.node(t.NodeRef()); n != nil {
 		s.warn(n, t.Type.String()+" cannot be decoded: "+err.Error())
+		if n.state == StateOnline {
+			s.doubtful(n, CauseUndecodable, t.Type.String()+" cannot be decoded: "+err.Error())
+		}
 		s.wantRebirth(n, t.Type.String()+" cannot be decoded")
 	}
 }
@@ -287,7 +293,7 @@ func (s *step) record(x Sample, more int) {
 func (s *step) lost() {
 	for _, n := range s.h.sorted {
 		if n.state == StateOnline {
-			s.down(n, StateUnknown, "connection to the MQTT server lost")
+			s.down(n, StateUnknown, serverLost(s.now))
 		}
 		s.dropHeld(n)
 		n.want, n.gone = "", time.Time{}

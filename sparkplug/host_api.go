@@ -10,18 +10,34 @@ type Message struct {
 	ClientID string // its publisher; empty when not known (a host that is an MQTT client itself)
 }
 
-// Session is an MQTT session event as the host sees it.
+// Session is an MQTT session event as the host sees it. A client's events come in order with its messages; the
+// end of its connection comes before its will.
 type Session struct {
 	ClientID, Address string
 	TLS               bool
+	User              string
+	Cert              string // subject of the client's certificate
+	Protocol          byte   // 4 or 5; 0: not known
+	KeepAlive         time.Duration
+	WillTopic         string // empty without a will
 	Connected         bool
-	Reason            string // why it ended, for an operator; ReasonClean and ReasonWithWill are told apart from the rest
+	Reason            string // why it ended: a broker's word that EndCause knows, or others for an operator
+	Detail            string // more of it
+}
+
+// Refused is what the broker, or the firewall in it, did not take. It is told at the nodes that it concerns.
+type Refused struct {
+	ClientID, Address, User string // ClientID is empty where none was given yet
+	Topic                   string // of the message; of a CONNECT, the will's
+	Connect                 bool   // a CONNECT, not a message
+	Reason                  string // "wrong user name or password"
 }
 
 // Input is one step's input: exactly one of the pointers is set, or none for a tick.
 type Input struct {
 	Message *Message
 	Session *Session
+	Refused *Refused
 	Lost    bool // the host's own connection to its server is lost: every node becomes stale
 }
 

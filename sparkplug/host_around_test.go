@@ -19,34 +19,35 @@ func TestHostSessions(t *testing.T) {
 		{"will after the event", func(p *plant) {
 			p.session("c1", false, "keep alive timeout")
 			p.ndeath(4)
-		}, StateOffline, "keep alive timeout, will published"},
-		{"will before the event", func(p *plant) {
+		}, StateOffline, "will fired: keep-alive timeout of client c1 at 10.0.0.7"},
+		{"farewell, then the connection is lost", func(p *plant) {
 			p.ndeath(4)
 			p.session("c1", false, "connection lost")
-		}, StateOffline, "connection lost, will published"},
+			p.ndeath(4)
+		}, StateOffline, "NDEATH was published by its client c1 at 10.0.0.7"},
 		{"taken over", func(p *plant) {
 			p.session("c1", false, "session taken over")
 			p.session("c1", true, "")
 			p.ndeath(4)
-		}, StateOffline, "session taken over, will published"},
+		}, StateOffline, "will fired: take-over of client c1 at 10.0.0.7 by another connection"},
 		{"farewell, then clean disconnect", func(p *plant) {
 			p.ndeath(4)
 			p.session("c1", false, ReasonClean)
-		}, StateOffline, "NDEATH published by the node itself"},
+		}, StateOffline, "NDEATH was published by its client c1 at 10.0.0.7"},
 		{"farewell, then disconnect with will", func(p *plant) {
 			p.ndeath(4)
 			p.session("c1", false, ReasonWithWill)
 			p.ndeath(4)
-		}, StateOffline, "NDEATH published by the node itself"},
+		}, StateOffline, "NDEATH was published by its client c1 at 10.0.0.7"},
 		{"farewell; the next connection brings no birth", func(p *plant) {
 			p.ndeath(4)
 			p.session("c1", false, ReasonClean)
 			p.session("c1", true, "")
 			p.session("c1", false, "connection lost")
-		}, StateOffline, "NDEATH published by the node itself"},
+		}, StateOffline, "NDEATH was published by its client c1 at 10.0.0.7"},
 		{"clean disconnect alone", func(p *plant) {
 			p.session("c1", false, ReasonClean)
-		}, StateOffline, "clean disconnect without NDEATH"},
+		}, StateOffline, "client left without NDEATH: clean disconnect of client c1 at 10.0.0.7"},
 		{"lost, no will, not yet", func(p *plant) {
 			p.session("c1", false, "connection lost")
 			p.tick(4 * time.Second)
@@ -54,7 +55,7 @@ func TestHostSessions(t *testing.T) {
 		{"lost, no will", func(p *plant) {
 			p.session("c1", false, "connection lost")
 			p.tick(5 * time.Second)
-		}, StateOffline, "connection lost, no will came"},
+		}, StateOffline, "client is gone and no will came: lost connection of client c1 at 10.0.0.7"},
 		{"lost, back with a birth", func(p *plant) {
 			p.session("c1", false, "connection lost")
 			p.session("c1", true, "")
@@ -144,7 +145,7 @@ func TestHostSeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := q.node()
-	if n.State != StateUnknown || n.BdSeq != 3 || !n.LastBirth.Equal(t0) || n.Devices[0].State != StateUnknown || n.Reason != "not heard of since the start" {
+	if n.State != StateUnknown || n.BdSeq != 3 || !n.LastBirth.Equal(t0) || n.Devices[0].State != StateUnknown || n.Reason != "not heard of since the appliance started" {
 		t.Errorf("seeded node %+v", n)
 	}
 	if got := q.value("", "a") + ", " + q.value("D", "d"); got != "5 stale, 6 stale" {

@@ -62,7 +62,7 @@ func TestHostDeaths(t *testing.T) {
 	p.want()
 	p.nbirth(8, p.double("a", 2))
 	p.nbirth(9, p.double("a", 3))
-	p.want("node died no death was seen, a new session began", "node born", "a=3 birth")
+	p.want("node died new session began, no death of the old one was seen", "node born", "a=3 birth")
 	p.nbirth(9, p.double("a", 4))
 	p.want("node born", "a=4 birth")
 	p.send("spBv1.0/G/NDEATH/E", p.payload(-1))
@@ -85,7 +85,7 @@ func TestHostDeviceDeath(t *testing.T) {
 	p.now = p.now.Add(time.Minute)
 	death := Payload{Timestamp: Millis(at), HasTimestamp: true, Seq: 2, HasSeq: true}
 	p.send("spBv1.0/G/DDEATH/E/D", death)
-	p.want("device died D DDEATH")
+	p.want("device died D DDEATH received")
 	if e := p.out.Records[0].Event; !e.At.Equal(at) || !p.node().Devices[0].Since.Equal(at) {
 		t.Errorf("death at %v, device since %v; want the payload's %v", e.At, p.node().Devices[0].Since, at)
 	}
@@ -369,7 +369,7 @@ func TestHostValues(t *testing.T) {
 		{"back", p.double("t", 6), "t=6", "6 good"},
 		{"transient in data", Metric{Name: "t", Value: DoubleValue(7), Transient: true}, "", "7 good"},
 		{"float for a double", Metric{Name: "t", Value: FloatValue(1.5)}, "t=1.5", "1.5 good"},
-		{"text for a double", Metric{Name: "t", Value: StringValue("x")}, "", "1.5 good"},
+		{"text for a double", Metric{Name: "t", Value: StringValue("x")}, "", "1.5 uncertain"},
 	}
 	for i, tt := range tests {
 		p.ndata(i+2, tt.metric)

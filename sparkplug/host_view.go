@@ -47,12 +47,12 @@ func (n *node) all() []*device {
 }
 
 func (n *node) view() NodeView {
-	v := NodeView{Group: n.ref.Group, Node: n.ref.Node, State: n.state, Since: n.since, Reason: n.reason,
-		BdSeq: n.bdSeq, Seq: n.seq, LastBirth: n.lastBirth, LastDeath: n.lastDeath, DeathReason: n.died,
+	v := NodeView{Group: n.ref.Group, Node: n.ref.Node, State: n.state, Since: n.since, Reason: sentence(n.why),
+		BdSeq: n.bdSeq, Seq: n.seq, LastBirth: n.lastBirth, LastDeath: n.lastDeath, DeathReason: sentence(n.died),
 		Metrics: len(n.own.metrics), RebirthsAsked: n.asked, RebirthsDone: n.answered, Gaps: n.gaps,
 		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew}
 	for _, d := range n.all()[1:] {
-		v.Devices = append(v.Devices, DeviceView{Device: d.name, State: d.state, Since: d.since, Reason: d.reason, Metrics: len(d.metrics)})
+		v.Devices = append(v.Devices, DeviceView{Device: d.name, State: d.state, Since: d.since, Reason: sentence(d.why), Metrics: len(d.metrics)})
 	}
 	return v
 }
@@ -63,7 +63,7 @@ func (h *Host) Metric(ref MetricRef) (MetricView, bool) {
 	if m == nil {
 		return MetricView{}, false
 	}
-	return m.view(), true
+	return h.metricView(m, &causeMemo{}), true
 }
 
 // metric finds a metric; nil if there is none.
@@ -81,38 +81,44 @@ func (h *Host) metric(ref MetricRef) *metric {
 	return d.metrics[ref.Name]
 }
 
-func (m *metric) view() MetricView {
+func (h *Host) metricView(m *metric, memo *causeMemo) MetricView {
 	ref := m.ref()
 	v := MetricView{Group: ref.Group, Node: ref.Node, Device: ref.Device, Name: ref.Name, Alias: m.alias, HasAlias: m.hasAlias,
 		Type: m.typ, Field: m.field, Unit: m.unit, Low: m.low, High: m.high, Value: m.value, At: m.at, Received: m.received,
 		Transient: m.transient}
 	v.Value.Bytes = bytes.Clone(m.value.Bytes)
-	v.Quality, v.Cause = m.quality()
+	v.Quality, _ = m.quality()
+	v.Cause = h.cause(m, memo)
 	return v
 }
 
-// quality tells what a reader may believe, and why not. A dead bearer outweighs everything the value says itself.
-func (m *metric) quality() (Quality, string) {
+// quality tells what a reader may believe, and what speaks against it; see whyMetric. A dead bearer outweighs everything the value
+// says itself.
+func (m *metric) quality() (Quality, Cause) {
 	d := m.device
 	switch {
 	case d.state != StateOnline:
-		return QualityStale, d.reason
+		return QualityStale, CauseDown
+	case m.unfit:
+		return QualityUncertain, CauseType
 	case m.received.IsZero():
-		return QualityNever, "no live value in its birth"
+		return QualityNever, CauseNoLive
 	case m.missing:
-		return QualityNever, "in the birth without a value"
+		return QualityNever, CauseNoValue
 	case m.tooLarge:
-		return QualityUncertain, "value too large to be kept"
+		return QualityUncertain, CauseTooLarge
 	case m.value.Null:
-		return QualityNull, "the device says null"
+		return QualityNull, CauseNull
 	case m.code == QualityCodeBad:
-		return QualityBad, "the Quality property says bad"
+		return QualityBad, CauseBad
 	case m.code == QualityCodeStale:
-		return QualityStale, "the Quality property says stale"
+		return QualityStale, CauseStale
 	case m.code != QualityCodeGood:
-		return QualityUncertain, "the Quality property has an unknown code"
-	case m.received.Before(d.node.doubt):
-		return QualityUncertain, "a message of its node was lost; no rebirth since"
+		return QualityUncertain, CauseQuality
+	case m.shared:
+		return QualityUncertain, CauseAlias
+	case m.received.Before(d.node.doubt.at):
+		return QualityUncertain, d.node.doubt.kind
 	}
 	return QualityGood, ""
 }
@@ -135,6 +141,7 @@ func (h *Host) Metrics(f MetricFilter, after *MetricRef, limit int) (page []Metr
 		limit = metricsLimit
 	}
 	f.Contains = strings.ToLower(f.Contains)
+	var memo causeMemo
 	for _, n := range h.from(after) {
 		if f.Group != "" && f.Group != n.ref.Group || f.Node != "" && f.Node != n.ref.Node {
 			continue
@@ -150,7 +157,7 @@ func (h *Host) Metrics(f MetricFilter, after *MetricRef, limit int) (page []Metr
 				if len(page) == limit {
 					return page, true
 				}
-				page = append(page, m.view())
+				page = append(page, h.metricView(m, &memo))
 			}
 		}
 	}
@@ -235,15 +242,15 @@ func (h *Host) SeedValue(ref MetricRef, v Value, at, received, now time.Time) (o
 
 // seed enters a birth without believing it.
 func (s *step) seed(n *node, t Topic, p *Payload) {
-	const reason = "not heard of since the start"
+	why := notHeard(s.h.o.Started)
 	d := n.own
 	if t.Type == DBIRTH {
 		if d = s.device(n, t.Device); d == nil {
 			return
 		}
 	} else {
-		n.bdSeq, n.lastBirth, n.since, n.reason = BdSeqOf(p), s.stamp(p), s.now, reason
+		n.bdSeq, n.lastBirth, n.since, n.why = BdSeqOf(p), s.stamp(p), s.now, why
 	}
 	s.born(d, p, s.stamp(p))
-	d.state, d.since, d.reason = StateUnknown, s.now, reason
+	d.state, d.since, d.why = StateUnknown, s.now, why
 }

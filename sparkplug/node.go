@@ -9,17 +9,17 @@ import (
 
 // node is what the host knows of one edge node.
 type node struct {
-	ref    NodeRef
-	state  State
-	since  time.Time
-	reason string
+	ref   NodeRef
+	state State
+	since time.Time
+	why   []Reason // of state; none while online
 
 	bdSeq     int   // of the session, -1 none
 	seq       int   // last processed, -1 none
 	next      uint8 // expected sequence number, while online
 	lastBirth time.Time
 	lastDeath time.Time
-	died      string // reason of the last death
+	died      []Reason // why of the last death
 	skew      time.Duration
 
 	own     *device // the node's own metrics
@@ -30,7 +30,7 @@ type node struct {
 	held      []held // waiting for a missing sequence number or a birth, in order of arrival
 	heldBytes int
 	reorder   time.Time // when waiting ends; zero: nothing held
-	doubt     time.Time // since when values may be behind, because a gap was not filled
+	doubt     doubt     // since when values may be behind, because something was lost
 
 	want     string    // why a rebirth is wanted; empty: it is not
 	wantAt   time.Time // when it may be asked
@@ -38,16 +38,28 @@ type node struct {
 	awaiting bool      // asked, and no NBIRTH since
 	asked    int
 	answered int
-	gaps     int
 
-	client    ClientView
-	connected bool      // as far as session events tell
-	ended     string    // why the client's connection ended; empty: it did not, since the birth
-	goodbye   bool      // the last NDEATH came while the client was connected
-	gone      time.Time // when a node whose client is gone counts as dead without NDEATH; zero: its client is there
+	unanswered int // requests since the last NBIRTH
+	firstAsk   time.Time
+	askedFor   string // reason of the newest
+	gaps       int
+
+	client  ClientView    // that gave birth; before a birth, that has the node's NDEATH as its will
+	others  []ClientView  // that speak for the node too, the newest maxOthers
+	ended   ClientView    // client, as its connection ended since the birth; zero: it did not
+	gone    time.Time     // when a node whose client is gone counts as dead without NDEATH; zero: its client is there
+	notes   []SessionNote // the newest maxNotes, oldest first
+	refusal refusal       // the newest since the birth
 
 	warnings []string
 	touched  uint64
+}
+
+// doubt is a loss in a node's session; zero: none.
+type doubt struct {
+	at   time.Time
+	kind Cause
+	text string
 }
 
 // device is a device, or the node itself as the bearer of its own metrics.
@@ -56,9 +68,10 @@ type device struct {
 	name    string // empty for the node itself
 	state   State
 	since   time.Time
-	reason  string
+	why     []Reason // of state; none while online
 	metrics map[string]*metric
 	sorted  []*metric // by name
+	beyond  int       // metrics of its birth that are above the limit
 }
 
 // metric is the current value of one metric.
@@ -70,6 +83,8 @@ type metric struct {
 	transient bool
 	missing   bool // in the birth without a value
 	tooLarge  bool // the value is not kept for want of room
+	unfit     bool // the newest value was not taken: its datatype cannot hold it
+	shared    bool // its alias is another metric's too
 	typ       DataType
 	field     Field
 	code      uint16 // Quality property
@@ -83,14 +98,14 @@ type metric struct {
 }
 
 func newNode(ref NodeRef, now time.Time) *node {
-	n := &node{ref: ref, state: StateUnknown, since: now, reason: "heard without a birth", bdSeq: -1, seq: -1,
+	n := &node{ref: ref, state: StateUnknown, since: now, why: unborn(now), bdSeq: -1, seq: -1,
 		devices: map[string]*device{}, aliases: map[uint64]*metric{}}
 	n.own = newDevice(n, "", now)
 	return n
 }
 
 func newDevice(n *node, name string, now time.Time) *device {
-	return &device{node: n, name: name, state: StateUnknown, since: now, reason: "heard without a birth", metrics: map[string]*metric{}}
+	return &device{node: n, name: name, state: StateUnknown, since: now, why: unborn(now), metrics: map[string]*metric{}}
 }
 
 func (m *metric) ref() MetricRef {
@@ -190,6 +205,7 @@ func (s *step) warn(n *node, text string) {
 
 // judge notes what is wrong with a message as a whole.
 func (s *step) judge(n *node, m *Message, p *Payload) {
+	s.speaks(n, m.ClientID)
 	for _, text := range p.Problems {
 		s.warn(n, text)
 	}

@@ -129,16 +129,16 @@ func (s *step) flushHeld(n *node) (reason string) {
 	s.h.stats.Gaps++
 	s.touch(n)
 	s.event(Event{Kind: SeqGap, At: s.now, Group: n.ref.Group, Node: n.ref.Node, Reason: reason, BdSeq: n.bdSeq})
-	n.doubt = s.now
-	s.doubtful(n)
+	s.doubtful(n, CauseGap, reason)
 	for _, x := range waiting {
 		s.applyHeld(n, x)
 	}
 	return reason
 }
 
-// doubtful reports the metrics that a gap leaves uncertain.
-func (s *step) doubtful(n *node) {
+// doubtful leaves the metrics uncertain that are older than a loss, and reports them.
+func (s *step) doubtful(n *node, kind Cause, text string) {
+	n.doubt = doubt{at: s.now, kind: kind, text: text}
 	for _, d := range n.all() {
 		if d.state == StateOnline {
 			for _, m := range d.sorted {

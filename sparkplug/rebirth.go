@@ -77,6 +77,10 @@ func (s *step) ask(n *node) {
 		reason := n.want
 		n.want, n.askedAt, n.awaiting = "", s.now, true
 		n.asked++
+		if n.unanswered++; n.unanswered == 1 {
+			n.firstAsk = s.now
+		}
+		n.askedFor = reason
 		s.h.stats.RebirthsAsked++
 		s.event(Event{Kind: RebirthAsked, At: s.now, Group: n.ref.Group, Node: n.ref.Node, Reason: reason, BdSeq: n.bdSeq})
 		s.out.Publish = append(s.out.Publish, RebirthRequest(n.ref, s.now))
@@ -91,7 +95,7 @@ func (s *step) rebirthDone(n *node) {
 		n.answered++
 		s.event(Event{Kind: RebirthDone, At: s.now, Group: n.ref.Group, Node: n.ref.Node, BdSeq: n.bdSeq})
 	}
-	n.awaiting, n.want = false, ""
+	n.awaiting, n.want, n.unanswered, n.askedFor = false, "", 0, ""
 }
 
 // deadline returns the node's earliest, zero if it has none.
@@ -143,7 +147,7 @@ func (s *step) expire() {
 			s.giveUp(n)
 		}
 		if !n.gone.IsZero() && !n.gone.After(s.now) {
-			s.endSession(n, n.ended+", no will came")
+			s.endSession(n, s.noWillWhy(n))
 		}
 		if n.want != "" && !n.wantAt.After(s.now) {
 			s.ask(n)

@@ -55,10 +55,31 @@ type DeviceView struct {
 	Metrics int
 }
 
-// ClientView is the MQTT client behind a node, as its session was seen; zero when there is none.
+// ClientView is an MQTT client that speaks for a node, as its session was seen; zero when there is none.
 type ClientView struct {
 	ID, Address string
 	TLS         bool
+	User        string
+	Cert        string // subject of its certificate
+	Protocol    byte   // 4 or 5; 0: not known
+	KeepAlive   time.Duration
+	WillTopic   string
+	Connected   bool
+	Since       time.Time // of the connection
+	Ended       time.Time // zero while connected
+	End         Cause     // why it ended
+	EndReason   string    // the session event's words for it
+	EndDetail   string
+}
+
+// SessionNote is one line of a node's list of connections.
+type SessionNote struct {
+	Kind              Cause     // CauseConnected, CauseRefused, or why the connection ended
+	At, Last          time.Time // Last: of a refusal that was repeated
+	ClientID, Address string
+	User              string
+	Detail            string
+	Count             int // how often without another in between
 }
 
 // MetricView is a copy of one metric's current value.
@@ -74,6 +95,6 @@ type MetricView struct {
 	Quality                   Quality
 	At                        time.Time // the device's time stamp; zero: never
 	Received                  time.Time // zero: never
-	Cause                     string    // why Quality is not good; empty when it is
+	Cause                     string    // why Quality is not good, or what is doubtful though it is; see Explain
 	Transient                 bool
 }

@@ -202,7 +202,7 @@ func TestStreamTellsDeaths(t *testing.T) {
 			Node, State string
 			LastDeath   struct{ Reason string } `json:"last_death"`
 		}](t, states[0])
-		if n.Node != "press" || n.State != "offline" || n.LastDeath.Reason != "connection lost, will published" {
+		if n.Node != "press" || n.State != "offline" || n.LastDeath.Reason != "will fired: lost connection of client client-press at 127.0.0.1" {
 			t.Errorf("state %+v", n)
 		}
 		if !slices.ContainsFunc(events, func(e event) bool { return decode[struct{ Kind string }](t, e).Kind == "node_death" }) {

@@ -34,7 +34,7 @@ type conn struct {
 	problems  bool    // the client takes Reason Strings in every packet [MQTT-3.1.2-29]
 	clean     bool    // the client asked for a session that ends with the connection, and may not prolong it
 	client    *client // nil until logged in
-	claimed   string  // client identifier of CONNECT
+	claimed   claim   // of CONNECT
 	identity  auth.Identity
 	cert      string
 	keepAlive time.Duration // 0: off
@@ -49,6 +49,7 @@ type conn struct {
 	withdrawn  bool         // DISCONNECT 0x00 came: no will
 	expiry     time.Duration
 	endReason  broker.Reason // why reading ended, if nobody kicked it before
+	endDetail  string        // of a protocol error
 
 	known    topicAliases // by the client; guarded by client.mu
 	out      outbox
@@ -58,6 +59,12 @@ type conn struct {
 	kickMu   sync.Mutex
 	kicked   broker.Reason       // the first reason given by kick, "" while alive
 	lastWord *packets.Disconnect // what the client is told of it; nil: nothing
+}
+
+// claim is who a CONNECT says it is, before anyone has checked it.
+type claim struct {
+	id, user string
+	will     topic.Name
 }
 
 // wire is how the bytes of a connection come and go: stream has a goroutine for each direction of a net.Conn, looped is
@@ -90,6 +97,7 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 		if !errors.Is(err, errPacketTime) { // which is counted by its own reason
 			c.refused(RefuseProtocol, err)
 		}
+		c.endDetail = fault.Detail
 		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code, ReasonString: fault.Detail}
 	case errors.Is(err, errStore):
 		return broker.ReasonStore, nil

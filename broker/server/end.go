@@ -74,7 +74,7 @@ func (c *conn) endInShutdown() {
 func (c *conn) event(kind broker.SessionEventKind, reason broker.Reason) broker.SessionEvent {
 	e := broker.SessionEvent{
 		ClientID: c.client.id, User: c.identity.User, Addr: c.remote, TLS: c.tls, Cert: c.cert, Protocol: byte(c.version),
-		KeepAlive: c.keepAlive, Kind: kind, Reason: reason, At: c.server.now(),
+		KeepAlive: c.keepAlive, Kind: kind, Reason: reason, Detail: c.endDetail, At: c.server.now(),
 	}
 	c.client.mu.Lock()
 	defer c.client.mu.Unlock()

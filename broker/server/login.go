@@ -62,6 +62,7 @@ func (c *conn) refuseMalformed(err error) {
 	switch {
 	case errors.As(err, &secure):
 		c.refused(RefuseTLS, err)
+		c.tellRefused(RefuseTLS + ": " + shorten(err.Error()))
 	case errors.As(err, &upgrade):
 		c.refused(RefuseUpgrade, err)
 	case errors.As(err, &fault):
@@ -88,16 +89,25 @@ func (c *conn) refuse(err error) {
 		c.server.counters.authFailures.Add(1)
 	}
 	who := hostOf(c.remote)
-	if c.claimed != "" {
-		who = c.claimed
+	if c.claimed.id != "" {
+		who = c.claimed.id
 	}
 	c.server.refused(refused.reason, who, c.remote, c.listener.Name, refused)
+	c.tellRefused(refused.reason)
 	if refused == errUnfinished {
 		return
 	}
 	if _, ok := packets.ConnackV4(refused.code); c.version == packets.V5 || ok {
 		c.refuseWith(&packets.Connack{Code: refused.code, ReasonString: toldWhy(err)})
 	}
+}
+
+// tellRefused tells the taps of a connection that was not let in: who speaks for a plant's node is of interest when it may not.
+func (c *conn) tellRefused(reason string) {
+	c.server.router.Session(broker.SessionEvent{
+		Kind: broker.Refused, ClientID: c.claimed.id, User: c.claimed.user, WillTopic: c.claimed.will, Addr: c.remote, TLS: c.tls,
+		Cert: c.cert, Protocol: byte(c.version), Reason: broker.Reason(reason), At: c.server.now(),
+	})
 }
 
 // toldWhy is what a client is told in words of its refusal: nothing that would help to guess names and passwords.
@@ -185,7 +195,10 @@ func (c *conn) prepare(p *packets.Connect) (*packets.Connack, error) {
 	if err := c.identify(p, connack); err != nil {
 		return nil, err
 	}
-	c.claimed = p.ClientID
+	c.claimed = claim{id: p.ClientID, user: p.Username}
+	if p.Will != nil {
+		c.claimed.will = topic.Name(p.Will.Topic)
+	}
 	return connack, c.agreeKeepAlive(p, connack)
 }
 

@@ -66,7 +66,7 @@ func TestSparkplugClientNode(t *testing.T) {
 	n.send(`{"do":"kill"}`)
 	eventually(t, patience, "the node is offline", state("offline"))
 	dead, _ := app.node(t, "E2E", "peer")
-	if !strings.Contains(dead.LastDeath.Reason, "connection lost") {
+	if !strings.Contains(dead.LastDeath.Reason, "lost connection of client ") {
 		t.Errorf("reason of the death: %q, want it to name the lost connection", dead.LastDeath.Reason)
 	}
 	if m := app.metric(t, "peer", "Torque"); m.Quality != "stale" || m.Value != -3.75 || m.Cause == "" {

@@ -125,7 +125,7 @@ func (p *pipeline) joinPlant(cfg *Config, log *slog.Logger) {
 		outbox: make(chan sparkplug.Publish, outboxSize),
 		host: sparkplug.NewHost(sparkplug.Options{
 			HostID: cfg.Sparkplug.HostID, ExtraHostIDs: cfg.Sparkplug.ExtraHostIDs,
-			ReorderTimeout: reorderTimeout(cfg), LastState: lastState(p.states["host"]),
+			ReorderTimeout: reorderTimeout(cfg), LastState: lastState(p.states["host"]), Started: time.Now(),
 		}),
 		live: nobody{}, rec: recorder{journal: p.journal, series: p.history},
 	}

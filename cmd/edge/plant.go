@@ -95,9 +95,20 @@ func clientOf(m *broker.Message) string {
 
 // Session implements broker.Tap.
 func (p *plant) Session(e broker.SessionEvent) {
+	p.step(sessionInput(&e), p.sampleDue) //nolint:errcheck // a loss is recorded as a gap
+}
+
+// sessionInput is a session event in the host's words.
+func sessionInput(e *broker.SessionEvent) sparkplug.Input {
 	reason := string(e.Reason)
-	s := sparkplug.Session{ClientID: e.ClientID, Address: e.Addr, TLS: e.TLS, Connected: e.Kind == broker.Connected, Reason: reason}
-	p.step(sparkplug.Input{Session: &s}, p.sampleDue) //nolint:errcheck // a loss is recorded as a gap
+	if e.Kind == broker.Refused {
+		return sparkplug.Input{Refused: &sparkplug.Refused{
+			ClientID: e.ClientID, Address: e.Addr, User: e.User, Topic: string(e.WillTopic), Connect: true, Reason: reason}}
+	}
+	return sparkplug.Input{Session: &sparkplug.Session{
+		ClientID: e.ClientID, Address: e.Addr, TLS: e.TLS, User: e.User, Cert: e.Cert, Protocol: e.Protocol, KeepAlive: e.KeepAlive,
+		WillTopic: string(e.WillTopic), Connected: e.Kind == broker.Connected, Reason: reason, Detail: e.Detail,
+	}}
 }
 
 // tick lets time pass for the host.

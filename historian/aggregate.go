@@ -78,6 +78,7 @@ func (s *Store) Aggregates(ctx context.Context, q AggregateQuery) ([]Aggregates,
 	if err != nil {
 		return nil, err
 	}
+	defer func() { a.scan.end() }()
 	p := plan{joint: a.scan.tracks}
 	if s.lacksSamples(from, to) {
 		p = plan{step: minuteMillis, rolled: a.scan.tracks}

@@ -31,6 +31,11 @@ func eachBlock(blk, late *bolt.Bucket, group uint32, from, to journal.Millis, f 
 		}
 		return err
 	}
+	return eachBlockIn(blk, late, group, from, to, visit)
+}
+
+// eachBlockIn visits the blocks of a group that may have samples with from <= At < to.
+func eachBlockIn(blk, late *bolt.Bucket, group uint32, from, to journal.Millis, visit func(k, v []byte) error) error {
 	first, end := unitsOf(from, to)
 	if err := eachUnit(blk.Cursor(), group, first, end, visit); err != nil {
 		return err

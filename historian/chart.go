@@ -79,6 +79,7 @@ func (s *Store) charts(ctx context.Context, q ChartQuery) ([]Chart, work, error)
 	if err != nil {
 		return nil, work{}, err
 	}
+	defer func() { a.scan.end() }()
 	bounds := evenly(from, to, points)
 	width := (to - from) / journal.Millis(points)
 	p, err := a.plan(ctx, width)

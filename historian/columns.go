@@ -37,6 +37,7 @@ func (s *Store) columns(ctx context.Context, metrics []Metric, from, to journal.
 		tracks[i] = &track{owner: owner{m.Group, m.Node, m.Device}, epochs: epochs, column: &out[i]}
 	}
 	sc := s.newScan(tracks)
+	defer sc.end()
 	sc.limit, sc.rows, sc.reader.numbersOnly = limit, limit, true
 	floor := max(0, floorTo(from, hourMillis)-hourMillis)
 	sc.memory(floor, to)

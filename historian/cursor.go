@@ -34,7 +34,7 @@ func (c *Cursor) Read(ctx context.Context, from, to journal.Millis) (list []jour
 		if start >= min(end, dayStart(day+1)) {
 			continue
 		}
-		return c.q.ahead(ctx, day, start, min(end, dayStart(day+1), floorTo(start, hourMillis)+hourMillis))
+		return c.q.ahead(ctx, nil, day, start, min(end, dayStart(day+1), floorTo(start, hourMillis)+hourMillis))
 	}
 	return nil, to, ctx.Err()
 }

@@ -21,8 +21,8 @@
 // at the beginning included. Late samples and events mark the hours that they change, in the transaction that writes them;
 // until those are rolled up again, a query asks the samples.
 //
-// Goroutines, both ended by Run's ctx and awaited by Run: followLoop (journal to head) and flushLoop (head to files,
-// rollups, retention). Queries run on their callers'. Lock order: Store.mu, then catalog.mu or a fileSet's. A storeFile's mu is taken
+// Goroutines, ended by Run's ctx and awaited by Run: followLoop (journal to head), flushLoop (head to files, rollups,
+// retention), and lookUpAll, which finds the last values and ends. Queries run on their callers'. Lock order: Store.mu, then catalog.mu or a fileSet's. A storeFile's mu is taken
 // alone. No lock but a storeFile's is held while a file is read or written, and that one only keeps it open.
 //
 // A question about numbers reads blocks as columns, each block once for all metrics that are asked (scan.go); memory first, then

@@ -1,9 +1,12 @@
 package historian
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 
+	"edge/historian/chunk"
 	"edge/historian/journal"
 
 	bolt "go.etcd.io/bbolt"
@@ -12,39 +15,48 @@ import (
 // Latest returns the newest sample of every series that has one of the last month, ascending by series: live ones, historical ones
 // where there is no other. Its Quality is Stale when its node or device died since. A metric whose datatype changed has several.
 //
-// The first call after Open looks into the newest blocks for what did not come since, group by group; later ones copy a table.
-// The bytes of text are the store's: they are not to be changed.
-func (s *Store) Latest(ctx context.Context) ([]journal.Sample, error) {
+// Run looks into the newest blocks for what did not come since Open, group by group; a call that comes before it is done does the
+// rest of it, later ones copy a table. They are appended to dst, whose memory is used. The bytes of text are the store's: they are not to be changed.
+func (s *Store) Latest(ctx context.Context, dst []journal.Sample) ([]journal.Sample, error) {
 	all := s.catalog.all()
 	if err := s.lookUp(ctx, all); err != nil {
 		return nil, err
 	}
-	out := make([]journal.Sample, 0, len(all))
-	groups := make([]uint32, 0, len(all))
+	dst = slices.Grow(dst, len(all))
+	at := len(dst)
 	s.mu.RLock()
 	for _, e := range all {
-		if v := e.newest(); v.Series != 0 {
-			out, groups = append(out, v), append(groups, e.group)
+		if e.latest.have || e.old != nil || e.past != nil {
+			dst = append(dst, e.newest())
 		}
 	}
 	s.mu.RUnlock()
-	dead := make(map[uint32]bool)
-	for i := range out {
-		g := groups[i]
-		is, known := dead[g]
-		if !known {
-			var err error
-			if is, err = s.isDead(ctx, s.catalog.ownerOf(out[i].Series)); err != nil {
-				return nil, err
-			}
-			dead[g] = is
+	return dst, s.markStale(ctx, all, dst[at:])
+}
+
+// markStale marks those whose node or device died. Both lists are in order of the series' numbers.
+func (s *Store) markStale(ctx context.Context, all []*series, list []journal.Sample) error {
+	group, dead, k := uint32(0), false, 0
+	for i := range list {
+		for all[k].id < list[i].Series {
+			k++
 		}
-		if is && out[i].Quality != journal.Bad {
-			out[i].Quality = journal.Stale
+		if g := all[k].group; g != group { // its series have one owner, and mostly follow one another
+			var err error
+			if dead, err = s.isDead(ctx, s.catalog.ownerOf(list[i].Series)); err != nil {
+				return err
+			}
+			group = g
+		}
+		if dead && list[i].Quality != journal.Bad {
+			list[i].Quality = journal.Stale
 		}
 	}
-	return out, nil
+	return nil
 }
+
+// lookUpAll finds what Latest answers before it is asked. What goes wrong, who asks is told.
+func (s *Store) lookUpAll(ctx context.Context) { _ = s.lookUp(ctx, s.catalog.all()) }
 
 // newest is what counts of a series: a live sample before a historical one; Series is 0 if there is none. The store's mu is held.
 func (e *series) newest() journal.Sample {
@@ -132,7 +144,7 @@ func (c *catalog) unlooked(s *Store, epochs []*series) (out []*series) {
 	return out
 }
 
-// lookUp finds the newest samples in the files of series that were not looked for yet.
+// lookUp finds the newest samples in the files of series that were not looked for yet, group by group.
 func (s *Store) lookUp(ctx context.Context, list []*series) error {
 	groups := make(map[uint32][]*series)
 	s.mu.RLock()
@@ -142,35 +154,62 @@ func (s *Store) lookUp(ctx context.Context, list []*series) error {
 		}
 	}
 	s.mu.RUnlock()
-	for g, list := range groups {
-		found, err := s.newestIn(ctx, g, list)
-		if err != nil {
+	for _, g := range slices.Sorted(maps.Keys(groups)) {
+		if err := s.lookUpGroup(ctx, g, groups[g]); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		for _, e := range list {
-			if v, ok := found[e.id]; ok {
-				e.old = &v
-			}
-			e.looked = true
-		}
-		s.mu.Unlock()
 	}
 	return nil
 }
 
+// lookUpGroup looks for one group's. One caller at a time does; who waits finds that the other looked for the same.
+func (s *Store) lookUpGroup(ctx context.Context, g uint32, list []*series) error {
+	select {
+	case s.looking <- struct{}{}:
+		defer func() { <-s.looking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.mu.RLock()
+	list = slices.DeleteFunc(list, func(e *series) bool { return e.looked })
+	live := make(map[journal.SeriesID]journal.Millis, len(list))
+	for _, e := range list {
+		if e.latest.have {
+			live[e.id] = e.latest.at
+		}
+	}
+	s.mu.RUnlock()
+	if len(list) == 0 {
+		return nil
+	}
+	n, err := s.newestIn(ctx, g, list, live)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, e := range list {
+		if v, ok := n.found[e.id]; ok {
+			e.old = &v
+		}
+		e.looked = true
+	}
+	s.mu.Unlock()
+	return nil
+}
+
 // newestIn goes back through the blocks of a group: to the first live sample of each series, at most three days, or to any
-// sample of the last month.
-func (s *Store) newestIn(ctx context.Context, g uint32, list []*series) (map[journal.SeriesID]journal.Sample, error) {
-	found := make(map[journal.SeriesID]journal.Sample)
-	sc := s.newScan(nil)
+// sample of the last month. live says since when a series has one in memory: what is older is not looked at.
+func (s *Store) newestIn(ctx context.Context, g uint32, list []*series, live map[journal.SeriesID]journal.Millis) (*lastValues, error) {
+	n := &lastValues{sc: s.newScan(nil), live: live, found: make(map[journal.SeriesID]journal.Sample)}
+	defer n.sc.end()
 	p := &part{groups: []uint32{g}}
 	now := s.now()
 	spans := s.spans(max(0, now-10*lookBack), now+2*farFuture)
 	for _, sp := range slices.Backward(spans) {
 		open := slices.DeleteFunc(slices.Clone(list), func(e *series) bool {
-			v, ok := found[e.id]
-			return ok && (!v.Historical || sp.to < now-lookBack)
+			at, has := live[e.id]
+			v, ok := n.found[e.id]
+			return has && at >= sp.to || ok && (!v.Historical || sp.to < now-lookBack)
 		})
 		if len(open) == 0 {
 			break
@@ -181,56 +220,81 @@ func (s *Store) newestIn(ctx context.Context, g uint32, list []*series) (map[jou
 			if len(open) == 0 {
 				return nil
 			}
-			return sc.newestOfDay(ctx, tx, sp, p, open, found)
+			return n.day(ctx, tx, sp, p, open)
 		})
 		if err := s.survive(err); err != nil {
 			return nil, err
 		}
 	}
-	return found, nil
+	return n, nil
 }
 
-// newestOfDay goes back through a day, hour by hour.
-func (sc *scan) newestOfDay(ctx context.Context, tx *bolt.Tx, sp span, p *part, open []*series, found map[journal.SeriesID]journal.Sample) error {
-	o, err := sc.open(tx, sp, p)
+// lastValues looks for the newest sample of each series of a group.
+type lastValues struct {
+	sc      *scan
+	live    map[journal.SeriesID]journal.Millis
+	found   map[journal.SeriesID]journal.Sample
+	columns chunk.Columns
+}
+
+// day goes back through a day, hour by hour.
+func (n *lastValues) day(ctx context.Context, tx *bolt.Tx, sp span, p *part, open []*series) error {
+	o, err := n.sc.open(tx, sp, p)
 	if err != nil {
 		return err
 	}
-	var buf []journal.Sample
 	for end := sp.to; end > sp.from && len(open) > 0; end = floorTo(end-1, hourMillis) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		blocks, err := sc.parse(o, floorTo(end-1, hourMillis), end)
+		from := floorTo(end-1, hourMillis)
+		blocks, err := n.sc.parse(o, from, end)
 		if err != nil {
 			return err
 		}
-		left := open[:0]
-		for _, e := range open {
-			v, ok := found[e.id]
-			for _, b := range blocks {
-				i, has := b.Find(e.id)
-				if !has || ok && !v.Historical && b.Entries[i].Last < v.At {
-					continue
+		slices.SortStableFunc(blocks, func(a, b *stored) int { return cmp.Compare(b.Last, a.Last) })
+		for _, b := range blocks {
+			for _, e := range open {
+				if err := n.block(b, e.id); err != nil {
+					n.sc.s.reportDamage(n.sc.s.days.path(sp.day), err)
 				}
-				if buf, err = b.Decode(buf[:0], i); err != nil {
-					sc.s.reportDamage(sc.s.days.path(sp.day), err)
-					continue
-				}
-				for k := range buf {
-					if w := &buf[k]; !ok || outdoes(w, &v) {
-						v, ok = *w, true
-					}
-				}
-			}
-			if ok {
-				found[e.id] = v
-			}
-			if !ok || v.Historical {
-				left = append(left, e)
 			}
 		}
-		open = left
+		open = slices.DeleteFunc(open, func(e *series) bool {
+			at, has := n.live[e.id]
+			v, ok := n.found[e.id]
+			return has && at >= from || ok && !v.Historical && v.At >= from
+		})
+	}
+	return nil
+}
+
+// block looks for a series in a block that may have a newer sample than was found.
+func (n *lastValues) block(b *stored, id journal.SeriesID) error {
+	i, has := b.Find(id)
+	if !has {
+		return nil
+	}
+	v, ok := n.found[id]
+	if at, has := n.live[id]; has && b.Entries[i].Last < at || ok && !v.Historical && b.Entries[i].Last < v.At {
+		return nil
+	}
+	line, err := n.sc.line(entry{&b.Entries[i], b, i})
+	if err != nil {
+		return err
+	}
+	if err := b.Complete(i, line, &n.columns); err != nil {
+		return err
+	}
+	best := -1
+	for k, at := range n.columns.At {
+		w := journal.Sample{At: at, Index: n.columns.Index[k], Historical: n.columns.Flags[k]&chunk.Historical != 0}
+		if !ok || outdoes(&w, &v) {
+			v, ok, best = w, true, k
+		}
+	}
+	if best >= 0 {
+		n.found[id] = n.columns.Sample(best)
 	}
 	return nil
 }

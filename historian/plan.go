@@ -147,8 +147,8 @@ func (a *asked) carryOut(ctx context.Context, p plan) error {
 
 // rescan goes on with some of the tracks. What may be read yet, and what was counted, stays.
 func (a *asked) rescan(tracks []*track) {
-	next := a.s.newScan(tracks)
-	next.rows, next.work, next.usable, next.reader, next.pool = a.scan.rows, a.scan.work, a.scan.usable, a.scan.reader, a.scan.pool
+	next := a.s.scanWith(tracks, a.scan.scratch)
+	next.rows, next.work, next.usable = a.scan.rows, a.scan.work, a.scan.usable
 	a.scan = next
 }
 

@@ -2,17 +2,13 @@ package historian
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 const (
@@ -20,7 +16,7 @@ const (
 	maxLimit     = 1_000_000
 )
 
-// Read returns the samples of one metric, oldest first. Of several samples with one time stamp the last to arrive counts.
+// Read returns the samples of one metric, oldest first, without their Index. Of several with one time stamp the last to arrive counts.
 // It returns ErrNoSeries for an unknown metric. What a damaged block held is a Gap.
 func (s *Store) Read(ctx context.Context, r Range) (Samples, error) {
 	q, err := s.query(r)
@@ -32,11 +28,7 @@ func (s *Store) Read(ctx context.Context, r Range) (Samples, error) {
 		limit = defaultLimit
 	}
 	var out Samples
-	err = q.walk(ctx, func(list []journal.Sample) bool {
-		out.Samples = append(out.Samples, list...)
-		return len(out.Samples) <= limit
-	})
-	if err != nil {
+	if out.Samples, err = q.walk(ctx, limit); err != nil {
 		return Samples{}, err
 	}
 	to := q.to
@@ -78,31 +70,29 @@ func (s *Store) query(r Range) (*query, error) {
 	return q, nil
 }
 
-// walk hands out the samples in order of time, an hour's worth at most at a time, until f returns false.
-func (q *query) walk(ctx context.Context, f func([]journal.Sample) bool) error {
+// walk collects the samples in order of time, an hour's worth at a time, until it has more than limit.
+func (q *query) walk(ctx context.Context, limit int) (list []journal.Sample, err error) {
 	for _, day := range q.daysWithData() {
-		start, end := max(q.from, dayStart(day)), min(q.to, dayStart(day+1))
-		for start < end {
-			list, stop, err := q.ahead(ctx, day, start, min(end, floorTo(start, hourMillis)+hourMillis))
-			if err != nil {
-				return err
+		end := min(q.to, dayStart(day+1))
+		for start := max(q.from, dayStart(day)); start < end; {
+			if list, start, err = q.ahead(ctx, list, day, start, min(end, floorTo(start, hourMillis)+hourMillis)); err != nil {
+				return nil, err
 			}
-			if len(list) > 0 && !f(list) {
-				return nil
+			if len(list) > limit {
+				return list, nil
 			}
-			start = stop
 		}
 	}
-	return nil
+	return list, nil
 }
 
 // errWide says that a range holds more samples than are gathered at once.
 var errWide = errors.New("more samples than are gathered at once")
 
-// ahead collects from <= At < stop, where stop is to or, as often as there are too many samples, half way to it.
-func (q *query) ahead(ctx context.Context, day int64, from, to journal.Millis) (list []journal.Sample, stop journal.Millis, err error) {
+// ahead appends from <= At < stop, where stop is to or, as often as there are too many samples, half way to it.
+func (q *query) ahead(ctx context.Context, dst []journal.Sample, day int64, from, to journal.Millis) (list []journal.Sample, stop journal.Millis, err error) {
 	for {
-		list, err = q.collect(ctx, day, from, to)
+		list, err = q.collect(ctx, dst, day, from, to)
 		if !errors.Is(err, errWide) {
 			return list, to, err
 		}
@@ -113,7 +103,7 @@ func (q *query) ahead(ctx context.Context, day int64, from, to journal.Millis) (
 // behind collects start <= At < to, where start is from or, as often as there are too many samples, half way to it.
 func (q *query) behind(ctx context.Context, day int64, from, to journal.Millis) (list []journal.Sample, start journal.Millis, err error) {
 	for {
-		list, err = q.collect(ctx, day, from, to)
+		list, err = q.collect(ctx, nil, day, from, to)
 		if !errors.Is(err, errWide) {
 			return list, from, err
 		}
@@ -146,111 +136,35 @@ func (s *Store) daysInMemory(first, last int64) (out []int64) {
 	return out
 }
 
-// collect returns the samples with from <= At < to, all of one day, sorted, each stamp once. It returns errWide for more than
-// stepSamples of them, unless the range is a second or less.
-func (q *query) collect(ctx context.Context, day int64, from, to journal.Millis) ([]journal.Sample, error) {
+// collect appends the samples with from <= At < to, all of one day, sorted, each stamp once. It returns errWide for more than
+// are gathered at once, unless the range is a second or less.
+func (q *query) collect(ctx context.Context, dst []journal.Sample, day int64, from, to journal.Millis) ([]journal.Sample, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return dst, err
 	}
-	most, told := math.MaxInt, slices.Clone(q.damage)
-	if to-from > 1000 {
-		most = stepSamples
+	p := sampler{s: q.s, epochs: q.epochs}
+	dst, got, err := p.read(dst, day, from, to, to-from > 1000)
+	switch {
+	case err != nil:
+		return dst, err
+	case got == tooMany:
+		return dst, errWide
+	case p.hurt:
+		q.note(from, to)
 	}
-	list := q.inMemory(from, to) // before the files: what moves there meanwhile is then seen twice, not never
-	if len(list) > most {
-		return nil, errWide
-	}
-	if len(q.s.days.existing(day, day)) > 0 {
-		err := q.s.days.get(day).view(func(tx *bolt.Tx) error {
-			for _, e := range q.epochs {
-				var err error
-				if list, err = q.inFile(list, tx, e, from, to, most); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if errors.Is(err, errWide) {
-			q.damage = told // it is asked again
-		}
-		if isDamage(err) {
-			q.note(from, to, err)
-			err = q.s.survive(err)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return lastOfEach(list), nil
-}
-
-func (q *query) inMemory(from, to journal.Millis) (list []journal.Sample) {
-	q.s.mu.RLock()
-	defer q.s.mu.RUnlock()
-	for _, h := range q.s.heads() {
-		for _, e := range q.epochs {
-			list = h.series(list, e, from, to)
-		}
-	}
-	return list
-}
-
-func (q *query) inFile(list []journal.Sample, tx *bolt.Tx, e *series, from, to journal.Millis, most int) ([]journal.Sample, error) {
-	var buf []journal.Sample
-	err := eachBlock(tx.Bucket(bucketBlock), tx.Bucket(bucketLate), e.group, from, to, func(b *chunk.Block) error {
-		i, ok := b.Find(e.id)
-		if !ok || b.Entries[i].Last < from || b.Entries[i].First >= to {
-			return nil
-		}
-		var err error
-		if buf, err = b.Decode(buf[:0], i); err != nil {
-			return err
-		}
-		for _, v := range buf {
-			if v.At >= from && v.At < to {
-				list = append(list, v)
-			}
-		}
-		if len(list) > most {
-			return errWide
-		}
-		return nil
-	}, func(_ []byte, err error) {
-		if !errors.Is(err, errObject) { // then the sample tells of it
-			q.note(from, to, err)
-		}
-		q.s.reportDamage(q.s.days.path(dayOf(from)), err)
-	})
-	return list, err
+	return dst, nil
 }
 
 // damageCause is the cause of a gap that damaged bytes leave.
 const damageCause = "stored samples are damaged"
 
 // note remembers that part of the range could not be read.
-func (q *query) note(from, to journal.Millis, err error) {
+func (q *query) note(from, to journal.Millis) {
 	if n := len(q.damage); n > 0 && q.damage[n-1].To >= from {
 		q.damage[n-1].To = to
 		return
 	}
 	q.damage = append(q.damage, Gap{From: from, To: to, Cause: damageCause})
-}
-
-// lastOfEach sorts by time and keeps of each stamp the last to arrive: of those without an index the last in the list.
-func lastOfEach(list []journal.Sample) []journal.Sample {
-	order := func(a, b journal.Sample) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) }
-	if !slices.IsSortedFunc(list, order) { // mostly it is
-		slices.SortStableFunc(list, order)
-	}
-	n := 0
-	for i := range list {
-		if n > 0 && list[n-1].At == list[i].At {
-			n--
-		}
-		list[n] = list[i]
-		n++
-	}
-	return list[:n]
 }
 
 // isDamage says that an error is about stored bytes, not about the question.

@@ -25,7 +25,7 @@ func TestDenseSamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := q.collect(context.Background(), dayOf(ms(noon)), q.from, q.to); !errors.Is(err, errWide) {
+		if _, err := q.collect(context.Background(), nil, dayOf(ms(noon)), q.from, q.to); !errors.Is(err, errWide) {
 			t.Errorf("%s: %v, want too many at once", where, err)
 		}
 		got, err := r.s.Read(context.Background(), Range{Group: key(0).Group, Node: key(0).Node, Device: key(0).Device, Metric: key(0).Metric,

@@ -1,17 +1,12 @@
 package historian
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"io"
 	"slices"
 
-	"edge/historian/chunk"
 	"edge/historian/journal"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // Selection says of which metrics and of what time an export is. A pattern is a name, in which * stands for any characters.
@@ -58,16 +53,10 @@ type Rows struct {
 
 	// Used again.
 	samples []journal.Sample
-	line    chunk.Timeline
-	columns chunk.Columns
 	piece   Piece
 }
 
-const (
-	stepSamples = 1 << 16 // a step that would hold more is halved, down to a second
-	stepTexts   = 1 << 10 // the same for samples with text or bytes, which may be long
-	leastStep   = journal.Millis(1000)
-)
+const leastStep = journal.Millis(1000)
 
 // Rows makes a cursor. It returns ErrNoSeries when nothing has a name that the selection asks for.
 func (s *Store) Rows(sel Selection) (*Rows, error) {
@@ -161,13 +150,21 @@ func (r *Rows) step() error {
 	end := min(r.to, dayStart(day+1))
 	r.at = max(r.at, dayStart(day))
 	stop := min(end, floorTo(r.at, r.width)+r.width)
-	switch found, err := r.collect(day, stop); {
-	case err != nil:
+	clear(r.samples) // texts of the step before
+	p := sampler{s: r.s, epochs: r.q.epochs}
+	list, found, err := p.read(r.samples[:0], day, r.at, stop, r.width/2 >= leastStep)
+	r.samples = list
+	if err != nil {
 		return err
-	case found == tooMany:
+	}
+	if found == tooMany {
 		r.width /= 2
 		return nil
-	case (found == fileGone || r.s.days.isThin(day)) && slices.Contains(r.files, day):
+	}
+	if p.hurt {
+		r.damaged()
+	}
+	if (found == fileGone || r.s.days.isThin(day)) && slices.Contains(r.files, day) {
 		stop = end
 		r.lost = append(r.lost, Gap{From: r.at, To: end, Cause: "the day was removed while it was exported"})
 	}
@@ -177,10 +174,6 @@ func (r *Rows) step() error {
 	if len(r.lost) > 0 {
 		due = append(slices.Clone(due), r.lost...)
 		r.lost = nil
-	}
-	list := lastOfEach(r.samples)
-	for i := range list {
-		list[i].Index = 0 // some have none: see decode
 	}
 	r.put(list, due)
 	if r.at = stop; r.at >= end {
@@ -203,160 +196,10 @@ func (r *Rows) put(list []journal.Sample, gaps []Gap) {
 	}
 }
 
-// found is what a step came to.
-type found int
-
-const (
-	inFull   found = iota
-	tooMany        // and the step can be shorter; the files' were not decoded
-	fileGone       // only what is in memory
-)
-
-// collect gathers the samples from r.at to stop, all of one day.
-func (r *Rows) collect(day int64, stop journal.Millis) (found, error) {
-	clear(r.samples) // texts of the step before
-	r.samples = r.samples[:0]
-	if r.inMemory(stop) > r.most() && r.narrower() {
-		return tooMany, nil
-	}
-	got := fileGone
-	if len(r.s.days.existing(day, day)) == 0 {
-		return got, nil
-	}
-	err := r.s.days.get(day).view(func(tx *bolt.Tx) (err error) { // not called when the file is gone
-		if tx.Bucket(bucketMeta).Get(metaThin) == nil { // else its samples are gone
-			got, err = r.inFile(tx, stop)
-		}
-		return err
-	})
-	if isDamage(err) {
-		r.damaged(err)
-		got, err = inFull, r.s.survive(err)
-	}
-	return got, err
-}
-
 // damaged tells of stored samples that cannot be read: the hour is a gap, once.
-func (r *Rows) damaged(err error) {
-	r.s.reportDamage(r.s.days.path(dayOf(r.at)), err)
+func (r *Rows) damaged() {
 	if r.at >= r.told {
 		r.told = min(r.to, floorTo(r.at, hourMillis)+hourMillis)
 		r.lost = append(r.lost, Gap{From: r.at, To: r.told, Cause: damageCause})
 	}
-}
-
-func (r *Rows) most() int {
-	for _, e := range r.q.epochs {
-		if t := e.key.Type; t < 1 || t > 11 && t != 13 {
-			return stepTexts
-		}
-	}
-	return stepSamples
-}
-
-func (r *Rows) narrower() bool { return r.width/2 >= leastStep }
-
-// inMemory takes the head's samples, before the files': what moves there meanwhile is then seen twice, not never.
-func (r *Rows) inMemory(stop journal.Millis) int {
-	r.s.mu.RLock()
-	defer r.s.mu.RUnlock()
-	for _, h := range r.s.heads() {
-		for _, e := range r.q.epochs {
-			r.samples = h.series(r.samples, e, r.at, stop)
-		}
-	}
-	return len(r.samples)
-}
-
-// partOf is a series' part of a block.
-type partOf struct {
-	block *chunk.Block
-	at    int
-}
-
-func (r *Rows) inFile(tx *bolt.Tx, stop journal.Millis) (found, error) {
-	var parts []partOf
-	count := len(r.samples)
-	for _, e := range r.q.epochs {
-		err := eachBlock(tx.Bucket(bucketBlock), tx.Bucket(bucketLate), e.group, r.at, stop, func(b *chunk.Block) error {
-			if i, ok := b.Find(e.id); ok && b.Entries[i].Last >= r.at && b.Entries[i].First < stop {
-				parts = append(parts, partOf{b, i})
-				count += b.Entries[i].Count
-			}
-			return nil
-		}, func(_ []byte, err error) {
-			if errors.Is(err, errObject) { // the sample tells of it
-				r.s.reportDamage(r.s.days.path(dayOf(r.at)), err)
-				return
-			}
-			r.damaged(err)
-		})
-		if err != nil {
-			return inFull, err
-		}
-	}
-	if count > r.most() && len(parts) > 1 && r.narrower() {
-		return tooMany, nil
-	}
-	indices := len(r.q.epochs) > 1 || len(r.samples) > 0 || overlap(parts)
-	for _, p := range parts {
-		if err := r.decode(p, stop, indices); isDamage(err) {
-			r.damaged(err)
-		} else if err != nil {
-			return inFull, err
-		}
-	}
-	return inFull, nil
-}
-
-// overlap says that parts share a stretch of time; they are then in its order.
-func overlap(parts []partOf) bool {
-	slices.SortFunc(parts, func(a, b partOf) int { return cmp.Compare(a.block.Entries[a.at].First, b.block.Entries[b.at].First) })
-	last := journal.Millis(-1)
-	for _, p := range parts {
-		e := &p.block.Entries[p.at]
-		if e.First <= last {
-			return true
-		}
-		last = max(last, e.Last)
-	}
-	return false
-}
-
-// decode appends the samples of a part, in index order. Their indices would cost a look at all other series of the block: they are
-// set only where samples that lie apart may have one time, and they must tell which came last.
-func (r *Rows) decode(p partOf, stop journal.Millis, indices bool) error {
-	if err := p.block.Timeline(&r.line); err != nil {
-		return err
-	}
-	read := p.block.Arrived
-	if indices {
-		read = p.block.Complete
-	}
-	c := &r.columns
-	if err := read(p.at, &r.line, c); err != nil {
-		return err
-	}
-	quality, left, q := c.Quality, 0, journal.Good
-	for n, at := range c.At {
-		if left == 0 && len(quality) > 0 {
-			q, left, quality = quality[0].Quality, quality[0].Count, quality[1:]
-		}
-		left--
-		if at < r.at || at >= stop {
-			continue
-		}
-		v := journal.Sample{Series: c.Series, At: at, Received: c.Received[n], Quality: q, Value: journal.Value{Type: c.Type, Null: c.IsNull(n)},
-			Historical: c.Flags[n]&chunk.Historical != 0, Birth: c.Flags[n]&chunk.Birth != 0}
-		if len(c.Index) > 0 {
-			v.Index = c.Index[n]
-		}
-		if len(c.Bytes) > 0 {
-			v.Value.Bytes = bytes.Clone(c.Bytes[n]) // it is the file's memory
-		} else {
-			v.Value.Num = c.Num[n]
-		}
-		r.samples = append(r.samples, v)
-	}
-	return nil
 }

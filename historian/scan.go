@@ -31,12 +31,9 @@ type scan struct {
 	rows   int  // may still be read
 	piece  int  // rows after which a read transaction ends
 	work   work
-
-	// Memory that is used again.
-	reader columnReader
-	pool   []*stored
-	list   []reading
 	viewed int // rows in the present transaction
+
+	*scratch // to be given back with end
 }
 
 // work counts what a question cost.
@@ -76,6 +73,17 @@ type stored struct {
 	lined bool
 }
 
+// timeline is the block's time line, read once.
+func (b *stored) timeline() (*chunk.Timeline, error) {
+	if !b.lined {
+		if err := b.Timeline(&b.line); err != nil {
+			return nil, err
+		}
+		b.lined = true
+	}
+	return &b.line, nil
+}
+
 // entry is one series in a block.
 type entry struct {
 	*chunk.Entry
@@ -83,8 +91,12 @@ type entry struct {
 	i  int
 }
 
-func (s *Store) newScan(tracks []*track) *scan {
-	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), limit: maxRows, rows: maxRows, piece: s.pieceRows}
+// newScan begins one, which its caller ends.
+func (s *Store) newScan(tracks []*track) *scan { return s.scanWith(tracks, s.takeScratch()) }
+
+func (s *Store) scanWith(tracks []*track, m *scratch) *scan {
+	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), limit: maxRows, rows: maxRows, piece: s.pieceRows,
+		scratch: m}
 	for _, t := range tracks {
 		var groups []uint32
 		for _, e := range t.epochs {
@@ -97,6 +109,12 @@ func (s *Store) newScan(tracks []*track) *scan {
 	}
 	slices.SortFunc(sc.parts, func(a, b *part) int { return slices.Compare(a.groups, b.groups) })
 	return sc
+}
+
+// end gives back what was used.
+func (sc *scan) end() {
+	sc.s.giveScratch(sc.scratch)
+	sc.scratch = nil
 }
 
 func (sc *scan) partOf(groups []uint32, t *track) {
@@ -237,10 +255,7 @@ func (sc *scan) parse(o *openPart, from, to journal.Millis) (out []*stored, err 
 	n := 0
 	objects := objectsOf(o.blocks.Bucket().Tx(), func(err error) { sc.s.reportDamage(sc.s.days.path(o.sp.day), err) })
 	add := func(_, v []byte) error {
-		if n == len(sc.pool) {
-			sc.pool = append(sc.pool, &stored{})
-		}
-		b := sc.pool[n]
+		b := sc.block(n)
 		if err := b.Reset(v); err != nil {
 			sc.damaged(o, from, to, err)
 			return nil
@@ -384,12 +399,8 @@ func (sc *scan) line(e entry) (*chunk.Timeline, error) {
 	sc.rows -= e.Count
 	if !e.in.lined {
 		sc.work.Lines++
-		if err := e.in.Timeline(&e.in.line); err != nil {
-			return nil, err
-		}
-		e.in.lined = true
 	}
-	return &e.in.line, nil
+	return e.in.timeline()
 }
 
 // gather reads a metric's samples of several blocks into list. damage tells of those that cannot be read; the others still count.

@@ -88,7 +88,9 @@ type Store struct {
 	space       atomic.Int64 // the disk's Space
 	early, late atomic.Int64 // bounds of the present time, see timekeeper
 
-	lives lifeCache
+	lives     lifeCache
+	scratches sync.Pool     // of *scratch
+	looking   chan struct{} // holds one while somebody looks for last values in the files
 }
 
 // Open opens or creates the store in dir and registers it as the journal's owner "historian" (call it before j.Run). It
@@ -135,7 +137,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 	}
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
-		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1),
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool)}
@@ -289,6 +291,7 @@ func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.followLoop(ctx) })
 	g.Go(func() error { return s.flushLoop(ctx) })
+	g.Go(func() error { s.lookUpAll(ctx); return nil })
 	return g.Wait()
 }
 

@@ -253,7 +253,7 @@ func (m *twinMachine) checkLast(t *rapid.T) {
 			newest[w.metric] = w.Sample
 		}
 	}
-	list, err := m.s.Latest(context.Background())
+	list, err := m.s.Latest(context.Background(), nil)
 	if err != nil || len(list) != len(newest) {
 		t.Fatalf("Latest: %d series, want %d; %v", len(list), len(newest), err)
 	}

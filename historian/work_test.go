@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -98,6 +99,31 @@ func TestChartsAllocateLittle(t *testing.T) {
 	})
 	if n > 800 { // of 144,000 samples: 18 blocks, 20 metrics
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// An hour of samples is read into the memory that it is answered in: 3,600 of 88 bytes, and little beside.
+func TestReadAllocatesItsAnswer(t *testing.T) {
+	r, metrics := scanned(t, 20)
+	defer r.close()
+	m := metrics[7]
+	q := Range{m.Group, m.Node, m.Device, m.Name, ms(noon.Add(-2 * time.Hour)), ms(noon.Add(-time.Hour)), 0}
+	read := func() {
+		if out, err := r.s.Read(context.Background(), q); err != nil || len(out.Samples) != 3600 {
+			t.Fatal(len(out.Samples), err)
+		}
+	}
+	if n := testing.AllocsPerRun(20, read); n > 80 {
+		t.Errorf("%v allocations", n)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 20 {
+		read()
+	}
+	runtime.ReadMemStats(&after)
+	if bytes := (after.TotalAlloc - before.TotalAlloc) / 20; bytes > 1_000_000 { // with -race a pool gives back three of four
+		t.Errorf("%d bytes", bytes)
 	}
 }
 

@@ -45,6 +45,13 @@ const (
 	Birth
 )
 
+// Release forgets what points into a block or what Objects gave, and keeps the memory.
+func (c *Columns) Release() {
+	clear(c.Bytes[:cap(c.Bytes)])
+	clear(c.texts[:cap(c.texts)])
+	c.Bytes, c.texts = c.Bytes[:0], c.texts[:0]
+}
+
 // Len is the number of samples.
 func (c *Columns) Len() int { return len(c.At) }
 

@@ -85,6 +85,12 @@ func (b *Block) Reset(data []byte) error {
 	return nil
 }
 
+// Release forgets the data, and keeps the memory for Reset.
+func (b *Block) Release() {
+	clear(b.Entries[:cap(b.Entries)])
+	*b = Block{Entries: b.Entries[:0], stats: b.stats}
+}
+
 func (b *Block) readHead(r, payloads *reader) bool {
 	series := r.count(MaxSeries)
 	b.count = r.count(MaxSamples)

@@ -101,6 +101,36 @@ func (c *Columns) copied(text []byte) []byte {
 
 // samples writes the samples where put says.
 func (c *Columns) samples(put func(n int) *journal.Sample) {
+	c.each(func(n int, q journal.Quality) { c.sample(put(n), n, q) })
+}
+
+// Samples appends those with from <= At < to, in index order. Arrived or Complete was read before; without the latter Index is 0.
+func (c *Columns) Samples(dst []journal.Sample, from, to journal.Millis) []journal.Sample {
+	c.each(func(n int, q journal.Quality) {
+		if at := c.At[n]; at >= from && at < to {
+			dst = append(dst, journal.Sample{})
+			c.sample(&dst[len(dst)-1], n, q)
+		}
+	})
+	return dst
+}
+
+// Sample is the n-th alone.
+func (c *Columns) Sample(n int) (v journal.Sample) {
+	q, end := journal.Good, 0
+	for _, run := range c.Quality {
+		if q, end = run.Quality, end+run.Count; n < end {
+			break
+		}
+	}
+	c.copies = make(map[*byte][]byte, 1)
+	defer func() { c.copies = nil }()
+	c.sample(&v, n, q)
+	return v
+}
+
+// each calls f with every sample's place and quality.
+func (c *Columns) each(f func(n int, q journal.Quality)) {
 	if len(c.Bytes) > 0 {
 		c.copies = make(map[*byte][]byte)
 		defer func() { c.copies = nil }()
@@ -112,13 +142,20 @@ func (c *Columns) samples(put func(n int) *journal.Sample) {
 			q, left, quality = quality[0].Quality, quality[0].Count, quality[1:]
 		}
 		left--
-		s := put(n)
-		*s = journal.Sample{Index: c.Index[n], Series: c.Series, At: c.At[n], Received: c.Received[n], Quality: q,
-			Value: journal.Value{Type: c.Type, Null: c.IsNull(n)}, Historical: c.Flags[n]&Historical != 0, Birth: c.Flags[n]&Birth != 0}
-		if len(c.Bytes) > 0 {
-			s.Value.Bytes = c.copied(c.Bytes[n])
-		} else {
-			s.Value.Num = c.Num[n]
-		}
+		f(n, q)
+	}
+}
+
+// sample writes the n-th sample, whose quality is q.
+func (c *Columns) sample(s *journal.Sample, n int, q journal.Quality) {
+	*s = journal.Sample{Series: c.Series, At: c.At[n], Received: c.Received[n], Quality: q,
+		Value: journal.Value{Type: c.Type, Null: c.IsNull(n)}, Historical: c.Flags[n]&Historical != 0, Birth: c.Flags[n]&Birth != 0}
+	if len(c.Index) > 0 {
+		s.Index = c.Index[n]
+	}
+	if len(c.Bytes) > 0 {
+		s.Value.Bytes = c.copied(c.Bytes[n])
+	} else {
+		s.Value.Num = c.Num[n]
 	}
 }

@@ -51,6 +51,12 @@ func (b *Block) Timeline(t *Timeline) error {
 	return nil
 }
 
+// Release forgets the block, and keeps the memory.
+func (t *Timeline) Release() {
+	clear(t.members[:cap(t.members)])
+	t.block, t.rest, t.members = nil, reader{}, t.members[:0]
+}
+
 // slots appends the slots of a series to dst.
 func (t *Timeline) slots(dst []uint32, i int) ([]uint32, error) {
 	dst = resize(dst, t.block.Entries[i].Count)

@@ -37,7 +37,7 @@ func (r *ours) metrics() []historian.Metric {
 // last asks for the newest value of every series; the first time since the store was opened, and after that.
 func (r *ours) last() (first, then time.Duration) {
 	ask := func() {
-		list, err := r.s.Latest(context.Background())
+		list, err := r.s.Latest(context.Background(), nil)
 		if err != nil || len(list) != len(r.keys) {
 			r.t.Fatalf("%d last values of %d series: %v", len(list), len(r.keys), err)
 		}

@@ -1,24 +1,28 @@
 package observe
 
-import "edge/sparkplug"
+import (
+	"strings"
+
+	"edge/sparkplug"
+)
 
 func (o *Observer) nodeBirth(n *node, p *sparkplug.Payload) {
-	if !p.HasSeq || p.Seq != 0 {
-		o.say("tck-id-topics-nbirth-seq-num", "NBIRTH with seq %d (present: %t), want 0", p.Seq, p.HasSeq)
-	}
+	o.check(p.HasSeq && p.Seq == 0, "topics-nbirth-seq-num", "NBIRTH with seq %d (present: %t), want 0", p.Seq, p.HasSeq)
+	o.check(p.HasSeq && p.Seq <= 255, rulesOf[sparkplug.NBIRTH].seq, "NBIRTH with seq %d (present: %t)", p.Seq, p.HasSeq)
 	bdSeq := sparkplug.BdSeqOf(p)
-	o.bdSeqMetric(p, "tck-id-topics-nbirth-bdseq-included", "tck-id-message-flow-edge-node-birth-publish-nbirth-payload-bdSeq")
-	if n.born && !n.alive && bdSeq >= 0 && bdSeq == n.bdSeq {
-		o.say("tck-id-topics-nbirth-bdseq-increment", "a new session with bdSeq %d of the one that died", bdSeq)
+	o.bdSeqMetric(p, "topics-nbirth-bdseq-included payloads-nbirth-bdseq", "message-flow-edge-node-birth-publish-nbirth-payload-bdSeq")
+	if n.born && !n.alive && bdSeq >= 0 {
+		o.check(bdSeq != n.bdSeq, "topics-nbirth-bdseq-increment", "a new session with bdSeq %d of the one that died", bdSeq)
 	}
-	*n = node{born: true, alive: true, bdSeq: bdSeq, next: int(p.Seq+1) & 255, devices: map[string]map[string]bool{}, aliases: map[uint64]owner{}}
+	*n = newNode()
+	n.born, n.alive, n.bdSeq, n.next = true, true, bdSeq, int(p.Seq+1)&255
 	n.own = o.declared(n, "", p, "nbirth")
 	o.rebirthMetric(p)
 }
 
 func (o *Observer) deviceBirth(n *node, t sparkplug.Topic, p *sparkplug.Payload) {
-	if n.born && !n.alive {
-		o.say("tck-id-message-flow-device-birth-publish-nbirth-wait", "DBIRTH without a living node")
+	if n.born {
+		o.check(n.alive, "message-flow-device-birth-publish-nbirth-wait", "DBIRTH without a living node")
 	}
 	o.order(n, t, p)
 	if len(n.devices) >= maxDevices || len(n.aliases) >= maxAliases { // judged message by message until the next NBIRTH
@@ -33,49 +37,67 @@ func (o *Observer) deviceBirth(n *node, t sparkplug.Topic, p *sparkplug.Payload)
 	n.devices[t.Device] = o.declared(n, t.Device, p, "dbirth")
 }
 
-// declared judges a birth's metrics and returns their names, each with whether it has an alias.
-func (o *Observer) declared(n *node, device string, p *sparkplug.Payload, typ string) map[string]bool {
-	names := make(map[string]bool, len(p.Metrics))
+// declared judges a birth's metrics and returns them by name.
+func (o *Observer) declared(n *node, device string, p *sparkplug.Payload, typ string) metrics {
+	names := make(metrics, len(p.Metrics))
+	folded := make(map[string]string, len(p.Metrics))
 	for i := range p.Metrics {
 		m := &p.Metrics[i]
 		o.metric(m)
+		if m.HasAlias || m.Name == "" {
+			o.check(m.Name != "", "payloads-alias-birth-requirement payloads-name-requirement", "metric %d of the birth has no name", i)
+		}
 		if m.Name == "" {
-			o.say("tck-id-payloads-alias-birth-requirement", "metric %d of the birth has no name", i)
 			continue
 		}
-		names[m.Name] = m.HasAlias
-		if m.Type == sparkplug.Unknown {
-			o.say("tck-id-payloads-metric-datatype-req", "metric %.80q has no datatype", m.Name)
-		}
-		if m.Missing {
-			o.say("tck-id-operational-behavior-data-publish-"+typ+"-values", "metric %.80q has neither a value nor is_null", m.Name)
-		}
+		o.check(true, "payloads-name-requirement", "")
+		names[m.Name] = declaration{m.HasAlias, m.Type}
+		o.check(m.Type != sparkplug.Unknown, "payloads-metric-datatype-req", "metric %.80q has no datatype", m.Name)
+		o.check(!m.Missing, "operational-behavior-data-publish-"+typ+"-values", "metric %.80q has neither a value nor is_null", m.Name)
+		o.check(!m.Historical, "topics-"+typ+"-metrics", "metric %.80q of the birth is historical, want the current value", m.Name)
+		other, taken := folded[strings.ToLower(m.Name)]
+		o.check(!taken || other == m.Name, "case-sensitivity-metric-names", "metrics %.80q and %.80q", other, m.Name)
+		folded[strings.ToLower(m.Name)] = m.Name
 		for k := range m.Properties {
-			if m.Properties[k].Value.Type == sparkplug.Unknown {
-				o.say("tck-id-payloads-metric-propertyvalue-type-req", "property %.80q of %.80q has no type", m.Properties[k].Key, m.Name)
-			}
+			o.check(m.Properties[k].Value.Type != sparkplug.Unknown, "payloads-metric-propertyvalue-type-req",
+				"property %.80q of %.80q has no type", m.Properties[k].Key, m.Name)
 		}
-		if m.Historical {
-			o.say("tck-id-topics-"+typ+"-metrics", "metric %.80q of the birth is historical, want the current value", m.Name)
+		o.alias(n, device, m)
+		if m.Type == sparkplug.Template && device == "" {
+			o.definition(n, m)
 		}
-		if !m.HasAlias {
-			continue
+	}
+	for i := range p.Metrics { // when all definitions are known
+		if m := &p.Metrics[i]; m.Type == sparkplug.Template {
+			o.instance(n, m, true)
 		}
-		if other, taken := n.aliases[m.Alias]; taken && other != (owner{device, m.Name}) {
-			o.say("tck-id-payloads-alias-uniqueness", "alias %d stands for %.80q and %.80q", m.Alias, other.name, m.Name)
-		}
-		n.aliases[m.Alias] = owner{device, m.Name}
 	}
 	return names
 }
 
+func (o *Observer) alias(n *node, device string, m *sparkplug.Metric) {
+	if !m.HasAlias {
+		return
+	}
+	other, taken := n.aliases[m.Alias]
+	o.check(!taken || other == (owner{device, m.Name}), "payloads-alias-uniqueness", "alias %d stands for %.80q and %.80q", m.Alias, other.name, m.Name)
+	n.aliases[m.Alias] = owner{device, m.Name}
+}
+
 // metric judges what holds for a metric of births and data alike.
 func (o *Observer) metric(m *sparkplug.Metric) {
-	if !m.HasTimestamp {
-		o.say("tck-id-payloads-name-birth-data-requirement", "metric %s has no timestamp", called(m))
+	o.check(m.HasTimestamp, "payloads-name-birth-data-requirement", "metric %s has no timestamp", called(m))
+	if m.HasTimestamp && !m.Historical {
+		o.check(inMillis(m.Timestamp), "payloads-metric-timestamp-in-UTC", "timestamp %d of %s is not in ms since 1970", m.Timestamp, called(m))
 	}
-	if m.Type != sparkplug.Unknown && !m.Type.OfMetric() {
-		o.say("tck-id-payloads-metric-datatype-value", "metric %s has %s", called(m), m.Type)
+	if m.Type != sparkplug.Unknown {
+		o.check(m.Type.OfMetric(), "payloads-metric-datatype-value", "metric %s has %s", called(m), m.Type)
+	}
+	if m.Type == sparkplug.DataSet {
+		o.unless(dataSetIDs)
+	}
+	if len(m.Properties) > 0 {
+		o.unless(propertySetIDs)
 	}
 	for i := range m.Properties {
 		o.property(m, &m.Properties[i])
@@ -83,55 +105,45 @@ func (o *Observer) metric(m *sparkplug.Metric) {
 }
 
 func (o *Observer) property(m *sparkplug.Metric, p *sparkplug.Property) {
-	if t := p.Value.Type; t > sparkplug.Text && t != sparkplug.PropertySet && t != sparkplug.PropertySetList {
-		o.say("tck-id-payloads-metric-propertyvalue-type-value", "property %.80q of %s is %s", p.Key, called(m), t)
-	}
+	t := p.Value.Type
+	o.check(t <= sparkplug.Text || t == sparkplug.PropertySet || t == sparkplug.PropertySetList,
+		"payloads-metric-propertyvalue-type-value payloads-metric-propertyvalue-type-type", "property %.80q of %s is %s", p.Key, called(m), t)
 	if p.Key != "Quality" {
 		return
 	}
-	if p.Value.Type != sparkplug.Int32 {
-		o.say("tck-id-payloads-propertyset-quality-value-type", "Quality of %s is %s", called(m), p.Value.Type)
-	}
-	switch p.Value.Num {
-	case sparkplug.QualityCodeBad, sparkplug.QualityCodeGood, sparkplug.QualityCodeStale:
-	default:
-		o.say("tck-id-payloads-propertyset-quality-value-value", "Quality of %s is %d", called(m), int64(p.Value.Num))
-	}
+	o.check(t == sparkplug.Int32, "payloads-propertyset-quality-value-type", "Quality of %s is %s", called(m), t)
+	ok := p.Value.Num == sparkplug.QualityCodeBad || p.Value.Num == sparkplug.QualityCodeGood || p.Value.Num == sparkplug.QualityCodeStale
+	o.check(ok, "payloads-propertyset-quality-value-value", "Quality of %s is %d", called(m), int64(p.Value.Num))
 }
 
 // rebirthMetric judges Node Control/Rebirth in an NBIRTH.
 func (o *Observer) rebirthMetric(p *sparkplug.Payload) {
+	const there = "topics-nbirth-rebirth-metric operational-behavior-data-commands-rebirth-name payloads-nbirth-rebirth-req"
 	for i := range p.Metrics {
 		m := &p.Metrics[i]
 		if m.Name != sparkplug.NameRebirth {
 			continue
 		}
-		if m.HasAlias {
-			o.say("tck-id-operational-behavior-data-commands-rebirth-name-aliases", "Node Control/Rebirth has alias %d", m.Alias)
-		}
-		if m.Type != sparkplug.Boolean {
-			o.say("tck-id-operational-behavior-data-commands-rebirth-datatype", "Node Control/Rebirth is %s", m.Type)
-		}
-		if m.Value.Null || m.Value.Num != 0 {
-			o.say("tck-id-operational-behavior-data-commands-rebirth-value", "Node Control/Rebirth is not false")
-		}
+		o.check(true, there, "")
+		o.check(!m.HasAlias, "operational-behavior-data-commands-rebirth-name-aliases", "Node Control/Rebirth has alias %d", m.Alias)
+		o.check(m.Type == sparkplug.Boolean, "operational-behavior-data-commands-rebirth-datatype", "Node Control/Rebirth is %s", m.Type)
+		o.check(!m.Value.Null && m.Value.Num == 0, "operational-behavior-data-commands-rebirth-value", "Node Control/Rebirth is not false")
 		return
 	}
-	o.say("tck-id-topics-nbirth-rebirth-metric", "NBIRTH without Node Control/Rebirth")
+	o.check(false, there, "NBIRTH without Node Control/Rebirth")
 }
 
 // bdSeqMetric judges the metric bdSeq of a birth or a death.
 func (o *Observer) bdSeqMetric(p *sparkplug.Payload, missing, datatype string) {
 	for i := range p.Metrics {
 		if m := &p.Metrics[i]; m.Name == sparkplug.NameBdSeq {
-			if m.Type != sparkplug.Int64 {
-				o.say(datatype, "bdSeq is %s, want Int64", m.Type)
-			}
+			o.check(true, missing, "")
+			o.check(m.Type == sparkplug.Int64, datatype, "bdSeq is %s, want Int64", m.Type)
 			if sparkplug.BdSeqOf(p) < 0 {
-				o.say(datatype, "bdSeq is not 0 to 255")
+				o.check(false, datatype, "bdSeq is not 0 to 255")
 			}
 			return
 		}
 	}
-	o.say(missing, "no metric bdSeq")
+	o.check(false, missing, "no metric bdSeq")
 }

@@ -3,6 +3,7 @@ package observe
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"edge/sparkplug"
@@ -14,7 +15,8 @@ type Options struct {
 	// subscriber sees them lowered: QoS by its subscription, Retain to false for live messages. Then only what is too
 	// high is judged.
 	AsPublished bool
-	MaxNodes    int // edge nodes remembered; default 5,000; those beyond are judged message by message
+	MaxNodes    int    // edge nodes remembered; default 5,000; those beyond are judged message by message
+	Tally       *Tally // counts what holds as well; nil: not counted
 }
 
 // Message is one MQTT message.
@@ -40,16 +42,26 @@ type Observer struct {
 	nodes map[sparkplug.NodeRef]*node
 	found []Finding
 	m     Message
+	wrong map[string]bool // ids of the decoder's problems with the present payload
 }
 
 // node is what is known of one edge node.
 type node struct {
 	born, alive bool
-	bdSeq       int             // of the last birth, -1 none
-	next        int             // expected sequence number, -1 unknown
-	own         map[string]bool // metrics of the birth: has an alias
-	devices     map[string]map[string]bool
+	bdSeq       int     // of the last birth, -1 none
+	next        int     // expected sequence number, -1 unknown
+	own         metrics // of the NBIRTH
+	devices     map[string]metrics
 	aliases     map[uint64]owner
+	definitions map[string]*template // of the NBIRTH, by name
+}
+
+// metrics are those of one birth by name.
+type metrics map[string]declaration
+
+type declaration struct {
+	aliased bool
+	typ     sparkplug.DataType
 }
 
 // owner is the metric that an alias stands for.
@@ -79,15 +91,20 @@ func (o *Observer) Message(m Message) []Finding {
 	case err == sparkplug.ErrForeign:
 		return nil
 	case err != nil:
-		o.say("tck-id-topic-structure", "%v", err)
+		o.check(false, "topic-structure", "%v", err)
 		return o.found
 	case t.Type == sparkplug.STATE:
 		o.state()
 		return o.found
 	}
+	o.check(true, rulesOf[t.Type].topic+" "+topicIDs, "")
+	if t.Type.OfDevice() {
+		o.check(true, deviceTopicIDs, "")
+	} else {
+		o.check(true, nodeTopicIDs, "")
+	}
 	p, err := sparkplug.Decode(m.Payload, sparkplug.Limits{})
-	if err != nil {
-		o.say("tck-id-payloads-metric-datatype-value-type", "%v", err)
+	if o.check(err == nil, "payloads-metric-datatype-value-type "+rulesOf[t.Type].payload, "%v", err); err != nil {
 		return o.found
 	}
 	o.problems(p)
@@ -126,81 +143,97 @@ func (o *Observer) node(ref sparkplug.NodeRef) *node {
 const maxDevices, maxAliases = 1000, 100_000
 
 func newNode() node {
-	return node{bdSeq: -1, next: -1, own: map[string]bool{}, devices: map[string]map[string]bool{}, aliases: map[uint64]owner{}}
+	return node{bdSeq: -1, next: -1, own: metrics{}, devices: map[string]metrics{}, aliases: map[uint64]owner{},
+		definitions: map[string]*template{}}
 }
 
-func (o *Observer) say(id, format string, args ...any) {
-	if len(o.found) < maxFindings {
-		o.found = append(o.found, Finding{At: o.m.At, Topic: o.m.Topic, ID: id, Text: fmt.Sprintf(format, args...)})
+// check counts one observation for each of the ids, and says what was seen under the first of them if it does not hold.
+func (o *Observer) check(ok bool, ids, format string, args ...any) {
+	if o.o.Tally == nil && ok {
+		return
+	}
+	f := Finding{At: o.m.At, Topic: o.m.Topic}
+	if !ok {
+		f.Text = fmt.Sprintf(format, args...)
+	}
+	for i, id := range strings.Fields(ids) {
+		f.ID = "tck-id-" + id
+		if o.o.Tally != nil {
+			o.o.Tally.Note(f.ID, ok, f)
+		}
+		if !ok && i == 0 && len(o.found) < maxFindings {
+			o.found = append(o.found, f)
+		}
 	}
 }
 
-var idInText = regexp.MustCompile(`^(.*) \[(tck-id-[-A-Za-z0-9]+)\]$`)
+var idInText = regexp.MustCompile(`^(.*) \[tck-id-([-A-Za-z0-9]+)\]$`)
 
 // problems passes on what the decoder noticed and could name an assertion for.
 func (o *Observer) problems(p *sparkplug.Payload) {
+	o.wrong = nil
 	for _, text := range p.Problems {
 		if m := idInText.FindStringSubmatch(text); m != nil {
-			o.say(m[2], "%s", m[1])
+			if o.wrong == nil {
+				o.wrong = map[string]bool{}
+			}
+			o.wrong[m[2]] = true
+			o.check(false, m[2], "%s", m[1])
 		}
 	}
 }
 
-// envelope judges QoS, retain, payload timestamp and seq, which each type of message has its own ids for.
-func (o *Observer) envelope(t sparkplug.Topic, p *sparkplug.Payload) {
-	typ := lower[t.Type]
-	if t.Type == sparkplug.NDEATH {
-		if o.o.AsPublished && o.m.QoS != 1 {
-			o.say("tck-id-payloads-ndeath-will-message-qos", "NDEATH with QoS %d, want 1", o.m.QoS)
-		}
-		if o.m.Retain {
-			o.say("tck-id-payloads-ndeath-will-message-retain", "NDEATH is retained")
-		}
-		if p.HasSeq {
-			o.say("tck-id-topics-ndeath-seq", "NDEATH with seq %d", p.Seq)
-		}
+// unless counts the ids as held that the decoder has no problem with.
+func (o *Observer) unless(ids string) {
+	if o.o.Tally == nil {
 		return
 	}
-	if o.m.QoS > 0 {
-		o.say("tck-id-topics-"+typ+"-mqtt", "%s with QoS %d, want 0", t.Type, o.m.QoS)
-	}
-	if o.m.Retain {
-		o.say("tck-id-topics-"+typ+"-mqtt", "%s is retained", t.Type)
-	}
-	if !p.HasTimestamp {
-		id := "tck-id-topics-" + typ + "-timestamp"
-		if t.Type == sparkplug.DDEATH {
-			id = "tck-id-payloads-ddeath-timestamp"
+	for id := range strings.FieldsSeq(ids) {
+		if !o.wrong[id] {
+			o.check(true, id, "")
 		}
-		o.say(id, "%s without a timestamp", t.Type)
 	}
 }
 
-var lower = [...]string{sparkplug.NBIRTH: "nbirth", sparkplug.NDEATH: "ndeath", sparkplug.NDATA: "ndata", sparkplug.NCMD: "ncmd",
-	sparkplug.DBIRTH: "dbirth", sparkplug.DDEATH: "ddeath", sparkplug.DDATA: "ddata", sparkplug.DCMD: "dcmd"}
+// envelope judges QoS, retain, payload timestamp and seq, which each type of message has its own ids for. The QoS of an
+// NDEATH is a rule for the will alone, which only a Wire can tell from an NDEATH that the node publishes itself.
+func (o *Observer) envelope(t sparkplug.Topic, p *sparkplug.Payload) {
+	r := rulesOf[t.Type]
+	if t.Type == sparkplug.NDEATH {
+		o.check(!o.m.Retain, r.retain, "NDEATH is retained")
+		o.check(!p.HasSeq, "topics-ndeath-seq payloads-ndeath-seq", "NDEATH with seq %d", p.Seq)
+		return
+	}
+	o.check(o.m.QoS == 0, r.qos, "%s with QoS %d, want 0", t.Type, o.m.QoS)
+	o.check(!o.m.Retain, r.retain, "%s is retained", t.Type)
+	o.check(p.HasTimestamp, r.timestamp, "%s without a timestamp", t.Type)
+	if p.HasTimestamp {
+		o.check(inMillis(p.Timestamp), "payloads-timestamp-in-UTC", "timestamp %d is not in ms since 1970", p.Timestamp)
+	}
+}
+
+// inMillis tells whether a timestamp can be milliseconds since 1970: one in seconds would be before 1980, one in
+// microseconds after 5000.
+func inMillis(ms uint64) bool { return ms > 315532800000 && ms < 95617584000000 }
 
 // order judges the sequence number of a message that has a place in it.
 func (o *Observer) order(n *node, t sparkplug.Topic, p *sparkplug.Payload) {
-	if !p.HasSeq {
-		o.say("tck-id-payloads-sequence-num-always-included", "%s without seq", t.Type)
+	r := rulesOf[t.Type]
+	if o.check(p.HasSeq, r.seq, "%s without seq", t.Type); !p.HasSeq {
 		return
 	}
-	if p.Seq > 255 {
-		o.say("tck-id-payloads-sequence-num-incrementing", "seq %d", p.Seq)
-	} else if n.next >= 0 && int(p.Seq) != n.next {
-		o.say("tck-id-payloads-sequence-num-incrementing", "seq %d, want %d", p.Seq, n.next)
+	if p.Seq > 255 || n.next >= 0 {
+		o.check(p.Seq <= 255 && (n.next < 0 || int(p.Seq) == n.next), r.order, "seq %d, want %d", p.Seq, n.next)
 	}
 	n.next = int(p.Seq+1) & 255
 }
 
 // certificate judges an aware server's copy of a birth.
 func (o *Observer) certificate(topic string) {
-	if o.m.Retain {
-		return
-	}
-	id := "tck-id-conformance-mqtt-aware-nbirth-mqtt-retain"
+	id := "nbirth"
 	if t, err := sparkplug.ParseTopic(topic); err == nil && t.Type == sparkplug.DBIRTH {
-		id = "tck-id-conformance-mqtt-aware-dbirth-mqtt-retain"
+		id = "dbirth"
 	}
-	o.say(id, "the certificate is not delivered as retained")
+	o.check(true, "conformance-mqtt-aware-"+id+"-mqtt-topic conformance-mqtt-aware-store", "")
+	o.check(o.m.Retain, "conformance-mqtt-aware-"+id+"-mqtt-retain", "the certificate is not delivered as retained")
 }

@@ -65,6 +65,9 @@ func (s *session) command(ctx context.Context, topic sparkplug.Topic, m *sparkpl
 		s.write(t, v)
 	}
 	t.known = false
+	if s.asked { // the births tell it
+		return nil
+	}
 	return s.report(ctx, topic.Device)
 }
 

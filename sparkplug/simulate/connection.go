@@ -102,7 +102,7 @@ func (s *session) live(ctx context.Context) error {
 		return err
 	}
 	if err := s.birth(ctx); err != nil {
-		return err
+		return s.endWith(ctx, err)
 	}
 	s.enter(Online, "")
 	s.planHistory()
@@ -137,10 +137,15 @@ func (s *session) loop(ctx context.Context) error {
 		case <-rebirth.C:
 			err = s.birth(ctx)
 		case <-ticker.C:
-			err = s.look(ctx)
+			if !s.asked { // [tck-id-operational-behavior-data-commands-rebirth-action-1]
+				err = s.look(ctx)
+			}
 		case <-past.C:
-			var pause time.Duration
-			if pause, err = s.sendPast(ctx); len(s.replays) > 0 {
+			pause := rebirthGap
+			if !s.asked {
+				pause, err = s.sendPast(ctx)
+			}
+			if len(s.replays) > 0 {
 				past.Reset(pause)
 			}
 		}
@@ -150,9 +155,9 @@ func (s *session) loop(ctx context.Context) error {
 	}
 }
 
-// endWith leaves in the way that err asks for.
+// endWith leaves in the way that err asks for. A message that the end of ctx has cut off is followed by a farewell too.
 func (s *session) endWith(ctx context.Context, err error) error {
-	if errors.Is(err, errHostOffline) {
+	if errors.Is(err, errHostOffline) || ctx.Err() != nil {
 		return s.bye(ctx, err)
 	}
 	return err

@@ -1,0 +1,294 @@
+package observe
+
+import (
+	"time"
+
+	"edge/broker/packets"
+	"edge/sparkplug"
+)
+
+// edgeNode is what is known of an edge node over all its connections.
+type edgeNode struct {
+	ref    sparkplug.NodeRef
+	bdSeq  int              // of the last CONNECT, -1 none
+	open   map[*Conn]bool   // with a CONNECT
+	states map[string]int64 // timestamp of the primary host's last valid STATE, by server
+	left   string           // the server that it left because its host is offline; empty: none
+	before string           // the server of its last connection that had a birth
+}
+
+// nodeSession is one connection of an edge node.
+type nodeSession struct {
+	n       *edgeNode
+	bdSeq   int // of the will, -1 none
+	born    bool
+	fresh   bool // no data since the NBIRTH
+	dead    bool // it published its NDEATH
+	asked   bool // for a rebirth, since the last NBIRTH
+	reborn  bool // the last NBIRTH was asked for
+	devices map[string]bool
+	owed    map[string]bool // devices that the present births must bring
+	online  bool            // the primary host
+
+	// What it was tempted with, and has not yet answered in one way or the other.
+	foreign, offline, old bool // before the birth: another host online, the own one offline, the own one online in the past
+	oldOffline            bool // after it: offline, but in the past
+	mustLeave             bool // after it: offline
+}
+
+const (
+	willIDs         = "message-flow-edge-node-birth-publish-will-message payloads-ndeath-will-message"
+	willTopicIDs    = "message-flow-edge-node-birth-publish-will-message-topic topics-ndeath-topic"
+	willPayloadIDs  = "message-flow-edge-node-birth-publish-will-message-payload"
+	willBdSeqIDs    = "message-flow-edge-node-birth-publish-will-message-payload-bdSeq"
+	willQoSIDs      = "message-flow-edge-node-birth-publish-will-message-qos payloads-ndeath-will-message-qos"
+	willRetainIDs   = "message-flow-edge-node-birth-publish-will-message-will-retained payloads-ndeath-will-message-retain"
+	bdSeqNextIDs    = "topics-nbirth-bdseq-increment " + willBdSeqIDs
+	bdSeqMatchIDs   = "topics-nbirth-bdseq-matching payloads-nbirth-bdseq-repeat payloads-ndeath-bdseq message-flow-edge-node-birth-publish-nbirth-payload-bdSeq"
+	singleServerIDs = "operational-behavior-primary-application-state-with-multiple-servers-single-server"
+	stateSubIDs     = "operational-behavior-primary-application-state-with-multiple-servers-state-subs"
+	leaveIDs        = "message-flow-edge-node-birth-publish-phid-offline operational-behavior-edge-node-termination-host-offline"
+	walkIDs         = "operational-behavior-primary-application-state-with-multiple-servers-walk operational-behavior-edge-node-termination-host-offline-reconnect"
+	oldOfflineIDs   = "operational-behavior-edge-node-termination-host-offline-timestamp"
+	waitIDs         = "message-flow-edge-node-birth-publish-phid-wait"
+	goodbyeIDs      = "operational-behavior-edge-node-intentional-disconnect-ndeath payloads-ndeath-will-message-publisher"
+	uniqueNodeIDs   = "intro-edge-node-id-uniqueness topic-structure-namespace-unique-edge-node-descriptor payloads-nbirth-edge-node-descriptor"
+)
+
+// openNode begins a session of an edge node and judges its CONNECT.
+func (c *Conn) openNode(ref sparkplug.NodeRef, at time.Time) {
+	n := c.w.nodes[ref]
+	if n == nil {
+		n = &edgeNode{ref: ref, bdSeq: -1, open: map[*Conn]bool{}, states: map[string]int64{}}
+		c.w.nodes[ref] = n
+	}
+	s := &nodeSession{n: n, bdSeq: -1, devices: map[string]bool{}, owed: map[string]bool{}}
+	c.node = s
+	s.will(c, at)
+	clean := "principles-persistence-clean-session-311"
+	if c.version == packets.V5 {
+		clean = "principles-persistence-clean-session-50"
+	}
+	c.check(at, "", c.connect.CleanStart && c.connect.SessionExpiry == 0, clean,
+		"CONNECT with clean start %t, session expiry %d s", c.connect.CleanStart, c.connect.SessionExpiry)
+	for other := range n.open {
+		if other.server == c.server { // the same node again, sooner than its server noticed; or somebody else of its name
+			c.check(at, "", other.connect.ClientID == c.connect.ClientID, uniqueNodeIDs,
+				"clients %.40q and %.40q are %v both", other.connect.ClientID, c.connect.ClientID, ref)
+		}
+		c.check(at, "", other.server == c.server, singleServerIDs, "CONNECT at %s while connected at %s", c.server, other.server)
+	}
+	if len(n.open) == 0 {
+		c.check(at, "", true, uniqueNodeIDs, "")
+		if n.before != "" && n.before != c.server {
+			c.check(at, "", true, singleServerIDs, "")
+		}
+	}
+	if n.left != "" {
+		c.check(at, "", n.left != c.server, walkIDs, "CONNECT at %s, where its host is offline", c.server)
+		n.left = ""
+	}
+	n.open[c] = true
+}
+
+// will judges the will of a CONNECT.
+func (s *nodeSession) will(c *Conn, at time.Time) {
+	w := c.connect.Will
+	if c.check(at, "", w != nil, willIDs, "CONNECT without a will"); w == nil {
+		return
+	}
+	want := sparkplug.Topic{Type: sparkplug.NDEATH, Group: s.n.ref.Group, Node: s.n.ref.Node}.String()
+	c.check(at, w.Topic, w.Topic == want, willTopicIDs, "the will's topic is %.100q, want %s", w.Topic, want)
+	c.check(at, w.Topic, w.QoS == 1, willQoSIDs, "the will has QoS %d, want 1", w.QoS)
+	c.check(at, w.Topic, !w.Retain, willRetainIDs, "the will is retained")
+	p, err := sparkplug.Decode(w.Payload, sparkplug.Limits{})
+	if c.check(at, w.Topic, err == nil, willPayloadIDs, "the will's payload: %v", err); err != nil {
+		return
+	}
+	c.check(at, w.Topic, !p.HasSeq, "topics-ndeath-seq payloads-ndeath-seq", "the will has seq %d", p.Seq)
+	c.check(at, w.Topic, len(p.Metrics) == 1, "topics-ndeath-payload", "the will has %d metrics, want bdSeq alone", len(p.Metrics))
+	o := c.w.observer
+	o.m = Message{Topic: w.Topic, At: at}
+	o.bdSeqMetric(p, "topics-ndeath-payload", willBdSeqIDs)
+	if s.bdSeq = sparkplug.BdSeqOf(p); s.bdSeq >= 0 && s.n.bdSeq >= 0 {
+		c.check(at, w.Topic, s.bdSeq == (s.n.bdSeq+1)%256, bdSeqNextIDs, "bdSeq %d after %d", s.bdSeq, s.n.bdSeq)
+	}
+	s.n.bdSeq = s.bdSeq
+}
+
+// publish judges what an Observer cannot: a message's place in the connection.
+func (s *nodeSession) publish(c *Conn, t sparkplug.Topic, p *packets.Publish, at time.Time) {
+	if !c.published {
+		c.check(at, p.Topic, t.Type == sparkplug.NBIRTH, "principles-birth-certificates-order", "the first PUBLISH is %s", t.Type)
+	}
+	if t.Type.OfDevice() || t.Type != sparkplug.STATE {
+		c.check(at, p.Topic, t.NodeRef() == s.n.ref, "message-flow-device-birth-publish-dbirth-match-edge-node-topic",
+			"%s of %v on the connection of %v", t.Type, t.NodeRef(), s.n.ref)
+	}
+	switch t.Type {
+	case sparkplug.NBIRTH:
+		s.nodeBirth(c, p, at)
+	case sparkplug.DBIRTH:
+		c.check(at, p.Topic, s.born, "message-flow-device-birth-publish-nbirth-wait", "DBIRTH before the NBIRTH of its connection")
+		c.check(at, p.Topic, c.hears(sparkplug.Topic{Type: sparkplug.DCMD, Group: t.Group, Node: t.Node, Device: t.Device}.String()) == 1,
+			"message-flow-device-dcmd-subscribe", "the device's DCMD is not subscribed to at QoS 1")
+		s.devices[t.Device] = true
+		delete(s.owed, t.Device)
+	case sparkplug.NDATA, sparkplug.DDATA:
+		s.data(c, t, at)
+	case sparkplug.DDEATH:
+		delete(s.devices, t.Device)
+	case sparkplug.NDEATH:
+		s.death(c, p, at)
+	}
+}
+
+func (s *nodeSession) nodeBirth(c *Conn, p *packets.Publish, at time.Time) {
+	c.check(at, p.Topic, c.accepted, "message-flow-edge-node-birth-publish-connect", "NBIRTH before the CONNACK")
+	payload, err := sparkplug.Decode(p.Payload, sparkplug.Limits{})
+	if err != nil {
+		return // the Observer says so
+	}
+	c.check(at, p.Topic, sparkplug.BdSeqOf(payload) == s.bdSeq && s.bdSeq >= 0, bdSeqMatchIDs,
+		"bdSeq %d, that of the will is %d", sparkplug.BdSeqOf(payload), s.bdSeq)
+	if s.asked {
+		c.check(at, p.Topic, true, "operational-behavior-data-commands-rebirth-action-1", "") // what came in between was judged
+		c.check(at, p.Topic, sparkplug.BdSeqOf(payload) == s.bdSeq, "operational-behavior-data-commands-rebirth-action-3",
+			"the rebirth has bdSeq %d, that of the will is %d", sparkplug.BdSeqOf(payload), s.bdSeq)
+	}
+	c.check(at, p.Topic, c.hears(sparkplug.Topic{Type: sparkplug.NCMD, Group: s.n.ref.Group, Node: s.n.ref.Node}.String()) == 1,
+		"message-flow-edge-node-ncmd-subscribe", "the node's NCMD is not subscribed to at QoS 1")
+	s.awaited(c, p.Topic, at)
+	s.reborn, s.asked = s.asked, false
+	s.born, s.fresh, s.dead = true, true, false
+	s.owed = s.devices
+	s.devices = map[string]bool{}
+	for _, d := range c.w.o.Devices {
+		s.owed[d] = true
+	}
+	s.n.before = c.server
+}
+
+// awaited judges whether the birth waited for its primary host, and was not tempted by what is not its online STATE.
+func (s *nodeSession) awaited(c *Conn, topic string, at time.Time) {
+	host := c.w.o.PrimaryHost
+	if host == "" {
+		return
+	}
+	c.check(at, topic, c.hears(sparkplug.StateTopic(host)) >= 0, stateSubIDs, "the STATE of %s is not subscribed to", host)
+	c.check(at, topic, s.online, waitIDs, "a birth before %s is online", host)
+	if s.n.before != "" && s.n.before != c.server {
+		c.check(at, topic, s.online, "operational-behavior-edge-node-birth-sequence-wait", "a birth before %s is online at %s", host, c.server)
+	}
+	if c.hears(sparkplug.StateTopic(host+"x")) < 0 && c.hears(sparkplug.StateTopic(host)) >= 0 {
+		c.check(at, topic, s.online, waitIDs+"-id", "a birth before %s is online", host) // the server compares the id
+	}
+	for _, tempted := range []struct {
+		by *bool
+		id string
+	}{{&s.foreign, "-id"}, {&s.offline, "-online"}, {&s.old, "-timestamp"}} {
+		if *tempted.by {
+			c.check(at, topic, s.online, waitIDs+tempted.id, "a birth before %s is online, after another STATE", host)
+			*tempted.by = false
+		}
+	}
+}
+
+func (s *nodeSession) data(c *Conn, t sparkplug.Topic, at time.Time) {
+	topic := t.String()
+	if s.asked {
+		c.check(at, topic, false, "operational-behavior-data-commands-rebirth-action-1", "%s between the rebirth request and the NBIRTH", t.Type)
+	}
+	if s.fresh {
+		ids := "payloads-dbirth-order payloads-" + lower(t.Type) + "-order"
+		if s.reborn {
+			ids += " operational-behavior-data-commands-rebirth-action-2"
+		}
+		c.check(at, topic, s.born && len(s.owed) == 0, ids, "%s before the births of %v", t.Type, s.owed)
+		s.fresh = false
+	}
+	c.check(at, topic, s.born && !s.dead, "payloads-"+lower(t.Type)+"-order", "%s without a birth on its connection", t.Type)
+	if s.oldOffline {
+		c.check(at, topic, true, oldOfflineIDs, "")
+		s.oldOffline = false
+	}
+}
+
+func (s *nodeSession) death(c *Conn, p *packets.Publish, at time.Time) {
+	if payload, err := sparkplug.Decode(p.Payload, sparkplug.Limits{}); err == nil {
+		c.check(at, p.Topic, sparkplug.BdSeqOf(payload) == s.bdSeq, "payloads-ndeath-bdseq", "NDEATH with bdSeq %d, that of the will is %d",
+			sparkplug.BdSeqOf(payload), s.bdSeq)
+	}
+	s.leaves(c, at)
+	s.dead = true
+}
+
+// leaves judges a deliberate end: NDEATH or DISCONNECT, whatever comes first.
+func (s *nodeSession) leaves(c *Conn, at time.Time) {
+	if s.oldOffline && !s.mustLeave {
+		c.check(at, "", false, oldOfflineIDs, "it leaves for a STATE offline that is older than the last online")
+	}
+	s.oldOffline = false
+}
+
+func (s *nodeSession) disconnect(c *Conn, d *packets.Disconnect, at time.Time) {
+	s.leaves(c, at)
+	if c.version == packets.V5 {
+		c.check(at, "", d.Code == packets.DisconnectWithWill, "payloads-ndeath-will-message-publisher-disconnect-mqtt50",
+			"DISCONNECT with reason 0x%02x, want 0x04", byte(d.Code))
+	}
+	if !s.born {
+		return // there was no life that an NDEATH could end
+	}
+	if c.version != packets.V5 {
+		c.check(at, "", s.dead, "payloads-ndeath-will-message-publisher-disconnect-mqtt311", "DISCONNECT without an NDEATH before it")
+	}
+	c.check(at, "", s.dead, goodbyeIDs, "DISCONNECT without an NDEATH before it")
+	if s.dead {
+		c.check(at, "", true, "operational-behavior-edge-node-intentional-disconnect-packet", "")
+	}
+}
+
+func (s *nodeSession) closed(c *Conn, at time.Time) {
+	delete(s.n.open, c)
+	if s.mustLeave {
+		c.check(at, "", s.dead, leaveIDs, "its host is offline, and it left without an NDEATH")
+		if c.w.o.Servers > 1 {
+			s.n.left = c.server
+		}
+	}
+}
+
+// receive takes note of what the server sends: STATE and commands.
+func (s *nodeSession) receive(c *Conn, t sparkplug.Topic, p *packets.Publish, at time.Time) {
+	switch {
+	case t.Type == sparkplug.NCMD && t.NodeRef() == s.n.ref && s.born && !s.dead:
+		if payload, err := sparkplug.Decode(p.Payload, sparkplug.Limits{}); err == nil && sparkplug.IsRebirthRequest(payload) {
+			s.asked = true
+		}
+	case t.Type == sparkplug.STATE && c.w.o.PrimaryHost != "":
+		s.state(c, t.Host, p.Payload)
+	}
+}
+
+func (s *nodeSession) state(c *Conn, host string, payload []byte) {
+	st, err := sparkplug.ParseState(payload)
+	if err != nil {
+		return
+	}
+	waiting := !s.born && !s.online
+	if host != c.w.o.PrimaryHost {
+		s.foreign = s.foreign || waiting && st.Online
+		return
+	}
+	last, heard := s.n.states[c.server]
+	if heard && st.Timestamp < last {
+		s.old = s.old || waiting && st.Online
+		s.oldOffline = s.oldOffline || s.born && !s.dead && s.online && !st.Online
+		return
+	}
+	s.n.states[c.server] = st.Timestamp
+	s.offline = s.offline || waiting && !st.Online
+	s.mustLeave = s.mustLeave || s.born && !s.dead && s.online && !st.Online
+	s.online = st.Online
+}

@@ -8,18 +8,25 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// nodeBirth begins a session, or renews it: the same bdSeq while online is a rebirth. It needs no order, it resets it.
-// Devices stay offline until their own births.
+// nodeBirth begins a session, or renews it: in the same session it is a rebirth, and nobody died. It needs no order, it
+// resets it. Devices stay offline until their own births.
 func (s *step) nodeBirth(n *node, m *Message, p *Payload) {
 	bdSeq, at := BdSeqOf(p), s.stamp(p)
 	early := n.state != StateOnline
-	if !early && bdSeq != n.bdSeq {
-		s.flushHeld(n)
+	if !early && s.olderBirth(n, m, p) {
+		return
+	}
+	if !early && n.anotherSession(m, bdSeq) {
+		s.closeHeld(n)
 		s.die(n, s.newSessionWhy(n))
 	}
 	s.bind(n, m.ClientID)
 	s.judgeBirth(n, p, bdSeq)
 	n.state, n.since, n.why = StateOnline, at, nil
+	n.server, n.born, n.unborn = m.Server, time.Time{}, AskNoBirth
+	if p.HasTimestamp {
+		n.born = at
+	}
 	n.bdSeq, n.seq = bdSeq, int(p.Seq&255)
 	n.next = uint8(p.Seq) + 1
 	n.lastBirth, n.doubt, n.gone = at, doubt{}, time.Time{}
@@ -34,10 +41,39 @@ func (s *step) nodeBirth(n *node, m *Message, p *Payload) {
 	s.afterBirth(n, early)
 }
 
-// judgeBirth notes what an NBIRTH lacks.
+// olderBirth tells whether a birth on another server than the node's is older than its session there: the newest wins.
+// Two servers give no order, so the node's own clock decides; without it the last to arrive is the newest.
+// [tck-id-operational-behavior-primary-application-state-with-multiple-servers-single-server]
+func (s *step) olderBirth(n *node, m *Message, p *Payload) bool {
+	if m.Server == n.server {
+		return false
+	}
+	s.warn(n, "two servers at a time [tck-id-operational-behavior-primary-application-state-with-multiple-servers-single-server]")
+	if !p.HasTimestamp || !s.stamp(p).Before(n.born) {
+		return false
+	}
+	s.h.stats.OtherServer++
+	return true
+}
+
+// anotherSession tells a birth of a new session from a rebirth: by bdSeq, or, for peers whose bdSeq never moves, by the
+// end of the connection or another client or server.
+func (n *node) anotherSession(m *Message, bdSeq int) bool {
+	return bdSeq != n.bdSeq || n.ended.ID != "" || m.Server != n.server ||
+		m.ClientID != "" && n.client.ID != "" && m.ClientID != n.client.ID
+}
+
+// judgeBirth notes what an NBIRTH lacks, and what it calls bdSeq.
 func (s *step) judgeBirth(n *node, p *Payload, bdSeq int) {
 	if bdSeq < 0 {
 		s.warn(n, "NBIRTH without bdSeq [tck-id-topics-nbirth-bdseq-included]")
+	}
+	n.bdAlias, n.hasBdAlias = 0, false
+	for i := range p.Metrics {
+		if m := &p.Metrics[i]; m.Name == NameBdSeq && m.HasAlias {
+			n.bdAlias, n.hasBdAlias = m.Alias, true
+			s.warn(n, "bdSeq has an alias; other hosts may not recognise its deaths [tck-id-topics-ndeath-payload]")
+		}
 	}
 	if !p.HasSeq || p.Seq != 0 {
 		s.warn(n, "NBIRTH whose seq is not 0 [tck-id-topics-nbirth-seq-num]")
@@ -61,9 +97,7 @@ func (s *step) deviceBirth(n *node, name string, payload []byte, p *Payload) {
 	}
 	at := s.stamp(p)
 	for _, m := range d.metrics {
-		if n.aliases[m.alias] == m {
-			delete(n.aliases, m.alias)
-		}
+		n.unalias(m)
 	}
 	s.event(Event{Kind: DeviceBorn, At: at, Group: n.ref.Group, Node: n.ref.Node, Device: d.name, BdSeq: -1, Payload: payload})
 	s.born(d, p, at)
@@ -91,6 +125,7 @@ func (s *step) born(d *device, p *Payload, at time.Time) {
 		}
 	}
 	s.replaceMetrics(d, keep)
+	s.judgeFolders(d)
 	for i, m := range named {
 		if m != nil {
 			s.apply(m, &p.Metrics[i], p, true, len(named)-i)
@@ -104,9 +139,6 @@ func (s *step) declarable(d *device, pm *Metric) bool {
 	n := d.node
 	switch {
 	case pm.Name == NameBdSeq && d == n.own:
-		if pm.HasAlias {
-			s.warn(n, "bdSeq has an alias; its deaths may not be recognised")
-		}
 		return false
 	case pm.Name == "":
 		s.warn(n, "a birth's metric has no name [tck-id-payloads-alias-birth-requirement]")
@@ -146,14 +178,17 @@ func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
 	}
 	m := keep[pm.Name]
 	if m == nil {
-		if n.metrics-len(d.metrics)+len(keep) >= s.h.o.MaxMetrics {
+		m = d.metrics[pm.Name]
+		cost := metricCost + len(pm.Name)
+		if n.metrics-len(d.metrics)+len(keep) >= s.h.o.MaxMetrics || m == nil && s.h.full(cost) {
 			s.h.stats.Refused++
 			d.beyond++
 			s.warn(n, "more metrics than the limit; the rest is not shown or recorded")
 			return nil
 		}
-		if m = d.metrics[pm.Name]; m == nil {
+		if m == nil {
 			m = &metric{device: d, name: pm.Name}
+			s.h.bytes += cost
 		}
 		keep[m.name] = m
 	}
@@ -161,15 +196,24 @@ func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
 	m.unit, m.low, m.high, m.unfit, m.shared = "", nil, nil, false, false
 	m.slot = Slot{}
 	m.received = time.Time{} // a value of an older session is not this one's
-	if m.hasAlias && n.aliases[m.alias] == m {
-		delete(n.aliases, m.alias)
-	}
-	if m.alias, m.hasAlias = pm.Alias, pm.HasAlias; m.hasAlias {
-		if other := n.aliases[m.alias]; other != nil && other != m {
-			m.shared, other.shared = true, true
-			s.warn(n, fmt.Sprintf("alias %d stands for two metrics [tck-id-payloads-alias-uniqueness]", m.alias))
-		}
-		n.aliases[m.alias] = m
+	n.unalias(m)
+	if pm.HasAlias && n.alias(m, pm.Alias) {
+		s.warn(n, fmt.Sprintf("alias %d stands for two metrics [tck-id-payloads-alias-uniqueness]", m.alias))
 	}
 	return m
+}
+
+// judgeFolders notes a metric that others are named under: in a tree of names a folder should stay a folder.
+func (s *step) judgeFolders(d *device) {
+	for i, m := range d.sorted {
+		for _, other := range d.sorted[i+1:] {
+			if !strings.HasPrefix(other.name, m.name) {
+				break
+			}
+			if other.name[len(m.name)] == '/' {
+				s.warn(d.node, fmt.Sprintf("%.80q is a metric and a folder of others", m.name))
+				return
+			}
+		}
+	}
 }

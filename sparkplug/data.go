@@ -12,26 +12,27 @@ func (s *step) data(n *node, t Topic, p *Payload) {
 		d = n.devices[t.Device]
 		if d == nil || d.state != StateOnline {
 			s.h.stats.UnknownMetrics += uint64(len(p.Metrics))
-			s.wantRebirth(n, fmt.Sprintf("DDATA of device %.80q, which has no birth", t.Device))
+			s.wantRebirth(n, AskNoDevice, fmt.Sprintf("DDATA of device %.80q, which has no birth", t.Device))
 			return
 		}
 	}
 	for i := range p.Metrics {
 		pm := &p.Metrics[i]
-		if pm.Name == NameBdSeq && !pm.HasAlias && d == n.own {
+		if d == n.own && (pm.Name == NameBdSeq || pm.Name == "" && n.hasBdAlias && pm.HasAlias && pm.Alias == n.bdAlias) {
 			continue
 		}
 		m := s.resolve(d, pm)
 		if m == nil {
 			s.h.stats.UnknownMetrics++
-			s.wantRebirth(n, unknownMetric(t, pm))
+			cause, reason := unknownMetric(d, t, pm)
+			s.wantRebirth(n, cause, reason)
 			continue
 		}
 		s.apply(m, pm, p, false, len(p.Metrics)-i)
 	}
 }
 
-// resolve finds the metric that a DATA's metric means: by alias over the whole node, else by name in its device.
+// resolve finds the metric that a DATA's metric means in its device: by alias, else by name.
 func (s *step) resolve(d *device, pm *Metric) *metric {
 	if !pm.HasAlias {
 		m := d.metrics[pm.Name]
@@ -43,7 +44,7 @@ func (s *step) resolve(d *device, pm *Metric) *metric {
 	if pm.Name != "" {
 		s.warn(d.node, "data carries name and alias together [tck-id-payloads-alias-data-cmd-requirement]")
 	}
-	if m := d.node.aliases[pm.Alias]; m != nil && m.device == d {
+	if m := d.aliased(pm.Alias); m != nil {
 		return m
 	}
 	if pm.Name == "" {
@@ -52,11 +53,14 @@ func (s *step) resolve(d *device, pm *Metric) *metric {
 	return d.metrics[pm.Name]
 }
 
-func unknownMetric(t Topic, pm *Metric) string {
-	if pm.Name == "" {
-		return fmt.Sprintf("alias %d in %s is not in the birth", pm.Alias, t.Type)
+func unknownMetric(d *device, t Topic, pm *Metric) (RebirthCause, string) {
+	switch {
+	case pm.Name != "":
+		return AskMetric, fmt.Sprintf("metric %.80q in %s is not in the birth", pm.Name, t.Type)
+	case d.node.aliases[pm.Alias] != nil:
+		return AskAlias, fmt.Sprintf("alias %d in %s is of another device", pm.Alias, t.Type)
 	}
-	return fmt.Sprintf("metric %.80q in %s is not in the birth", pm.Name, t.Type)
+	return AskAlias, fmt.Sprintf("alias %d in %s is not in the birth", pm.Alias, t.Type)
 }
 
 // apply takes one metric of a birth or of data: the live value, unless it is historical, and a sample, unless it is
@@ -65,11 +69,7 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	n := m.device.node
 	v, err := pm.As(m.typ)
 	if err != nil {
-		s.warn(n, fmt.Sprintf("metric %.80q: %v", m.name, err))
-		if !pm.Historical {
-			m.unfit = true
-			s.changed(m)
-		}
+		s.misfits(m, pm, fmt.Sprintf("metric %.80q: %v", m.name, err))
 		return
 	}
 	if !birth {
@@ -91,6 +91,17 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	ref := m.ref()
 	s.record(Sample{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name, At: at, Received: s.now,
 		Value: v, Quality: code, Historical: pm.Historical, Birth: birth, Slot: &m.slot}, more)
+}
+
+// misfits keeps a value that cannot be taken from passing silently: what is shown is not what the device says, until a
+// birth or a value that fits.
+func (s *step) misfits(m *metric, pm *Metric, text string) {
+	s.warn(m.device.node, text)
+	if !pm.Historical {
+		m.unfit = true
+		s.changed(m)
+	}
+	s.wantRebirth(m.device.node, AskDatatype, text)
 }
 
 // judgeData notes what is wrong with a metric in DATA.

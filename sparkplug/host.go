@@ -16,13 +16,14 @@ type Options struct {
 	ReorderBytes   int           // their bytes per node; default 4 MiB; all nodes together hold at most 16 times as much
 
 	NoRebirths      bool          // never ask nodes for births
-	RebirthDebounce time.Duration // least time between two requests to one node; default 5 s
-	RebirthsPerSec  int           // to all nodes together; default 20
+	RebirthDebounce time.Duration // least time between two requests to one node; default 5 s; it grows while they do not help
+	RebirthsPerSec  int           // to all nodes together, evenly spread; default 20
 	WillWait        time.Duration // how long after a lost connection an NDEATH is waited for; default 5 s
 
 	MaxNodes      int           // default 2,000
 	MaxDevices    int           // of one node; default 1,000
 	MaxMetrics    int           // of one node with its devices; default 50,000
+	MaxBytes      int           // of all nodes, devices and metrics with their names, live values not counted; default 512 MiB
 	MaxClients    int           // connected MQTT clients that are remembered; default 10,000
 	MaxValueBytes int           // of all live values that are text, bytes or structures; default 256 MiB
 	Limits        Limits        // of a payload
@@ -51,6 +52,7 @@ func (o Options) withDefaults() Options {
 	number(&o.MaxNodes, 2000)
 	number(&o.MaxDevices, 1000)
 	number(&o.MaxMetrics, 50_000)
+	number(&o.MaxBytes, 512<<20)
 	number(&o.MaxClients, 10_000)
 	number(&o.MaxValueBytes, 256<<20)
 	return o
@@ -64,12 +66,14 @@ type Host struct {
 	sorted  []*node // by group and node
 	clients map[string]ClientView
 	waiting map[*node]struct{} // nodes with a deadline
-	asks    bucket             // rebirth requests that may go out now
+	due     time.Time          // not later than the earliest of them; zero: there was none
+	asks    pace               // of rebirth requests
 	state   ownState
 	stats   Stats
 	scratch Payload // of the message being worked on
 
 	turn       uint64 // counts Step calls, so that a node or metric is reported once per step
+	bytes      int    // see Options.MaxBytes
 	valueBytes int
 	heldBytes  int // of all nodes
 }
@@ -80,15 +84,17 @@ type Stats struct {
 	Messages                uint64
 	Undecodable             uint64 // payloads that are none, or exceed a limit
 	BadTopics               uint64 // topics in the namespace, but not of its form
-	LateDeaths              uint64 // NDEATHs of an older session, ignored
+	LateDeaths              uint64 // NDEATHs of another session than the present one, ignored
+	OtherServer             uint64 // messages from another server than the one their node's session is on, ignored
 	UnknownMetrics          uint64 // values dropped because no birth names their metric or device
 	HeldDropped             uint64 // messages dropped because no birth came, or one came in between
 	Refused                 uint64 // nodes, devices and metrics beyond the limits
 	Evicted                 uint64 // nodes that were down and made room for others
 	Gaps                    uint64
-	RebirthsAsked           uint64
-	StateDefences           uint64 // own STATE offline seen while running, answered
-	StateDuels              uint64 // seen more often than answered: another host uses our id
+	Rebirths                [RebirthCauses]uint64 // asked
+	RebirthsDone            uint64                // births that answered a request
+	StateDefences           uint64                // own STATE offline seen while running, answered
+	StateDuels              uint64                // seen more often than answered: another host uses our id
 }
 
 // NewHost returns a Host that has heard nothing.
@@ -99,7 +105,7 @@ func NewHost(o Options) *Host {
 		nodes:   map[NodeRef]*node{},
 		clients: map[string]ClientView{},
 		waiting: map[*node]struct{}{},
-		asks:    bucket{perSecond: o.RebirthsPerSec},
+		asks:    pace{every: time.Second / time.Duration(o.RebirthsPerSec)},
 		state:   newOwnState(o),
 	}
 }
@@ -116,8 +122,8 @@ func (h *Host) Step(in Input, now time.Time) Output {
 		s.session(in.Session)
 	case in.Refused != nil:
 		s.refused(in.Refused)
-	case in.Lost:
-		s.lost()
+	case in.Lost != nil:
+		s.lost(in.Lost)
 	}
 	if cap(h.scratch.Metrics) > 4096 { // a birth's; data is small
 		h.scratch.Metrics = nil
@@ -158,7 +164,7 @@ func (s *step) message(m *Message) {
 	}
 	p := &s.h.scratch
 	if err := p.Decode(m.Payload, s.h.o.Limits); err != nil {
-		s.undecodable(t, err)
+		s.undecodable(t, m, err)
 		return
 	}
 	if t.Type == NDEATH {
@@ -178,17 +184,17 @@ func (s *step) message(m *Message) {
 }
 
 // undecodable keeps a garbled payload from passing silently: the births are asked for again.
-func (s *step) undecodable(t Topic, err error) {
+func (s *step) undecodable(t Topic, m *Message, err error) {
 	s.h.stats.Undecodable++
 	if t.Type == NDEATH {
 		return
 	}
-	if n := s.node(t.NodeRef()); n != nil {
+	if n := s.node(t.NodeRef()); n != nil && !s.elsewhere(n, m) {
 		s.warn(n, t.Type.String()+" cannot be decoded: "+err.Error())
 		if n.state == StateOnline {
 			s.doubtful(n, CauseUndecodable, t.Type.String()+" cannot be decoded: "+err.Error())
 		}
-		s.wantRebirth(n, t.Type.String()+" cannot be decoded")
+		s.wantRebirth(n, AskGarbled, t.Type.String()+" cannot be decoded")
 	}
 }
 
@@ -198,10 +204,12 @@ func (s *step) node(ref NodeRef) *node {
 	if n := h.nodes[ref]; n != nil {
 		return n
 	}
-	if len(h.nodes) >= h.o.MaxNodes && !s.evictNode() {
+	cost := nodeCost + len(ref.Group) + len(ref.Node)
+	if (len(h.nodes) >= h.o.MaxNodes || h.full(cost)) && !s.evictNode() {
 		h.stats.Refused++
 		return nil
 	}
+	h.bytes += cost
 	n := newNode(NodeRef{strings.Clone(ref.Group), strings.Clone(ref.Node)}, s.now)
 	at, _ := slices.BinarySearchFunc(h.sorted, n.ref, func(n *node, ref NodeRef) int { return compareNodes(n.ref, ref) })
 	h.sorted = slices.Insert(h.sorted, at, n)
@@ -229,8 +237,9 @@ func (s *step) evictNode() bool {
 	}
 	s.dropHeld(out)
 	for _, d := range out.all() {
-		s.replaceMetrics(d, map[string]*metric{})
+		s.forget(d)
 	}
+	h.bytes -= nodeCost + len(out.ref.Group) + len(out.ref.Node)
 	s.touch(out)
 	delete(h.waiting, out)
 	delete(h.nodes, out.ref)
@@ -238,6 +247,16 @@ func (s *step) evictNode() bool {
 	h.stats.Evicted++
 	return true
 }
+
+// What a node, a device and a metric take in memory beside their names, about: warnings, map entries and all.
+const (
+	nodeCost   = 4096
+	deviceCost = 512
+	metricCost = 448
+)
+
+// full tells whether there is no room for so many bytes more.
+func (h *Host) full(bytes int) bool { return h.bytes+bytes > h.o.MaxBytes }
 
 func (n *node) lessWorth(other *node) bool {
 	if never := n.lastBirth.IsZero(); never != other.lastBirth.IsZero() {
@@ -286,18 +305,4 @@ func (s *step) record(x Sample, more int) {
 	}
 	s.samples = append(s.samples, x)
 	s.out.Records = append(s.out.Records, Record{Sample: &s.samples[len(s.samples)-1]})
-}
-
-// lost makes every node unknown and its metrics stale: the host's own connection is gone. The rule is normative but
-// has no id in the specification's chapter 5.
-func (s *step) lost() {
-	for _, n := range s.h.sorted {
-		if n.state == StateOnline {
-			s.down(n, StateUnknown, serverLost(s.now))
-		}
-		s.dropHeld(n)
-		n.want, n.gone = "", time.Time{}
-		s.schedule(n)
-	}
-	clear(s.h.clients)
 }

@@ -7,10 +7,11 @@ type Message struct {
 	Topic    string
 	Payload  []byte
 	Retain   bool
+	Server   string // which MQTT server it came from; empty for a host that has one
 	ClientID string // its publisher; empty when not known (a host that is an MQTT client itself)
 }
 
-// Session is an MQTT session event as the host sees it. A client's events come in order with its messages; the
+// Session is an MQTT session event as the host sees it; only a host in the broker's own process gets them. A client's events come in order with its messages; the
 // end of its connection comes before its will.
 type Session struct {
 	ClientID, Address string
@@ -33,12 +34,15 @@ type Refused struct {
 	Reason                  string // "wrong user name or password"
 }
 
+// Lost says that the host's own connection to a server is lost.
+type Lost struct{ Server string }
+
 // Input is one step's input: exactly one of the pointers is set, or none for a tick.
 type Input struct {
 	Message *Message
 	Session *Session
 	Refused *Refused
-	Lost    bool // the host's own connection to its server is lost: every node becomes stale
+	Lost    *Lost // every node that was last born on this server becomes stale
 }
 
 // Sample is one value to be recorded. Transient metrics never become samples.
@@ -67,6 +71,8 @@ const (
 	SeqGap
 	RebirthAsked
 	RebirthDone
+	ClockStepped // of a node: its time stamps jumped against our clock
+	StateDuel    // another client says that we are offline, again and again
 )
 
 // Event is something the host saw or decided.
@@ -81,6 +87,7 @@ type Event struct {
 
 // Publish is a message that the host wants sent.
 type Publish struct {
+	Server  string // where to; empty for a host that has one
 	Topic   string
 	Payload []byte
 	QoS     byte
@@ -94,6 +101,8 @@ type Output struct {
 	Changed []MetricRef // metrics whose view changed in this step
 	Nodes   []NodeRef   // nodes whose own view changed (state, devices, counters); Seq and ClockSkew alone do not count
 	Publish []Publish
+
+	Forgotten []Topic // births of nodes and devices that made room for others: they need not be kept for Seed
 }
 
 // Record is a Sample or an Event; exactly one is set.

@@ -110,7 +110,7 @@ func TestHostLost(t *testing.T) {
 	p.nbirth(2, p.aliased("a", 1, 1))
 	p.dbirth("D", 1, p.double("d", 1))
 	p.ndata(5, p.byAlias(1, 9)) // held
-	p.step(Input{Lost: true})
+	p.step(Input{Lost: &Lost{}})
 	if p.node().State != StateUnknown || p.value("", "a") != "1 stale" || p.value("D", "d") != "1 stale" || !p.h.NextTick().IsZero() {
 		t.Errorf("%+v, %s", p.node(), p.value("", "a"))
 	}
@@ -271,7 +271,7 @@ func TestHostJunkGoesFirst(t *testing.T) {
 		p.now = p.now.Add(time.Second)
 		p.send(fmt.Sprintf("spBv1.0/G/NDATA/junk%d", i), p.payload(1))
 	}
-	if st := p.h.Stats(); p.value("", "a") != "1 stale" || st.Nodes != 2 || st.Evicted != 49 || p.h.heldBytes > 100 {
+	if st := p.h.Stats(); p.value("", "a") != "1 stale" || st.Nodes != 2 || st.Evicted != 49 || p.h.heldBytes > 300 {
 		t.Errorf("%s, %+v, %d bytes held", p.value("", "a"), st, p.h.heldBytes)
 	}
 }
@@ -296,8 +296,12 @@ func TestHostWarnings(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 	p.ndata(10, p.double("Speed", 2)) // seq goes on from the birth's 9
-	p.want()
+	p.want(`rebirth asked metric "Speed": Int32 cannot travel in field 13`)
 	p.wantWarning("cannot travel")
+	if got := p.value("", "Speed"); got != "1 uncertain" {
+		t.Errorf("the device says another thing, shown is %s", got)
+	}
+	p.now = p.now.Add(5 * time.Second)
 	p.step(Input{Message: &Message{Topic: "spBv1.0/G/NDATA/E", Payload: []byte("garbage")}})
 	if p.asks() != 1 || p.h.Stats().Undecodable != 1 {
 		t.Error("garbage was passed over")

@@ -40,7 +40,7 @@ func FuzzHost(f *testing.F) {
 			case op == 102:
 				in.Session = &Session{ClientID: "c", Reason: ReasonClean}
 			case op == 103:
-				in.Lost = true
+				in.Lost = &Lost{}
 			default:
 				in.Message = &Message{Topic: "spBv1.0/" + string(payload), Payload: payload}
 			}

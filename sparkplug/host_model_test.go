@@ -32,6 +32,8 @@ type twin struct {
 	wantAt  time.Time
 	askedAt time.Time
 	waiting bool
+	tries   int
+	closing bool
 }
 
 // twinMsg is a message with a place in the sequence.
@@ -63,16 +65,29 @@ func (w *twin) tryAsk() {
 	if w.want && !w.wantAt.After(w.now) {
 		w.want, w.askedAt, w.waiting = false, w.now, true
 		w.asks++
+		w.tries++
 	}
 }
 
 func (w *twin) rebirth() {
-	if w.want {
+	if w.want || w.closing {
 		return
 	}
 	w.want, w.wantAt = true, w.now
-	if !w.askedAt.IsZero() && w.askedAt.Add(5*time.Second).After(w.now) {
-		w.wantAt = w.askedAt.Add(5 * time.Second)
+	if !w.askedAt.IsZero() {
+		slowest := time.Minute
+		if w.waiting {
+			slowest = 10 * time.Minute
+		}
+		every := 5 * time.Second
+		for range w.tries - 1 {
+			every = min(2*every, slowest)
+		}
+		if w.now.Sub(w.askedAt) >= 2*slowest {
+			w.tries = 0
+		} else if w.askedAt.Add(every).After(w.now) {
+			w.wantAt = w.askedAt.Add(every)
+		}
 	}
 	w.tryAsk()
 }
@@ -81,7 +96,10 @@ func (w *twin) rebirth() {
 func (w *twin) nbirth(bd int, swapped bool, v float64) {
 	early := w.state != StateOnline
 	if !early && bd != w.bd {
+		w.closing = true
 		w.flush()
+		w.closing = false
+		w.drop()
 		w.down(StateOffline)
 	}
 	for d, st := range w.device {
@@ -112,12 +130,14 @@ func (w *twin) ndeath(bd int) {
 	if w.state == StateOffline || w.seq == -1 && w.state == StateUnknown && len(w.device) == 0 && !w.known() {
 		return
 	}
-	if bd != w.bd {
+	if w.bd >= 0 && bd != w.bd {
 		w.late++
 		return
 	}
 	if w.state == StateOnline {
+		w.closing = true
 		w.flush()
+		w.closing = false
 	}
 	w.drop()
 	w.down(StateOffline)
@@ -292,7 +312,7 @@ func (w *twin) check(t *rapid.T, h *Host) {
 // [tck-id-payloads-sequence-num-incrementing] [tck-id-operational-behavior-host-reordering-success]
 func TestHostAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		p := newPlant(t, Options{ReorderHeld: twinHeld, RebirthsPerSec: 1000})
+		p := newPlant(t, Options{ReorderHeld: twinHeld, RebirthsPerSec: 1e9})
 		w := newTwin()
 		v := 0.0
 		bd := rapid.SampledFrom([]int{0, 254}).Draw(rt, "first bdSeq")
@@ -345,7 +365,7 @@ func TestHostAgainstModel(t *testing.T) {
 			},
 			"lost": func(rt *rapid.T) {
 				both(w.lost)
-				p.step(Input{Lost: true})
+				p.step(Input{Lost: &Lost{}})
 			},
 			"": func(rt *rapid.T) { w.check(rt, p.h) },
 		})

@@ -50,7 +50,7 @@ func (n *node) view() NodeView {
 	v := NodeView{Group: n.ref.Group, Node: n.ref.Node, State: n.state, Since: n.since, Reason: sentence(n.why),
 		BdSeq: n.bdSeq, Seq: n.seq, LastBirth: n.lastBirth, LastDeath: n.lastDeath, DeathReason: sentence(n.died),
 		Metrics: len(n.own.metrics), RebirthsAsked: n.asked, RebirthsDone: n.answered, Gaps: n.gaps,
-		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew}
+		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew.value(), Server: n.server, RebirthCauses: n.causes}
 	for _, d := range n.all()[1:] {
 		v.Devices = append(v.Devices, DeviceView{Device: d.name, State: d.state, Since: d.since, Reason: sentence(d.why), Metrics: len(d.metrics)})
 	}
@@ -249,7 +249,7 @@ func (s *step) seed(n *node, t Topic, p *Payload) {
 			return
 		}
 	} else {
-		n.bdSeq, n.lastBirth, n.since, n.why = BdSeqOf(p), s.stamp(p), s.now, why
+		n.bdSeq, n.lastBirth, n.since, n.why, n.unborn = BdSeqOf(p), s.stamp(p), s.now, why, AskRestart
 	}
 	s.born(d, p, s.stamp(p))
 	d.state, d.since, d.why = StateUnknown, s.now, why

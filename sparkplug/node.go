@@ -14,17 +14,21 @@ type node struct {
 	since time.Time
 	why   []Reason // of state; none while online
 
-	bdSeq     int   // of the session, -1 none
-	seq       int   // last processed, -1 none
-	next      uint8 // expected sequence number, while online
-	lastBirth time.Time
-	lastDeath time.Time
-	died      []Reason // why of the last death
-	skew      time.Duration
+	server     string    // where it was born last, or is heard while it has no session
+	born       time.Time // the payload's time of the session's NBIRTH; zero: it had none
+	bdSeq      int       // of the session, -1 none
+	bdAlias    uint64    // what the birth calls bdSeq, if hasBdAlias
+	hasBdAlias bool
+	seq        int   // last processed, -1 none
+	next       uint8 // expected sequence number, while online
+	lastBirth  time.Time
+	lastDeath  time.Time
+	died       []Reason // why of the last death
+	skew       skew
 
 	own     *device // the node's own metrics
 	devices map[string]*device
-	aliases map[uint64]*metric // of the present birth, node and devices together
+	aliases map[uint64]*metric // of the present birth, node and devices together; the first of those that share one
 	metrics int                // of all devices
 
 	held      []held // waiting for a missing sequence number or a birth, in order of arrival
@@ -32,10 +36,15 @@ type node struct {
 	reorder   time.Time // when waiting ends; zero: nothing held
 	doubt     doubt     // since when values may be behind, because something was lost
 
-	want     string    // why a rebirth is wanted; empty: it is not
-	wantAt   time.Time // when it may be asked
-	askedAt  time.Time // last request
-	awaiting bool      // asked, and no NBIRTH since
+	want     string       // why a rebirth is wanted; empty: it is not
+	wantFor  RebirthCause // the same, counted
+	wantAt   time.Time    // when it may be asked
+	askedAt  time.Time    // last request
+	awaiting bool         // asked, and no NBIRTH since
+	closing  bool         // its session is being ended: nothing is asked of it
+	tries    int          // requests that followed each other closely
+	unborn   RebirthCause // why it is that no NBIRTH was seen, should it be heard
+	causes   [RebirthCauses]int
 	asked    int
 	answered int
 
@@ -81,10 +90,11 @@ type metric struct {
 	alias     uint64
 	hasAlias  bool
 	transient bool
-	missing   bool // in the birth without a value
-	tooLarge  bool // the value is not kept for want of room
-	unfit     bool // the newest value was not taken: its datatype cannot hold it
-	shared    bool // its alias is another metric's too
+	missing   bool    // in the birth without a value
+	tooLarge  bool    // the value is not kept for want of room
+	unfit     bool    // the newest value was not taken: its datatype cannot hold it
+	shared    bool    // its alias is that of another metric of its device too
+	sibling   *metric // the next metric of the node with the same alias
 	typ       DataType
 	field     Field
 	code      uint16 // Quality property
@@ -98,7 +108,7 @@ type metric struct {
 }
 
 func newNode(ref NodeRef, now time.Time) *node {
-	n := &node{ref: ref, state: StateUnknown, since: now, why: unborn(now), bdSeq: -1, seq: -1,
+	n := &node{ref: ref, state: StateUnknown, since: now, why: unborn(now), bdSeq: -1, seq: -1, unborn: AskNoBirth,
 		devices: map[string]*device{}, aliases: map[uint64]*metric{}}
 	n.own = newDevice(n, "", now)
 	return n
@@ -119,11 +129,13 @@ func (s *step) device(n *node, name string) *device {
 	if d := n.devices[name]; d != nil {
 		return d
 	}
-	if len(n.devices) >= s.h.o.MaxDevices && !s.evictDevice(n) {
+	cost := deviceCost + len(name)
+	if (len(n.devices) >= s.h.o.MaxDevices || s.h.full(cost)) && !s.evictDevice(n) {
 		s.h.stats.Refused++
 		s.warn(n, "more devices than the limit; the rest is not shown or recorded")
 		return nil
 	}
+	s.h.bytes += cost
 	for other := range n.devices {
 		if strings.EqualFold(other, name) {
 			s.warn(n, "two devices' names differ only in case [tck-id-case-sensitivity-sparkplug-ids]")
@@ -145,9 +157,22 @@ func (s *step) evictDevice(n *node) bool {
 	if oldest == nil {
 		return false
 	}
-	s.replaceMetrics(oldest, map[string]*metric{})
+	s.forget(oldest)
 	delete(n.devices, oldest.name)
 	return true
+}
+
+// forget gives back what a device holds.
+func (s *step) forget(d *device) {
+	s.replaceMetrics(d, map[string]*metric{})
+	t := Topic{Type: NBIRTH, Group: d.node.ref.Group, Node: d.node.ref.Node, Device: d.name}
+	if d.name != "" {
+		t.Type = DBIRTH
+		s.h.bytes -= deviceCost + len(d.name)
+	}
+	if !s.silent {
+		s.out.Forgotten = append(s.out.Forgotten, t)
+	}
 }
 
 // replaceMetrics makes keep the metrics of a device; the others go, with their aliases.
@@ -156,9 +181,8 @@ func (s *step) replaceMetrics(d *device, keep map[string]*metric) {
 	for name, m := range d.metrics {
 		if keep[name] != m {
 			s.h.valueBytes -= len(m.value.Bytes)
-			if n.aliases[m.alias] == m {
-				delete(n.aliases, m.alias)
-			}
+			s.h.bytes -= metricCost + len(m.name)
+			n.unalias(m)
 			s.changed(m)
 		}
 	}
@@ -216,10 +240,7 @@ func (s *step) judge(n *node, m *Message, p *Payload) {
 		s.warn(n, "payloads without a timestamp [tck-id-topics-nbirth-timestamp]")
 		return
 	}
-	n.skew = time.UnixMilli(int64(p.Timestamp)).Sub(s.now).Round(time.Millisecond)
-	if n.skew > s.h.o.FutureStamp {
-		s.warn(n, "time stamps from the future: the node's clock is ahead")
-	}
+	s.skewed(n, p)
 }
 
 // stamp returns a payload's timestamp, the arrival's if it has none.

@@ -12,12 +12,20 @@ type held struct {
 	payload []byte
 	seq     uint8
 	at      time.Time // arrival
+	server  string
+	size    int // what it takes in memory, about
 }
+
+// heldCost is what a held message takes beside its topic and payload.
+const heldCost = 192
 
 // inOrder takes a message that has a place in the node's sequence: DBIRTH, NDATA, DDATA, DDEATH. One that comes
 // too early is held until the missing ones arrive or the reorder timeout ends.
 // [tck-id-operational-behavior-host-reordering-param] [tck-id-operational-behavior-host-reordering-start]
 func (s *step) inOrder(n *node, t Topic, m *Message, p *Payload) {
+	if s.elsewhere(n, m) {
+		return
+	}
 	if n.state == StateOnline && !p.HasSeq {
 		s.warn(n, "messages without seq [tck-id-payloads-sequence-num-always-included]")
 		s.dispatch(n, t, m.Payload, p)
@@ -28,7 +36,7 @@ func (s *step) inOrder(n *node, t Topic, m *Message, p *Payload) {
 	}
 	seq := uint8(p.Seq)
 	if n.state != StateOnline || seq != n.next {
-		s.hold(n, held{topic: t, payload: m.Payload, seq: seq, at: s.now})
+		s.hold(n, held{topic: t, payload: m.Payload, seq: seq, at: s.now, server: m.Server, size: heldCost + len(m.Topic) + len(m.Payload)})
 		return
 	}
 	s.advance(n, seq)
@@ -36,6 +44,21 @@ func (s *step) inOrder(n *node, t Topic, m *Message, p *Payload) {
 	if len(n.held) > 0 {
 		s.drain(n)
 	}
+}
+
+// elsewhere tells whether a message comes from another server than its node's session is on: it is not of this session,
+// and counts nowhere. A node without a session is where it is heard.
+func (s *step) elsewhere(n *node, m *Message) bool {
+	if m.Server == n.server {
+		return false
+	}
+	if n.state != StateOnline {
+		n.server = m.Server
+		return false
+	}
+	s.h.stats.OtherServer++
+	s.warn(n, "two servers at a time [tck-id-operational-behavior-primary-application-state-with-multiple-servers-single-server]")
+	return true
 }
 
 func (s *step) advance(n *node, seq uint8) {
@@ -57,8 +80,8 @@ func (s *step) dispatch(n *node, t Topic, payload []byte, p *Payload) {
 // hold keeps a message for later. A full buffer ends the waiting, as the timeout does.
 func (s *step) hold(n *node, x held) {
 	n.held = append(n.held, x)
-	n.heldBytes += len(x.payload)
-	s.h.heldBytes += len(x.payload)
+	n.heldBytes += x.size
+	s.h.heldBytes += x.size
 	if n.reorder.IsZero() {
 		n.reorder = s.now.Add(max(0, s.h.o.ReorderTimeout))
 	}
@@ -74,14 +97,14 @@ func (s *step) hold(n *node, x held) {
 // [tck-id-operational-behavior-host-reordering-success]
 func (s *step) drain(n *node) {
 	for n.state == StateOnline {
-		i := slices.IndexFunc(n.held, func(x held) bool { return x.seq == n.next })
+		i := slices.IndexFunc(n.held, func(x held) bool { return x.seq == n.next && x.server == n.server })
 		if i < 0 {
 			break
 		}
 		x := n.held[i]
 		n.held = slices.Delete(n.held, i, i+1)
-		n.heldBytes -= len(x.payload)
-		s.h.heldBytes -= len(x.payload)
+		n.heldBytes -= x.size
+		s.h.heldBytes -= x.size
 		s.applyHeld(n, x)
 	}
 	if len(n.held) == 0 {
@@ -108,12 +131,15 @@ func (s *step) giveUp(n *node) {
 		first := n.held[0].topic.Type
 		s.dropHeld(n)
 		s.schedule(n)
-		s.wantRebirth(n, first.String()+" before a birth")
+		s.wantRebirth(n, n.unborn, first.String()+" before a birth"+unbornSince[n.unborn])
 		return
 	}
 	reason := s.flushHeld(n)
-	s.wantRebirth(n, reason)
+	s.wantRebirth(n, AskGap, reason)
 }
+
+// unbornSince is what a missing birth has to do with us.
+var unbornSince = map[RebirthCause]string{AskRestart: " since the start of this host", AskLost: " since the connection to the server was lost"}
 
 // flushHeld applies what is held in spite of the gap before it, and returns the gap's description.
 func (s *step) flushHeld(n *node) (reason string) {

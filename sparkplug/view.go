@@ -40,10 +40,12 @@ type NodeView struct {
 	Devices       []DeviceView
 	RebirthsAsked int // by this host since start
 	RebirthsDone  int
-	Gaps          int      // sequence gaps since start
-	Warnings      []string // conformance warnings, newest last, at most 16
+	RebirthCauses [RebirthCauses]int // of RebirthsAsked
+	Gaps          int                // sequence gaps since start
+	Warnings      []string           // conformance warnings, newest last, at most 16
 	Client        ClientView
-	ClockSkew     time.Duration // payload time stamp less arrival, of the last live message
+	ClockSkew     time.Duration // how far the node's clock is ahead of ours, the way of its messages taken out
+	Server        string        // where it was born last; empty for a host that has one
 }
 
 // DeviceView is a copy of what the host knows of one device.

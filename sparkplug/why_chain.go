@@ -248,12 +248,12 @@ func (h *Host) concerns(n *node) (why []Reason) {
 	if n.unanswered > 0 {
 		also(n.unansweredLine())
 	}
-	if n.skew.Abs() > h.o.FutureStamp {
+	if skew := n.skew.value(); skew.Abs() > h.o.FutureStamp {
 		side := " behind"
-		if n.skew > 0 {
+		if skew > 0 {
 			side = " ahead of"
 		}
-		also(Reason{Kind: CauseClock, Text: "the clock of node " + shown(n.ref.Node) + " is " + span(n.skew.Abs()) + side + " the appliance's"})
+		also(Reason{Kind: CauseClock, Text: "the clock of node " + shown(n.ref.Node) + " is " + span(skew.Abs()) + side + " the appliance's"})
 	}
 	if r, ok := n.flapping(); ok {
 		also(r)

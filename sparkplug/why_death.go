@@ -16,8 +16,12 @@ func notReborn(at time.Time) []Reason {
 	return []Reason{{Kind: CauseNotReborn, At: at, Text: "its node was born again, without a DBIRTH of it since"}}
 }
 
-func serverLost(now time.Time) []Reason {
-	return []Reason{{Kind: CauseServerLost, At: now, Text: "connection to the MQTT server lost"}}
+func serverLost(server string, now time.Time) []Reason {
+	text := "connection to the MQTT server lost"
+	if server != "" {
+		text = "connection to the MQTT server " + shown(server) + " lost"
+	}
+	return []Reason{{Kind: CauseServerLost, At: now, Text: text}}
 }
 
 // deathWhy says why an NDEATH came, as far as the sessions tell: a broker publishes a client's will after it told the end of

@@ -23,8 +23,10 @@ var (
 
 	descNodes    = describe("sparkplug_nodes", "Edge nodes by state.", "state")
 	descSeqGaps  = describe("sparkplug_sequence_gaps_total", "Sequence gaps seen in the plant's messages.")
-	descRebirths = describe("sparkplug_rebirth_requests_total", "Rebirths asked of plant nodes.")
+	descRebirths = describe("sparkplug_rebirth_requests_total", "Rebirths asked of plant nodes.", "reason")
 	descReborn   = describe("sparkplug_rebirths_total", "Births that answered a rebirth request.")
+	descIgnored  = describe("sparkplug_ignored_total", "Messages, values and names that the host did not take.", "reason")
+	descDuels    = describe("sparkplug_state_answers_total", "Times that another client said this host is offline: answered, or not any more.", "result")
 
 	descSeries     = describe("historian_series", "Series in the catalog.")
 	descSamples    = describe("historian_samples", "Samples kept.")
@@ -82,19 +84,24 @@ func (c statsCollector) plant(s sender) {
 		return
 	}
 	states := map[sparkplug.State]int{sparkplug.StateOnline: 0, sparkplug.StateOffline: 0, sparkplug.StateUnknown: 0}
-	var gaps, asked, done int
 	for _, n := range c.u.opt.Plant.Nodes() {
 		states[n.State]++
-		gaps += n.Gaps
-		asked += n.RebirthsAsked
-		done += n.RebirthsDone
 	}
 	for state, n := range states {
 		s.gauge(descNodes, float64(n), string(state))
 	}
-	s.counter(descSeqGaps, uint64(gaps))
-	s.counter(descRebirths, uint64(asked))
-	s.counter(descReborn, uint64(done))
+	h := c.u.opt.Plant.Stats()
+	s.counter(descSeqGaps, h.Gaps)
+	for cause, n := range h.Rebirths {
+		s.counter(descRebirths, n, sparkplug.RebirthCause(cause).String())
+	}
+	s.counter(descReborn, h.RebirthsDone)
+	for reason, n := range map[string]uint64{"bad_topic": h.BadTopics, "undecodable": h.Undecodable, "late_death": h.LateDeaths,
+		"other_server": h.OtherServer, "unknown_metric": h.UnknownMetrics, "no_birth": h.HeldDropped, "limit": h.Refused} {
+		s.counter(descIgnored, n, reason)
+	}
+	s.counter(descDuels, h.StateDefences, "answered")
+	s.counter(descDuels, h.StateDuels, "given_up")
 }
 
 func (c statsCollector) historian(s sender) {

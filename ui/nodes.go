@@ -42,8 +42,9 @@ type deviceJSON struct {
 }
 
 type rebirthsJSON struct {
-	Asked    int `json:"asked"`
-	Answered int `json:"answered"`
+	Asked    int            `json:"asked"`
+	Answered int            `json:"answered"`
+	Causes   map[string]int `json:"causes"` // of asked
 }
 
 type clientRef struct {
@@ -107,7 +108,7 @@ func nodeToJSON(n sparkplug.NodeView) nodeJSON {
 		Group: n.Group, Node: n.Node, State: string(n.State), Reason: n.Reason, Since: stamp(n.Since),
 		BdSeq: notNegative(n.BdSeq), Seq: notNegative(n.Seq), LastBirth: stamp(n.LastBirth), Metrics: n.Metrics,
 		Devices:  make([]deviceJSON, 0, len(n.Devices)),
-		Rebirths: rebirthsJSON{n.RebirthsAsked, n.RebirthsDone}, Gaps: n.Gaps,
+		Rebirths: rebirthsJSON{n.RebirthsAsked, n.RebirthsDone, map[string]int{}}, Gaps: n.Gaps,
 		Warnings: append([]string{}, n.Warnings...), ClockSkewMs: n.ClockSkew.Milliseconds(),
 	}
 	if !n.LastDeath.IsZero() {
@@ -115,6 +116,11 @@ func nodeToJSON(n sparkplug.NodeView) nodeJSON {
 	}
 	if n.Client.ID != "" {
 		out.Client = &clientRef{n.Client.ID, n.Client.Address, n.Client.TLS}
+	}
+	for cause, asked := range n.RebirthCauses {
+		if asked > 0 {
+			out.Rebirths.Causes[sparkplug.RebirthCause(cause).String()] = asked
+		}
 	}
 	for _, d := range n.Devices {
 		out.Devices = append(out.Devices, deviceJSON{d.Device, string(d.State), d.Reason, stamp(d.Since), d.Metrics})

@@ -47,6 +47,7 @@ type Plant interface {
 	// Metrics returns the metrics that f asks for, in order of group, node, device and name.
 	Metrics(f MetricFilter) []sparkplug.MetricView
 	Metric(ref sparkplug.MetricRef) (sparkplug.MetricView, bool)
+	Stats() sparkplug.Stats
 }
 
 // MetricFilter asks for metrics; an empty field asks for all.

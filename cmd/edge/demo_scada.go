@@ -110,7 +110,7 @@ func (s *scada) down() {
 	s.mu.Lock()
 	s.connected, s.since = false, time.Now()
 	s.mu.Unlock()
-	s.step(sparkplug.Input{Lost: true})
+	s.step(sparkplug.Input{Lost: &sparkplug.Lost{}})
 }
 
 func (s *scada) received(m paho.PublishReceived) (bool, error) {

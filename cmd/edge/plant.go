@@ -139,6 +139,7 @@ func (p *plant) requestRebirth(ref sparkplug.NodeRef, reason string) (ok bool) {
 
 // handOn shows what changed and says what the host wants said.
 func (p *plant) handOn(out sparkplug.Output, events []journal.Event) {
+	p.forgetBirths(out.Forgotten)
 	p.rememberBirths(out.Records)
 	p.live.Changed(out.Changed)
 	p.live.NodeChanged(out.Nodes)
@@ -166,6 +167,15 @@ func (p *plant) rememberBirths(records []sparkplug.Record) {
 		kept := binary.BigEndian.AppendUint64(nil, uint64(p.now().UnixMilli()))
 		if _, err := p.births.Put(t.String(), append(kept, e.Payload...)); err != nil {
 			p.log.Warn("birth not kept for the next start", "group", e.Group, "node", e.Node, "device", e.Device, "err", err)
+		}
+	}
+}
+
+// forgetBirths keeps nothing for the next start of what made room for others.
+func (p *plant) forgetBirths(births []sparkplug.Topic) {
+	for _, t := range births {
+		if _, err := p.births.Delete(t.String()); err != nil {
+			p.log.Warn("birth of what is forgotten stays kept", "topic", t.String(), "err", err)
 		}
 	}
 }
@@ -230,8 +240,8 @@ func (p *plant) run(ctx context.Context, to broker.Publisher, last lastValues) e
 		p.seedValues(ctx, last)
 	}()
 	defer func() { <-seeded }()
-	ticker := time.NewTicker(250 * time.Millisecond)
-	defer ticker.Stop()
+	timer := time.NewTimer(tickEvery)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -241,10 +251,25 @@ func (p *plant) run(ctx context.Context, to broker.Publisher, last lastValues) e
 			return nil
 		case m := <-p.outbox:
 			p.publish(to, m)
-		case <-ticker.C:
+		case <-timer.C:
 			p.tick()
+			timer.Reset(p.untilTick())
 		}
 	}
+}
+
+// tickEvery is how often time passes for the host at the least: the service manager's watchdog looks at it.
+const tickEvery = 250 * time.Millisecond
+
+// untilTick is when the host wants time to pass next.
+func (p *plant) untilTick() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := p.host.NextTick()
+	if next.IsZero() {
+		return tickEvery
+	}
+	return min(max(next.Sub(p.now()), time.Millisecond), tickEvery)
 }
 
 func (p *plant) publish(to broker.Publisher, m sparkplug.Publish) broker.Index {
@@ -294,6 +319,13 @@ func lastState(kept *journal.State) int64 {
 		return 0
 	}
 	return n
+}
+
+// Stats implements ui.Plant.
+func (p *plant) Stats() sparkplug.Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.host.Stats()
 }
 
 // Nodes implements ui.Plant.

@@ -241,6 +241,7 @@ var eventKinds = map[sparkplug.EventKind]journal.EventKind{
 	sparkplug.NodeBorn: journal.NodeBirth, sparkplug.NodeDied: journal.NodeDeath,
 	sparkplug.DeviceBorn: journal.DeviceBirth, sparkplug.DeviceDied: journal.DeviceDeath,
 	sparkplug.SeqGap: journal.SeqGap, sparkplug.RebirthAsked: journal.RebirthAsked, sparkplug.RebirthDone: journal.RebirthDone,
+	sparkplug.ClockStepped: journal.ClockEvent, sparkplug.StateDuel: journal.SystemEvent,
 }
 
 func journalEvent(e *sparkplug.Event) *journal.Event {

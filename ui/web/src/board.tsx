@@ -78,12 +78,18 @@ function Facts({ n, children }: { n: Node; children?: ComponentChildren }) {
         bdSeq {n.bd_seq ?? "–"} · seq {n.seq ?? "–"}
       </dd>
       <dt>health</dt>
-      <dd title={`${n.gaps} gaps in seq; ${n.rebirths.asked} rebirths asked for, ${n.rebirths.answered} answered`}>
+      <dd title={`${n.gaps} gaps in seq; ${n.rebirths.asked} rebirths asked for, ${n.rebirths.answered} answered${causes(n)}`}>
         gaps <span class={n.gaps > 0 ? "past" : ""}>{n.gaps}</span> · rebirths {n.rebirths.answered} of {n.rebirths.asked}
       </dd>
       {children}
     </dl>
   );
+}
+
+// causes lists what the node was asked for its births for.
+function causes(n: Node): string {
+  const all = Object.entries(n.rebirths.causes).map(([cause, asked]) => `${cause.replaceAll("_", " ")} ${asked}`);
+  return all.length > 0 ? `: ${all.join(", ")}` : "";
 }
 
 export function NodeView({ group, node }: { group: string; node: string }) {

@@ -25,7 +25,7 @@ export interface Node {
   last_death: { time: Time; reason: string } | null;
   metrics: number;
   devices: Device[];
-  rebirths: { asked: number; answered: number };
+  rebirths: { asked: number; answered: number; causes: Record<string, number> };
   gaps: number;
   client: { id: string; address: string; tls: boolean } | null;
   warnings: string[];

@@ -126,7 +126,7 @@ func (a *anew) abandon() {
 
 // replace gives the file's name to another one; those who read the old one are done before.
 func (d *storeFile) replace(path string) error {
-	d.mu.Lock()
+	d.lock()
 	defer d.mu.Unlock()
 	if d.gone {
 		return errors.Join(errGone, os.Remove(path))
@@ -149,6 +149,7 @@ func (s *Store) rewrite(set *fileSet, d *storeFile, f func(*bolt.Tx, *anew) erro
 		a.abandon()
 		return err
 	}
+	s.atPeak()
 	if err := a.finish(); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"edge/historian/journal"
@@ -53,9 +52,9 @@ const (
 // Backup copies the whole store to the folder dir, which must not exist and appears when everything is copied, on the disk and
 // checked. Run goes on meanwhile. It writes the head first; what was durable before the call is below the mark.
 //
-// Each file is copied in a read transaction of its own, one after the other: commits of the journal never wait, and a flush
-// only if it must open a file that is being copied to write to it, an old day that late samples go to. While one is copied, its file
-// grows by what flushes write to it. On an error, or when ctx ends, nothing is left behind.
+// Each file is copied in a read transaction of its own, one after the other: commits of the journal never wait. Who must have a file to
+// itself that is being copied, to open it to write late samples or to remove it, has it at once: the copy is begun again. While
+// one is copied, its file grows by what flushes write to it. On an error, or when ctx ends, nothing is left behind.
 func (s *Store) Backup(ctx context.Context, dir string) (m Manifest, err error) {
 	b := &backup{s: s, dir: dir + ".part"}
 	return b.run(ctx, dir)
@@ -111,7 +110,7 @@ func (b *backup) copy(ctx context.Context) error {
 		}
 		for _, unit := range set.existing(0, 1<<40) {
 			d := set.get(unit)
-			if err := b.file(ctx, folder+"/"+filepath.Base(d.path), d.kind, d.view, nil); err != nil {
+			if err := b.file(ctx, folder+"/"+filepath.Base(d.path), d.kind, d.copyView, nil); err != nil {
 				return err
 			}
 		}
@@ -119,18 +118,17 @@ func (b *backup) copy(ctx context.Context) error {
 	if err := b.s.Flush(ctx); err != nil {
 		return err
 	}
-	return b.file(ctx, filepath.Base(b.s.file.path), catalogKind, b.s.file.view, &mark)
+	return b.file(ctx, filepath.Base(b.s.file.path), catalogKind, func(_ func(), f func(*bolt.Tx) error) error { return b.s.file.view(f) }, &mark)
 }
 
 // file copies one file, checks the copy and notes it. One that was removed meanwhile is left out; of a damaged one the manifest tells. at
 // is the position that the copy gets.
-func (b *backup) file(ctx context.Context, name string, kind *fileKind, view func(func(*bolt.Tx) error) error, at *position) error {
+func (b *backup) file(ctx context.Context, name string, kind *fileKind, view copyView, at *position) error {
 	path := filepath.Join(b.dir, filepath.FromSlash(name))
-	there := false
-	err := view(func(tx *bolt.Tx) error {
-		there = true
-		return b.pages(ctx, path, tx)
-	})
+	there, err := b.pages(ctx, path, view)
+	for n := 0; errors.Is(err, errWanted) && n < maxWanted; n++ {
+		there, err = b.pages(ctx, path, view)
+	}
 	if err == nil && there && at != nil {
 		err = setPosition(path, *at)
 	}
@@ -153,47 +151,6 @@ func (b *backup) file(ctx context.Context, name string, kind *fileKind, view fun
 		b.m.Files = append(b.m.Files, f)
 	}
 	return err
-}
-
-// pages writes a transaction's pages to a file of its own.
-func (b *backup) pages(ctx context.Context, path string, tx *bolt.Tx) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
-	if err != nil {
-		return err
-	}
-	w := &gently{ctx: ctx, f: f, pace: b.pace}
-	if _, err = tx.WriteTo(w); w.err != nil {
-		err = w.err // bbolt keeps only its text
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-// gently writes in small parts: between two others may run and the end of ctx is seen, and the disk never has much to
-// write at once.
-type gently struct {
-	ctx  context.Context
-	f    *os.File
-	wait int // written since the last sync
-	err  error
-	pace func()
-}
-
-func (g *gently) Write(p []byte) (n int, err error) {
-	if g.pace != nil {
-		g.pace()
-	}
-	if err = g.ctx.Err(); err == nil {
-		n, err = g.f.Write(p)
-	}
-	if g.wait += n; err == nil && g.wait >= syncBytes {
-		g.wait, err = 0, g.f.Sync()
-	}
-	runtime.Gosched()
-	g.err = err
-	return n, err
 }
 
 // setPosition changes the position in a catalog's copy.

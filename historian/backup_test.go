@@ -247,6 +247,44 @@ func TestBackupHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// The disk that a backup goes to hangs. Retention takes the day that is being copied all the same, and the backup has it as it is
+// then, or not at all.
+func TestRetentionWaitsForNoBackup(t *testing.T) {
+	for name, retain := range map[string]func(s *Store, day int64) bool{
+		"samples": func(s *Store, day int64) bool { return s.thinDay(day, whyAge, 0) },
+		"day":     func(s *Store, day int64) bool { return s.dropDay(day, whyAge, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			defer r.close()
+			r.advance(time.Minute, 10_000)
+			r.flush(flushAll)
+			day := dayOf(ms(noon))
+			d := r.s.days.get(day)
+			whole := bytesOf(d.path)
+			b := &backup{s: r.s, dir: t.TempDir()}
+			begun, hangs := make(chan struct{}), make(chan struct{})
+			b.pace = sync.OnceFunc(func() { close(begun); <-hangs })
+			done := make(chan error, 1)
+			go func() { done <- b.file(t.Context(), filepath.Base(d.path), d.kind, d.copyView, nil) }()
+			<-begun
+			if !retain(r.s, day) {
+				t.Error("the day is not removed")
+			}
+			close(hangs)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			switch left, _ := os.ReadDir(b.dir); {
+			case name == "day" && len(b.m.Files)+len(left) > 0:
+				t.Errorf("the backup has %v, %v of a day that was removed", b.m.Files, left)
+			case name == "samples" && (len(b.m.Files) != 1 || b.m.Files[0].Bytes > whole/2):
+				t.Errorf("the backup has %v, want the day without its samples, of %d bytes", b.m.Files, whole)
+			}
+		})
+	}
+}
+
 // countdown is a context that ends after so many questions.
 type countdown struct {
 	context.Context

@@ -13,7 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-var catalogKind = &fileKind{version: 1, buckets: [][]byte{bucketMeta, bucketSeries}}
+var catalogKind = &fileKind{version: 2, buckets: [][]byte{bucketMeta, bucketSeries}, added: [][]byte{bucketState, bucketLast}}
 
 // catalogFile is catalog.db: the series, and how far the files are. It is the last thing a flush writes.
 type catalogFile struct {
@@ -55,7 +55,10 @@ func (s *Store) loadCatalog(path string) error {
 		return err
 	}
 	f := &catalogFile{path: path, db: db}
-	if err := f.read(s); err != nil {
+	if err = guard(path, func() error { return upgrade(path, db, catalogKind) }); err == nil {
+		err = f.read(s)
+	}
+	if err != nil {
 		return errors.Join(err, f.close())
 	}
 	s.file = f
@@ -113,8 +116,8 @@ func (s *Store) seriesOf(d *storeFile) error {
 	})
 }
 
-// save commits the new series, the position and the time.
-func (f *catalogFile) save(list []*series, pos position, clock *timekeeper) error {
+// save commits the new series, the position and the time, and what put adds.
+func (f *catalogFile) save(list []*series, pos position, clock *timekeeper, put func(*bolt.Tx) error) error {
 	return guard(f.path, func() error {
 		return f.db.Update(func(tx *bolt.Tx) error {
 			rows := tx.Bucket(bucketSeries)
@@ -123,6 +126,9 @@ func (f *catalogFile) save(list []*series, pos position, clock *timekeeper) erro
 				if err := rows.Put(big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
 					return err
 				}
+			}
+			if err := put(tx); err != nil {
+				return err
 			}
 			meta := tx.Bucket(bucketMeta)
 			if err := meta.Put(metaClock, clock.bytes()); err != nil {
@@ -133,8 +139,16 @@ func (f *catalogFile) save(list []*series, pos position, clock *timekeeper) erro
 	})
 }
 
-// view runs fn in a short read transaction.
+// update runs fn in a write transaction.
+func (f *catalogFile) update(fn func(*bolt.Tx) error) error {
+	return guard(f.path, func() error { return f.db.Update(fn) })
+}
+
+// view runs fn in a short read transaction; a catalog that is lost, and cannot be made again, is empty.
 func (f *catalogFile) view(fn func(*bolt.Tx) error) error {
+	if f == nil {
+		return nil
+	}
 	return guard(f.path, func() error { return f.db.View(fn) })
 }
 

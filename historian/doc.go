@@ -14,7 +14,8 @@
 //
 // Late samples (their window was written before) are few: each flush puts them behind one another in the bucket "late";
 // a backlog that fills windows becomes blocks like any other, and a day that has many is written anew once it is over (rewrite.go).
-// Retention removes the oldest samples first, whose day is written anew without them, then days, then months (retention.go). It
+// Retention removes the oldest samples first, whose day is written anew without them, then days, then months (retention.go); that a node
+// died, and what a silent metric said last, it does not forget (state.go, keep.go). It
 // goes by a time that a leaping clock does not move (clock.go), and by what the disk has left (space.go).
 //
 // When an hour is over, flushLoop rolls it up (roll.go): what each metric comes to over its minutes and the hour, what it held
@@ -22,7 +23,8 @@
 // until those are rolled up again, a query asks the samples.
 //
 // Goroutines, ended by Run's ctx and awaited by Run: followLoop (journal to head), flushLoop (head to files, rollups,
-// retention), and lookUpAll, which finds the last values and ends. Queries run on their callers'. Lock order: Store.mu, then catalog.mu or a fileSet's. A storeFile's mu is taken
+// retention), and lookUpAll, which finds the last values and ends. Backup has one for each file, writeLoop, ended and awaited when
+// the file is read. Queries run on their callers'. Lock order: Store.mu, then catalog.mu or a fileSet's. A storeFile's mu is taken
 // alone. No lock but a storeFile's is held while a file is read or written, and that one only keeps it open.
 //
 // A question about numbers reads blocks as columns, each block once for all metrics that are asked (scan.go); memory first, then
@@ -38,7 +40,7 @@
 // stays in the quarantine, what is lost is a gap. A block with a wrong checksum is a gap in the answer.
 //
 // not done: payloads of births (an event says how many metrics one had, and they are samples), events of days that left
-// retention.minute, a file of ballast for a full disk.
+// retention.minute, but births, deaths and gaps.
 //
 // Sources: OPC UA Part 13 (aggregates, stepped interpolation), Sparkplug 3.0 chapters 5 and 6 (births, deaths, quality).
 package historian

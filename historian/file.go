@@ -42,6 +42,8 @@ type storeFile struct {
 	hurt     atomic.Bool  // a reader found damage
 	replaced atomic.Int64 // how many times another file took its place
 	used     atomic.Int64 // when, counted by fileSet.turn; 0: it counts as closed
+	wanted   atomic.Int64 // how many wait for mu to write
+	stopCopy atomic.Pointer[func()]
 
 	about about // guarded by fileSet.mu
 }
@@ -53,6 +55,7 @@ type about struct {
 	there     bool   // the file exists
 	rewritten uint64 // how many times, for its late samples
 	thin      bool   // retention took its samples; it takes no others
+	lives     int    // how many times days left a month their births, deaths and gaps, since the store was opened
 }
 
 var errGone = errors.New("file removed")
@@ -114,7 +117,7 @@ func (d *storeFile) acquire(write bool) error {
 }
 
 func (d *storeFile) open(write bool) error {
-	d.mu.Lock()
+	d.lock()
 	defer d.mu.Unlock()
 	if d.gone {
 		return errGone
@@ -153,7 +156,7 @@ func (d *storeFile) closeLocked() {
 }
 
 func (d *storeFile) close() {
-	d.mu.Lock()
+	d.lock()
 	defer d.mu.Unlock()
 	d.closeLocked()
 }
@@ -170,7 +173,7 @@ func (d *storeFile) closeIdle() {
 
 // remove unlinks the file; its bytes are free at once.
 func (d *storeFile) remove() error {
-	d.mu.Lock()
+	d.lock()
 	defer d.mu.Unlock()
 	d.closeLocked()
 	d.gone = true
@@ -278,8 +281,10 @@ func upgrade(path string, db *bolt.DB, kind *fileKind) error {
 				return err
 			}
 		}
-		if err := kind.upgrade(tx); err != nil {
-			return err
+		if kind.upgrade != nil {
+			if err := kind.upgrade(tx); err != nil {
+				return err
+			}
 		}
 		return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(kind.version))
 	})

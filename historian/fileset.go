@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -158,6 +157,19 @@ func (fs *fileSet) setInfo(d *storeFile, a about) {
 	d.about = a
 }
 
+// exists says that a file is there, gainsLife that it has births, deaths or gaps that it had not before.
+func (fs *fileSet) exists(d *storeFile) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	d.about.there = true
+}
+
+func (fs *fileSet) gainsLife(d *storeFile) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	d.about.there, d.about.lives = true, d.about.lives+1
+}
+
 // drop unlinks a file.
 func (fs *fileSet) drop(unit int64) error {
 	fs.mu.Lock()
@@ -188,28 +200,6 @@ func (fs *fileSet) samples() (n uint64) {
 	return n
 }
 
-// diskBytes is what the files below dir take on the disk; holes do not count.
-func diskBytes(dir string) (n int64) {
-	_ = filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() {
-			n += fileBytes(e)
-		}
-		return nil // a file that vanished meanwhile takes none
-	})
-	return n
-}
-
-func fileBytes(e os.DirEntry) int64 {
-	info, err := e.Info()
-	if err != nil {
-		return 0
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Blocks * 512
-	}
-	return info.Size()
-}
-
 // moveAside renames a damaged file into the quarantine folder and returns its new name.
 func moveAside(path, quarantine string, now time.Time) (string, error) {
 	to, err := asideName(path, quarantine, now)
@@ -224,13 +214,8 @@ func asideName(path, quarantine string, now time.Time) (string, error) {
 	if err := os.MkdirAll(quarantine, 0o750); err != nil {
 		return "", err
 	}
-	var old []string
-	for _, name := range [...]string{"*-????-??-??.db*", "*-????-??.db*", "*-catalog.db*"} {
-		list, _ := filepath.Glob(filepath.Join(quarantine, name))
-		old = append(old, list...)
-	}
-	if len(old) >= maxWrecks {
-		_ = os.Remove(slices.Min(old)) // names begin with the time
+	if old := wrecks(quarantine); len(old) >= maxWrecks {
+		_ = os.Remove(old[0])
 	}
 	base := filepath.Join(quarantine, now.UTC().Format("20060102T150405.000")+"-"+filepath.Base(path))
 	to := base
@@ -244,3 +229,13 @@ func asideName(path, quarantine string, now time.Time) (string, error) {
 
 // maxWrecks is how many damaged files stay in the quarantine.
 const maxWrecks = 16
+
+// wrecks are the files that the store moved aside, the oldest first: their names begin with the time.
+func wrecks(quarantine string) (out []string) {
+	for _, name := range [...]string{"*-????-??-??.db*", "*-????-??.db*", "*-catalog.db*"} {
+		list, _ := filepath.Glob(filepath.Join(quarantine, name))
+		out = append(out, list...)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -10,6 +10,7 @@ import (
 
 	"edge/historian/journal"
 
+	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
@@ -178,13 +179,17 @@ func (s *Store) write(f *flight) error {
 		}
 	}
 	list := s.catalog.unsaved()
-	if err := s.file.save(list, f.pos, &s.clock); err != nil {
+	if err := s.keepOld(f); err != nil {
+		return err
+	}
+	state := func(tx *bolt.Tx) error { return s.putState(tx, f.head.events) }
+	if err := s.file.save(list, f.pos, &s.clock, state); err != nil {
 		return fmt.Errorf("write %s: %w", s.file.path, err)
 	}
 	s.catalog.markSaved(list)
 	s.owner.Checkpoint(f.pos.checkpoint)
 	s.landed(f)
-	s.bytes.Store(diskBytes(s.dir))
+	s.measure()
 	s.o.Log.Debug("window written", "part", "historian", "samples", f.head.count, "took", time.Since(started))
 	return nil
 }

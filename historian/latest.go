@@ -12,8 +12,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Latest returns the newest sample of every series that has one of the last month, ascending by series: live ones, historical ones
-// where there is no other. Its Quality is Stale when its node or device died since. A metric whose datatype changed has several.
+// Latest returns the newest sample of every series that has one of the last month, or had one when retention took it, ascending by
+// series: live ones, historical ones where there is no other. Its Quality is Stale when its node or device died since. A metric whose datatype changed has several.
 //
 // Run looks into the newest blocks for what did not come since Open, group by group; a call that comes before it is done does the
 // rest of it, later ones copy a table. They are appended to dst, whose memory is used. The bytes of text are the store's: they are not to be changed.
@@ -182,7 +182,11 @@ func (s *Store) lookUpGroup(ctx context.Context, g uint32, list []*series) error
 	if len(list) == 0 {
 		return nil
 	}
-	n, err := s.newestIn(ctx, g, list, live)
+	now := s.now()
+	n, err := s.newestIn(ctx, g, list, live, max(0, now-10*lookBack), now+2*farFuture)
+	if err == nil {
+		err = s.recall(list, n.found)
+	}
 	if err != nil {
 		return err
 	}
@@ -197,14 +201,14 @@ func (s *Store) lookUpGroup(ctx context.Context, g uint32, list []*series) error
 	return nil
 }
 
-// newestIn goes back through the blocks of a group: to the first live sample of each series, at most three days, or to any
-// sample of the last month. live says since when a series has one in memory: what is older is not looked at.
-func (s *Store) newestIn(ctx context.Context, g uint32, list []*series, live map[journal.SeriesID]journal.Millis) (*lastValues, error) {
+// newestIn goes back through the blocks of a group, from one time to another: to the first live sample of each series, of the last three
+// days, or to any sample. live says since when a series has one in memory: what is older is not looked at.
+func (s *Store) newestIn(ctx context.Context, g uint32, list []*series, live map[journal.SeriesID]journal.Millis, from, to journal.Millis) (*lastValues, error) {
 	n := &lastValues{sc: s.newScan(nil), live: live, found: make(map[journal.SeriesID]journal.Sample)}
 	defer n.sc.end()
 	p := &part{groups: []uint32{g}}
 	now := s.now()
-	spans := s.spans(max(0, now-10*lookBack), now+2*farFuture)
+	spans := s.spans(from, to)
 	for _, sp := range slices.Backward(spans) {
 		open := slices.DeleteFunc(slices.Clone(list), func(e *series) bool {
 			at, has := live[e.id]

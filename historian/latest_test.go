@@ -14,7 +14,7 @@ func TestLastValuesAreInTheNewestBlock(t *testing.T) {
 	r, metrics := scanned(t, 20)
 	defer r.close()
 	all := r.s.catalog.all()
-	n, err := r.s.newestIn(context.Background(), all[0].group, all, nil)
+	n, err := r.s.newestIn(context.Background(), all[0].group, all, nil, 0, 1<<50)
 	if err != nil || len(n.found) != len(metrics) || n.found[1].At != ms(noon)-1000 {
 		t.Fatalf("found %v, %v", n.found, err)
 	}
@@ -25,7 +25,7 @@ func TestLastValuesAreInTheNewestBlock(t *testing.T) {
 	for _, e := range all {
 		live[e.id] = ms(noon)
 	}
-	if n, err = r.s.newestIn(context.Background(), all[0].group, all, live); err != nil || len(n.found) != 0 || n.sc.work.Rows != 0 {
+	if n, err = r.s.newestIn(context.Background(), all[0].group, all, live, 0, 1<<50); err != nil || len(n.found) != 0 || n.sc.work.Rows != 0 {
 		t.Errorf("found %v, reading %+v, %v; memory has what is newer", n.found, n.sc.work, err)
 	}
 }

@@ -114,9 +114,30 @@ func (s *Store) turns(ctx context.Context, o owner, from, to journal.Millis) ([]
 	if before != nil {
 		list = append(list, *before)
 	}
-	slices.SortFunc(list, func(a, b loggedEvent) int { return cmp.Compare(a.Index, b.Index) })
-	return slices.CompactFunc(list, func(a, b loggedEvent) bool { return a.Index == b.Index }), nil
+	state, err := s.stateOf(o)
+	for _, e := range state { // if their day is gone, or cannot be read
+		if e.At < to {
+			list = append(list, e)
+		}
+	}
+	return onceEach(list), err
 }
+
+// onceEach sorts by arrival, each event once: of a gap that is there in parts (see putLongGap) the bounds of all that were found.
+func onceEach(list []loggedEvent) []loggedEvent {
+	slices.SortStableFunc(list, byArrival)
+	out := list[:0]
+	for _, e := range list {
+		if n := len(out); n > 0 && out[n-1].Index == e.Index {
+			out[n-1].At, out[n-1].Until = min(out[n-1].At, e.At), max(out[n-1].Until, e.Until)
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func byArrival(a, b loggedEvent) int { return cmp.Compare(a.Index, b.Index) }
 
 // deadSpans turns events in order of arrival into gaps.
 func deadSpans(o owner, list []loggedEvent) (out []Gap) {
@@ -160,7 +181,7 @@ func clip(list []Gap, from, to journal.Millis) []Gap {
 	return slices.DeleteFunc(list, func(g Gap) bool { return g.From >= to || g.To != 0 && (g.To <= from || g.To == g.From) })
 }
 
-// lifeBetween collects the events with from <= At < to, of memory and of the files.
+// lifeBetween collects the events with from <= At < to, of memory and of the files; also a longer gap that began before.
 func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Millis) ([]loggedEvent, error) {
 	who := concerns(o)
 	out := s.lifeInMemory(who, from, to)
@@ -180,6 +201,22 @@ func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Milli
 			}
 		}
 	}
+	for _, month := range s.trends.existing(monthOf(from), monthOf(max(from, to-1))) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		rows, err := s.lifeOfMonth(month)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range who {
+			for _, e := range rows[w] {
+				if e.At < to && (e.At >= from || e.Kind == journal.GapEvent && e.Until > from) && len(out) < maxLife {
+					out = append(out, e)
+				}
+			}
+		}
+	}
 	return out, nil
 }
 
@@ -188,7 +225,7 @@ func (s *Store) lifeInMemory(who []owner, from, to journal.Millis) (out []logged
 	defer s.mu.RUnlock()
 	for _, h := range s.heads() {
 		for _, e := range h.events {
-			if isLife(e.Kind) && e.At >= from && e.At < to && slices.Contains(who, owner{e.Group, e.Node, e.Device}) {
+			if isLife(e.Kind) && (e.At >= from || e.Until > from) && e.At < to && slices.Contains(who, owner{e.Group, e.Node, e.Device}) {
 				out = append(out, e)
 			}
 		}
@@ -196,7 +233,7 @@ func (s *Store) lifeInMemory(who []owner, from, to journal.Millis) (out []logged
 	return out
 }
 
-// lifeBefore finds the last birth or death before a time. It looks at memory, then at the days backwards.
+// lifeBefore finds the last birth or death before a time. It looks at memory, then at the days backwards, then at the months.
 func (s *Store) lifeBefore(ctx context.Context, o owner, at journal.Millis) (*loggedEvent, error) {
 	who := concerns(o)
 	var last *loggedEvent
@@ -208,22 +245,28 @@ func (s *Store) lifeBefore(ctx context.Context, o owner, at journal.Millis) (*lo
 	for _, e := range s.lifeInMemory(who, 0, at) {
 		take(e)
 	}
-	list := s.days.existing(0, dayOf(at))
-	for i := len(list) - 1; i >= 0 && last == nil; i-- {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		rows, err := s.lifeOf(list[i])
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range who {
-			if e, ok := lastTurn(rows[w], o, at); ok {
-				take(e)
+	back := func(units []int64, lifeOf func(int64) (map[owner][]loggedEvent, error)) error {
+		for i := len(units) - 1; i >= 0 && last == nil; i-- {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			rows, err := lifeOf(units[i])
+			if err != nil {
+				return err
+			}
+			for _, w := range who {
+				if e, ok := lastTurn(rows[w], o, at); ok {
+					take(e)
+				}
 			}
 		}
+		return nil
 	}
-	return last, nil
+	err := back(s.days.existing(0, dayOf(at)), s.lifeOf)
+	if err == nil {
+		err = back(s.trends.existing(0, monthOf(at)), s.lifeOfMonth)
+	}
+	return last, err
 }
 
 // lastTurn is the last of one owner's rows before a time that is a birth or a death for o.

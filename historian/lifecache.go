@@ -11,7 +11,7 @@ import (
 type lifeCache struct {
 	mu sync.Mutex
 	// Guarded by mu.
-	days  map[int64]dayLife
+	days  map[int64]dayLife // months have negative numbers
 	count int
 }
 
@@ -22,18 +22,25 @@ type dayLife struct {
 	count int
 }
 
-// lifeOf returns a day's life rows.
-func (s *Store) lifeOf(day int64) (map[owner][]loggedEvent, error) {
-	now := s.days.about(day) // before the file: what is written meanwhile makes it another
+// lifeOf returns a day's life rows; lifeOfMonth those that the days which are gone left in their month's trend file.
+func (s *Store) lifeOf(day int64) (map[owner][]loggedEvent, error) { return s.lifeIn(s.days, day, day) }
+
+func (s *Store) lifeOfMonth(month int64) (map[owner][]loggedEvent, error) {
+	return s.lifeIn(s.trends, month, -1-month)
+}
+
+// lifeIn returns a file's life rows, which are kept under key.
+func (s *Store) lifeIn(set *fileSet, unit, key int64) (map[owner][]loggedEvent, error) {
+	now := set.about(unit) // before the file: what is written meanwhile makes it another
 	c := &s.lives
 	c.mu.Lock()
-	kept, ok := c.days[day]
+	kept, ok := c.days[key]
 	c.mu.Unlock()
 	if ok && kept.about == now {
 		return kept.rows, nil
 	}
 	read := dayLife{about: now, rows: make(map[owner][]loggedEvent)}
-	err := s.days.get(day).view(func(tx *bolt.Tx) error {
+	err := set.get(unit).view(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bucketLife).Cursor()
 		for k, v := cur.First(); k != nil && read.count < maxLife; k, v = cur.Next() {
 			f := &fields{b: k}
@@ -48,7 +55,7 @@ func (s *Store) lifeOf(day int64) (map[owner][]loggedEvent, error) {
 	if err != nil {
 		return nil, s.survive(err)
 	}
-	c.keep(day, read)
+	c.keep(key, read)
 	return read.rows, nil
 }
 

@@ -15,7 +15,7 @@ type Options struct {
 	Raw      time.Duration // the samples of days older than this are removed; 0: never
 	Minute   time.Duration // 1-minute rollups and events, with their day; 0: never; not before Raw
 	Hour     time.Duration // 1-hour rollups, by the month; 0: never
-	MaxBytes int64         // all files of the store; the oldest samples go first, then minutes, then hours; 0: no limit
+	MaxBytes int64         // all files of the store, one more while it is written anew; the oldest samples go first, then minutes, then hours; 0: no limit
 	DayBytes int64         // one day file cannot grow beyond this; default 8 GiB
 
 	MaxSeries     int // series in the catalog; Resolve refuses more; default 200,000

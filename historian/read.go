@@ -196,7 +196,7 @@ func (s *Store) reportDamage(file string, err error) {
 	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("stored samples are damaged in %s: %v", file, err)})
 }
 
-// Last is the newest sample of a metric, of the last month; historical ones count only where there is no other. Its Quality is
+// Last is the newest sample of a metric, of the last month or kept by retention; historical ones count only where there is no other. Its Quality is
 // Stale when its node or device died since.
 func (s *Store) Last(group, node, device, metric string) (journal.Sample, bool) {
 	ctx := context.Background()

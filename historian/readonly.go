@@ -33,7 +33,7 @@ func OpenReadOnly(dir string, j *journal.Journal, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open historian %s to read: %w", dir, err), s.closeFiles())
 	}
-	s.bytes.Store(diskBytes(dir))
+	s.measure()
 	return s, nil
 }
 

@@ -49,7 +49,7 @@ func (s *Store) retainAge() {
 		return
 	}
 	for _, month := range s.trends.existing(0, monthOf(now)-1) {
-		if monthStart(month+1) <= now-toMillis(s.o.Hour) {
+		if s.monthIsOver(month) {
 			s.dropMonth(month, whyAge)
 		}
 	}
@@ -61,9 +61,11 @@ const (
 	whySpace = "the disk is full"
 )
 
-// retainBytes keeps the store below its limit.
+// retainBytes keeps the store so far below its limit that a file can be written anew.
 func (s *Store) retainBytes() {
-	for s.o.MaxBytes > 0 && s.bytes.Load() > s.o.MaxBytes {
+	s.measure() // rollups came since the last flush
+	for s.o.MaxBytes > 0 && s.bytes.Load() > s.ceiling() {
+		s.leaveRewriting() // one file at a time is written into what is spare
 		if !s.dropOldest(whyBytes, false) && !s.dropOldest(whyBytes, true) && !s.halveToday() {
 			return
 		}
@@ -79,9 +81,12 @@ func (s *Store) retainSpace() {
 	}
 }
 
-// dropOldest removes the oldest thing of the first class that has one: first of all samples. With owing, what an uplink owes too.
+// dropOldest removes the oldest thing of the first class that has one: damaged files, then samples, days, months. With owing, what an uplink owes too.
 // It returns false when there is nothing, or when it cannot be removed.
 func (s *Store) dropOldest(why string, owing bool) bool {
+	if s.dropWreck(why) {
+		return true
+	}
 	owed := s.owedFrom()
 	now := max(0, s.clock.late())
 	for _, c := range [...]class{classRaw, classMinute} {
@@ -126,6 +131,7 @@ func (s *Store) thinDay(day int64, why string, owed journal.Index) bool {
 		return true
 	}
 	s.rollBefore(day)
+	kept := s.keep(day, dayStart(day+1), false)
 	err := s.rewrite(s.days, d, withoutSamples)
 	if errors.Is(err, syscall.ENOSPC) || isDamage(err) {
 		return s.dropDay(day, why, owed)
@@ -134,7 +140,8 @@ func (s *Store) thinDay(day int64, why string, owed journal.Index) bool {
 		s.o.Log.Error("remove old samples", "part", "historian", "file", d.path, "err", err)
 		return false
 	}
-	s.bytes.Store(diskBytes(s.dir))
+	kept.done()
+	s.measure()
 	s.o.Log.Info("old samples removed", "part", "historian", "file", d.path, "samples", t.samples, "reason", why)
 	s.tellOwed(day, t, why, owed)
 	return true
@@ -143,14 +150,16 @@ func (s *Store) thinDay(day int64, why string, owed journal.Index) bool {
 // dropDay unlinks a day.
 func (s *Store) dropDay(day int64, why string, owed journal.Index) bool {
 	s.rollBefore(day)
+	kept := s.keep(day, dayStart(day+1), true)
 	_, t := s.days.info(day)
 	path := s.days.path(day)
 	if err := s.days.drop(day); err != nil {
 		s.o.Log.Error("remove old day", "part", "historian", "file", path, "err", err)
 		return false
 	}
+	kept.done()
 	s.dropped[day] = true
-	s.bytes.Store(diskBytes(s.dir))
+	s.measure()
 	s.o.Log.Info("old day removed", "part", "historian", "file", path, "samples", t.samples, "reason", why)
 	s.tellOwed(day, t, why, owed)
 	return true
@@ -172,7 +181,7 @@ func (s *Store) dropMonth(month int64, why string) bool {
 		s.o.Log.Error("remove old month", "part", "historian", "file", path, "err", err)
 		return false
 	}
-	s.bytes.Store(diskBytes(s.dir))
+	s.measure()
 	s.o.Log.Info("old month removed", "part", "historian", "file", path, "reason", why)
 	return true
 }
@@ -197,7 +206,7 @@ func (s *Store) halveToday() bool {
 			s.o.Log.Error("remove old windows", "part", "historian", "file", d.path, "err", err)
 			continue
 		}
-		s.bytes.Store(diskBytes(s.dir))
+		s.measure()
 		s.o.Log.Warn("windows of today removed: historian.retention.bytes is less than a day", "part", "historian", "file", d.path,
 			"samples", before.samples-after.samples)
 		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%d samples from before %s are removed: "+

@@ -85,7 +85,7 @@ func (s *Store) findLate() bool {
 	now := s.clock.early() - toMillis(rewriteRest)
 	for _, day := range s.days.existing(0, dayOf(max(0, now))-1) {
 		a := s.days.about(day)
-		if a.thin || s.unfit[day] || a.totals.lateSamples*lateShare <= a.totals.samples<<min(a.rewritten, 32) {
+		if a.thin || s.unfit[day] || !s.hasRoom(bytesOf(s.days.path(day))) || a.totals.lateSamples*lateShare <= a.totals.samples<<min(a.rewritten, 32) {
 			continue
 		}
 		r, err := s.beginRewriting(s.days.get(day), a)
@@ -229,6 +229,7 @@ func (r *rewriter) finish(s *Store) error {
 		r.a.abandon()
 		return err
 	}
+	s.atPeak()
 	if err := r.a.finish(); err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (r *rewriter) finish(s *Store) error {
 		return err
 	}
 	s.days.setInfo(r.d, a)
-	s.bytes.Store(diskBytes(s.dir))
+	s.measure()
 	s.o.Log.Info("day with late samples is written anew", "part", "historian", "file", r.d.path, "late", r.was.totals.lateSamples)
 	return nil
 }

@@ -52,7 +52,7 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 	if err != nil {
 		return err
 	}
-	s.trends.setInfo(t, about{there: true})
+	s.trends.exists(t)
 	return d.update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		for _, g := range st.trends {

@@ -14,6 +14,7 @@ import (
 	"edge/historian/chunk"
 	"edge/historian/journal"
 
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -34,6 +35,8 @@ type Store struct {
 	readOnly bool // see OpenReadOnly
 
 	pieceRows, rawRows int // the constants; tests have them smaller
+
+	atPeak func() // for tests: called when a file and the one that is to replace it are both there
 
 	kick    chan struct{}     // a flush is wanted; holds one
 	asks    chan chan<- error // a flush is wanted, and its end
@@ -84,7 +87,8 @@ type Store struct {
 
 	duplicates, lateSamples, refused, unknown atomic.Uint64
 
-	bytes       atomic.Int64
+	bytes       atomic.Int64 // of all files
+	largest     atomic.Int64 // of the largest of them
 	space       atomic.Int64 // the disk's Space
 	early, late atomic.Int64 // bounds of the present time, see timekeeper
 
@@ -123,7 +127,7 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 		s.closeFiles()
 		return nil, err
 	}
-	s.bytes.Store(diskBytes(dir))
+	s.measure()
 	return s, nil
 }
 
@@ -141,6 +145,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool)}
+	s.atPeak = func() {}
 	s.head, s.pieceRows, s.rawRows, s.markRest = newHead(s.window), pieceRows, rawRows, true
 	return s
 }
@@ -313,7 +318,7 @@ func (s *Store) Close() error {
 	s.lookAtClock() // the next Open knows from it when this one ended
 	err = errors.Join(err, s.flush(flushAll))
 	if err == nil {
-		err = s.file.save(nil, s.pos, &s.clock) // also when there was nothing else to write
+		err = s.file.save(nil, s.pos, &s.clock, func(*bolt.Tx) error { return nil }) // also when there was nothing else to write
 	}
 	return errors.Join(err, s.closeFiles())
 }

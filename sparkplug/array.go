@@ -15,8 +15,14 @@ var arrayElements = [...]DataType{Int8Array: Int8, Int16Array: Int16, Int32Array
 	UInt16Array: UInt16, UInt32Array: UInt32, UInt64Array: UInt64, FloatArray: Float, DoubleArray: Double, BooleanArray: Boolean,
 	StringArray: String, DateTimeArray: DateTime}
 
+// maxElements is the most elements of an array: a boolean takes one bit on the wire, and forty bytes as an element.
+const maxElements = 1 << 20
+
 // checkArray checks the length of an array's bytes. An unterminated last string is let pass.
 func checkArray(t DataType, b []byte) error {
+	if n := arrayLen(t, b); n > maxElements {
+		return fmt.Errorf("%s of %d elements: at most %d", t, n, maxElements)
+	}
 	if w := arrayWidths[t]; w > 0 && len(b)%w != 0 {
 		return fmt.Errorf("%s of %d bytes: not a multiple of %d", t, len(b), w)
 	}
@@ -24,6 +30,19 @@ func checkArray(t DataType, b []byte) error {
 		return fmt.Errorf("BooleanArray of %d bytes: count exceeds the bits", len(b))
 	}
 	return nil
+}
+
+// arrayLen returns how many elements an array has if its bytes are right.
+func arrayLen(t DataType, b []byte) int {
+	switch {
+	case t == StringArray:
+		return bytes.Count(b, []byte{0}) + 1
+	case t == BooleanArray && len(b) >= 4:
+		return int(binary.LittleEndian.Uint32(b))
+	case t == BooleanArray:
+		return 0
+	}
+	return len(b) / arrayWidths[t]
 }
 
 // Elements returns the elements of an array value, nil for a null or another type.
@@ -40,7 +59,7 @@ func (v Value) Elements() []Value {
 		}
 		return out
 	case StringArray: // each ends with 00
-		var out []Value
+		out := make([]Value, 0, arrayLen(v.Type, b))
 		for len(b) > 0 {
 			s, rest, _ := bytes.Cut(b, []byte{0})
 			out, b = append(out, Value{Type: t, Bytes: s}), rest

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // nodeBirth begins a session, or renews it: in the same session it is a rebirth, and nobody died. It needs no order, it
@@ -156,18 +154,6 @@ func (s *step) declarable(d *device, pm *Metric) bool {
 		s.warn(n, "metrics without a timestamp [tck-id-payloads-name-birth-data-requirement]")
 	}
 	return true
-}
-
-// isDefinition finds is_definition = true in the bytes of a template.
-func isDefinition(b []byte) bool {
-	definition := false
-	err := fields(b, nil, func(num protowire.Number, typ protowire.Type, v uint64, _ []byte) (bool, error) {
-		if num == 5 && typ == protowire.VarintType {
-			definition = v != 0
-		}
-		return true, nil
-	})
-	return err == nil && definition
 }
 
 // declare enters one metric of a birth into keep and the alias map; nil when there is no room.

@@ -12,9 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-
-	"edge/proto/sparkplugpb"
 )
 
 // raw joins hex bytes written with spaces; what follows "//" on a line is a comment.
@@ -254,96 +251,4 @@ func zip(t testing.TB, b []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
-}
-
-// FuzzDecode holds the walker against the generated code: what it accepts, that accepts too, with the same numbers;
-// and what it writes again reads the same.
-func FuzzDecode(f *testing.F) {
-	for _, b := range goldenPayloads(f) {
-		f.Add(b)
-	}
-	for _, tt := range peerBytes {
-		f.Add(raw(f, tt.hex))
-	}
-	f.Add(nested(3))
-	f.Add(nestedSets(3))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var pb sparkplugpb.Payload
-		refereeErr := proto.Unmarshal(data, &pb)
-		p, err := Decode(data, Limits{Metrics: 1000, Inflated: 1 << 16})
-		if err != nil {
-			if refereeErr == nil && !errors.Is(err, ErrLimit) && !errors.Is(err, ErrPayload) {
-				t.Fatalf("untyped error %v", err)
-			}
-			return
-		}
-		if p.Compressed {
-			return
-		}
-		if refereeErr != nil {
-			t.Fatalf("accepted what the generated code refuses: %v", refereeErr)
-		}
-		compare(t, p, &pb)
-		q, err := Decode(Encode(p), Limits{Metrics: 1000, Inflated: 1 << 16})
-		if err != nil {
-			t.Fatalf("own encoding refused: %v", err)
-		}
-		if !bytes.Equal(Encode(q), Encode(p)) {
-			t.Fatalf("not stable:\n%x\n%x", Encode(p), Encode(q))
-		}
-		for i := range p.Metrics {
-			AppendJSON(nil, p.Metrics[i].Value)
-		}
-	})
-}
-
-// compare holds a decoded payload against the generated code's.
-func compare(t *testing.T, p *Payload, pb *sparkplugpb.Payload) {
-	if p.HasTimestamp != (pb.Timestamp != nil) || p.Timestamp != pb.GetTimestamp() || p.HasSeq != (pb.Seq != nil) || p.Seq != pb.GetSeq() {
-		t.Fatalf("header differs: %+v / %v", p, pb)
-	}
-	if len(p.Metrics) != len(pb.Metrics) {
-		t.Fatalf("%d metrics, want %d", len(p.Metrics), len(pb.Metrics))
-	}
-	for i := range p.Metrics {
-		m, w := &p.Metrics[i], pb.Metrics[i]
-		if m.Name != w.GetName() || m.HasAlias != (w.Alias != nil) || m.Alias != w.GetAlias() || m.Timestamp != w.GetTimestamp() ||
-			m.Historical != w.GetIsHistorical() || m.Transient != w.GetIsTransient() || uint32(m.Type) != min(w.GetDatatype(), 255) {
-			t.Fatalf("metric %d differs: %+v / %v", i, m, w)
-		}
-		if m.Missing != (w.Value == nil && !w.GetIsNull()) || m.Value.Null != (w.Value == nil || w.GetIsNull()) {
-			t.Fatalf("metric %d, presence: %+v / %v", i, m, w)
-		}
-		compareValue(t, m, w)
-		if len(m.Properties) != min(len(w.GetProperties().GetKeys()), len(w.GetProperties().GetValues())) {
-			t.Fatalf("metric %d: %d properties / %v", i, len(m.Properties), w.GetProperties())
-		}
-	}
-}
-
-// compareValue compares what is left as it came: the values of metrics that name no datatype.
-func compareValue(t *testing.T, m *Metric, w *sparkplugpb.Payload_Metric) {
-	if m.Value.Null || m.Value.Type != Unknown {
-		return
-	}
-	same := true
-	switch v := w.Value.(type) {
-	case *sparkplugpb.Payload_Metric_IntValue:
-		same = m.Field == FieldInt && uint32(m.Value.Num) == v.IntValue
-	case *sparkplugpb.Payload_Metric_LongValue:
-		same = m.Field == FieldLong && m.Value.Num == v.LongValue
-	case *sparkplugpb.Payload_Metric_FloatValue:
-		same = m.Field == FieldFloat && m.Value.Num == floatBits(v.FloatValue)
-	case *sparkplugpb.Payload_Metric_DoubleValue:
-		same = m.Field == FieldDouble && m.Value.Num == doubleBits(v.DoubleValue)
-	case *sparkplugpb.Payload_Metric_BooleanValue:
-		same = m.Field == FieldBoolean && (m.Value.Num != 0) == v.BooleanValue
-	case *sparkplugpb.Payload_Metric_StringValue:
-		same = m.Field == FieldString && string(m.Value.Bytes) == v.StringValue
-	case *sparkplugpb.Payload_Metric_BytesValue:
-		same = m.Field == FieldBytes && bytes.Equal(m.Value.Bytes, v.BytesValue)
-	}
-	if !same {
-		t.Fatalf("value %+v in field %d, want %v", m.Value, m.Field, w.Value)
-	}
 }

@@ -19,9 +19,8 @@ func (p *Payload) inflate(l Limits) error {
 		return err
 	}
 	outer := *p
-	*p = Payload{}
-	d := decoder{p: p, l: l, metrics: l.Metrics, properties: 4 * l.Metrics}
-	if err := d.payload(body); err != nil {
+	*p = Payload{Names: outer.Names}
+	if err := p.read(body, l); err != nil {
 		return err
 	}
 	if p.UUID == compressedUUID {

@@ -34,6 +34,9 @@ func (t DataType) OfMetric() bool {
 	return t >= Int8 && t <= DateTimeArray && t != PropertySet && t != PropertySetList
 }
 
+// basic tells whether a data set's column, or a template's parameter, may have the datatype.
+func (t DataType) basic() bool { return t >= Int8 && t <= Text }
+
 // IsArray tells whether values are packed arrays.
 func (t DataType) IsArray() bool { return t >= Int8Array && t <= DateTimeArray }
 
@@ -79,31 +82,38 @@ func FieldOf(t DataType, hint Field) Field {
 // Numbers are masked to the datatype's width, then sign-extended: peers send Int8 -1 as 0xFF or as 0xFFFFFFFF.
 // The error says that the member the sender used cannot hold such a value.
 func (m *Metric) As(t DataType) (Value, error) {
-	if m.Value.Null || m.Value.Type == t && t != Unknown {
-		v := m.Value
-		v.Type = t
+	v, ok := m.as(t)
+	if ok {
 		return v, nil
+	}
+	if t.IsArray() && m.Field == FieldBytes {
+		return Value{}, checkArray(t, m.Value.Bytes)
+	}
+	return Value{}, fmt.Errorf("%s cannot travel in field %d", t, m.Field)
+}
+
+// as is As without the words.
+func (m *Metric) as(t DataType) (v Value, ok bool) {
+	if m.Value.Null || m.Value.Type == t && t != Unknown {
+		v = m.Value
+		v.Type = t
+		return v, true
 	}
 	n, b := m.Value.Num, m.Value.Bytes
 	integer := m.Field == FieldInt || m.Field == FieldLong
 	switch {
 	case t >= Int8 && t <= UInt64 && integer, t == DateTime && integer:
-		return Value{Type: t, Num: widen(t, m.Field, n)}, nil
+		return Value{Type: t, Num: widen(t, m.Field, n)}, true
 	case t == Float && m.Field == FieldDouble:
-		return Value{Type: t, Num: uint64(math.Float32bits(float32(math.Float64frombits(n))))}, nil
+		return Value{Type: t, Num: uint64(math.Float32bits(float32(math.Float64frombits(n))))}, true
 	case t == Double && m.Field == FieldFloat:
-		return Value{Type: t, Num: math.Float64bits(float64(math.Float32frombits(uint32(n))))}, nil
+		return Value{Type: t, Num: math.Float64bits(float64(math.Float32frombits(uint32(n))))}, true
 	case t == Boolean && (integer || m.Field == FieldBoolean):
-		return Value{Type: t, Num: min(n, 1)}, nil
+		return Value{Type: t, Num: min(n, 1)}, true
 	case t == Unknown || m.Field == FieldNone || FieldOf(t, FieldNone) != m.Field:
-		return Value{}, fmt.Errorf("%s cannot travel in field %d", t, m.Field)
+		return Value{}, false
 	}
-	if t.IsArray() {
-		if err := checkArray(t, b); err != nil {
-			return Value{}, err
-		}
-	}
-	return Value{Type: t, Num: n, Bytes: b}, nil
+	return Value{Type: t, Num: n, Bytes: b}, !t.IsArray() || checkArray(t, b) == nil
 }
 
 // widen brings an integer from the wire to 64 bits. An int_value has 32 bits, whatever the varint held.

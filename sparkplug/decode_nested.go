@@ -1,87 +1,115 @@
 package sparkplug
 
-import "google.golang.org/protobuf/encoding/protowire"
+import "unicode/utf8"
 
-// propertyPairs gathers the two parallel lists of a property set. A set may be split over several
+// propertySet gathers the two parallel lists of a property set. A set may be split over several
 // occurrences of its field, so pairing comes last.
-type propertyPairs struct {
-	keys   []string
-	values []Property
+type propertySet struct {
+	list         []Property
+	keys, values int
+	unknown      []byte
+	seen         bool
 }
 
-// pair joins keys and values; what has no partner is dropped.
+// at returns the property with an index, which is at most one beyond the list.
+func (s *propertySet) at(i int) *Property {
+	if i == len(s.list) {
+		s.list = append(s.list, Property{Value: Value{Null: true}})
+	}
+	return &s.list[i]
+}
+
+// pair ends a set; what has no partner is dropped.
 // [tck-id-payloads-propertyset-keys-array-size] [tck-id-payloads-propertyset-values-array-size]
-func (s *propertyPairs) pair(p *Payload) []Property {
-	if len(s.keys) != len(s.values) {
+func (s *propertySet) pair(p *Payload) []Property {
+	if s.keys != s.values {
 		p.problem("a property set has not as many keys as values [tck-id-payloads-propertyset-keys-array-size]")
 	}
-	out := s.values[:min(len(s.keys), len(s.values))]
-	for i := range out {
-		out[i].Key = s.keys[i]
-	}
-	return out
+	return s.list[:min(s.keys, s.values)]
 }
 
 // propertySet reads a property set. Sets inside sets stay bytes; they are checked down to the depth limit.
-func (d *decoder) propertySet(s *propertyPairs, data []byte, depth int) error {
+func (d *decoder) propertySet(s *propertySet, data []byte, depth int) error {
 	if depth > d.l.Depth {
 		return overLimit("nesting", d.l.Depth)
 	}
-	return fields(data, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
-		if num > 2 || typ != protowire.BytesType {
-			return false, nil
-		}
-		if d.properties--; d.properties < 0 {
-			return true, overLimit("properties", 4*d.l.Metrics)
-		}
-		if num == 1 {
-			if err := d.name(b); err != nil {
-				return true, err
+	if s.seen = true; cap(s.list) == 0 {
+		s.list = make([]Property, 0, min(max(count(data, 1<<3|wireBytes), count(data, 2<<3|wireBytes)), d.l.Cells))
+	}
+	r := reader{data: data}
+	for r.next() {
+		var err error
+		switch r.tag {
+		case 1<<3 | wireBytes:
+			if err = d.cell(); err == nil {
+				p := s.at(s.keys)
+				s.keys++
+				p.Key, err = d.name(r.b)
 			}
-			s.keys = append(s.keys, string(b))
-			return true, nil
+		case 2<<3 | wireBytes:
+			if err = d.cell(); err == nil {
+				p := s.at(s.values)
+				s.values++
+				err = d.property(p, r.b, depth)
+			}
+		default:
+			s.unknown = append(s.unknown, r.raw()...)
 		}
-		pr, err := d.property(b, depth)
-		s.values = append(s.values, pr)
-		return true, err
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return r.err()
 }
 
-// property reads a PropertyValue.
-func (d *decoder) property(data []byte, depth int) (Property, error) {
+// cell takes one from the budget of small parts: properties, columns, cells, parameters.
+func (d *decoder) cell() error {
+	if d.cells--; d.cells < 0 {
+		return overLimit("properties, columns, cells and parameters", d.l.Cells)
+	}
+	return nil
+}
+
+// property reads a PropertyValue; the key is left as it is.
+func (d *decoder) property(p *Property, data []byte, depth int) error {
 	var (
-		m      Metric // Type, Field and a raw Value, so that As serves both
+		m      Metric // Type, Field and a raw Value, so that as serves both
 		isNull bool
 	)
-	err := fields(data, nil, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) (bool, error) {
-		f := propertyField(num)
+	r := reader{data: data}
+	for r.next() {
+		var err error
+		f := propertyField(r.tag >> 3)
 		switch {
-		case num == 1 && typ == protowire.VarintType:
-			m.Type = DataType(min(uint32(v), 255))
-		case num == 2 && typ == protowire.VarintType:
-			isNull = v != 0
-		case f != FieldNone && typ == wireType(f):
-			m.Field, m.Value = f, Value{Num: v, Bytes: b}
-			return true, d.nestedProperty(f, b, depth)
+		case r.tag == 1<<3|wireVarint:
+			m.Type = dataType(r.v)
+		case r.tag == 2<<3|wireVarint:
+			isNull = r.v != 0
+		case f != FieldNone && int(r.tag&7) == wireType(f):
+			err = d.propertyValue(&m, f, &r, depth)
 		default:
-			return false, nil
+			m.Unknown = append(m.Unknown, r.raw()...)
 		}
-		return true, nil
-	})
-	if err != nil {
-		return Property{}, err
+		if err != nil {
+			return err
+		}
 	}
-	pr := Property{Field: m.Field, Value: m.Value}
+	if err := r.err(); err != nil {
+		return err
+	}
+	*p = Property{Key: p.Key, Field: m.Field, Value: m.Value, Unknown: m.Unknown}
 	if isNull || m.Field == FieldNone {
-		pr.Value = Value{Type: m.Type, Null: true}
-	} else if v, err := m.As(m.Type); err == nil {
-		pr.Value = v
+		p.Value = Value{Type: m.Type, Null: true}
+	} else if v, ok := m.as(m.Type); ok {
+		p.Value = v
+	} else {
+		p.Type = m.Type
 	}
-	return pr, nil
+	return nil
 }
 
 // propertyField maps a member of PropertyValue.value to Field.
-func propertyField(num protowire.Number) Field {
+func propertyField(num uint64) Field {
 	switch {
 	case num >= 3 && num <= 8:
 		return FieldInt + Field(num-3)
@@ -95,174 +123,198 @@ func propertyField(num protowire.Number) Field {
 	return FieldNone
 }
 
-func (d *decoder) nestedProperty(f Field, b []byte, depth int) error {
-	var nested propertyPairs
+// propertyValue takes a member of a property's value, raw.
+func (d *decoder) propertyValue(m *Metric, f Field, r *reader, depth int) (err error) {
+	again := m.Field == f
+	if r.tag&7 != wireBytes {
+		m.carry(f, r.v)
+		return nil
+	}
 	switch f {
+	case FieldString:
+		err = d.text(r.b)
 	case FieldPropertySet:
-		return d.propertySet(&nested, b, depth+1)
+		var nested propertySet
+		if err = d.propertySet(&nested, r.b, depth+1); err == nil {
+			nested.pair(d.p)
+		}
 	case FieldPropertySets:
-		return fields(b, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
-			if num != 1 || typ != protowire.BytesType {
-				return false, nil
-			}
-			nested = propertyPairs{}
-			return true, d.propertySet(&nested, b, depth+1)
-		})
+		_, err = d.propertySets(r.b, depth+1, false)
 	case FieldExtension:
-		return checkFields(b)
+		err = checkFields(r.b)
 	}
-	return nil
-}
-
-// dataSet checks the wire form of a DataSet: rows of cells. Its columns and cells count as properties.
-// [tck-id-payloads-dataset-column-size] [tck-id-payloads-dataset-types-num] [tck-id-payloads-dataset-types-value]
-func (d *decoder) dataSet(data []byte) error {
-	var columns, names, types uint64
-	datatype := func(t uint64) {
-		if types++; t < uint64(Int8) || t > uint64(Text) {
-			d.p.problem("a data set's column has no basic datatype [tck-id-payloads-dataset-types-value]")
-		}
+	if again && f != FieldString {
+		m.Value.Bytes = joined(m.Value.Bytes, r.b)
+	} else {
+		m.Value.Num, m.Value.Bytes = 0, r.b
 	}
-	err := fields(data, nil, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) (bool, error) {
-		switch {
-		case num == 1 && typ == protowire.VarintType:
-			columns = v
-		case num == 3 && typ == protowire.VarintType:
-			datatype(v)
-		case typ != protowire.BytesType:
-		case num == 3: // packed, which proto2 readers accept
-			return true, packed(b, datatype)
-		case num == 2 || num == 4:
-			if d.properties--; d.properties < 0 {
-				return true, overLimit("data set columns and cells", 4*d.l.Metrics)
-			}
-			if num == 4 {
-				return true, d.row(b)
-			}
-			names++
-		}
-		return true, nil
-	})
-	if columns != names {
-		d.p.problem("a data set's num_of_columns is not the number of its columns [tck-id-payloads-dataset-column-size]")
-	}
-	if types != names {
-		d.p.problem("a data set has not as many types as columns [tck-id-payloads-dataset-types-num]")
-	}
+	m.Field = f
 	return err
 }
 
-func (d *decoder) row(data []byte) error {
-	return fields(data, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
-		if num != 1 || typ != protowire.BytesType {
-			return false, nil
+// propertySets reads a list of property sets; keep: it is returned, not only checked.
+func (d *decoder) propertySets(data []byte, depth int, keep bool) (list [][]Property, err error) {
+	r := reader{data: data}
+	for r.next() {
+		if r.tag != 1<<3|wireBytes {
+			continue
 		}
-		if d.properties--; d.properties < 0 {
-			return true, overLimit("data set cells", 4*d.l.Metrics)
+		if err := d.cell(); err != nil {
+			return nil, err
 		}
-		return true, fields(b, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
-			if num == 7 && typ == protowire.BytesType {
-				return true, checkFields(b)
-			}
-			return true, nil
-		})
-	})
-}
-
-// packed calls f for each varint of a packed list.
-func packed(b []byte, f func(uint64)) error {
-	for len(b) > 0 {
-		v, n := protowire.ConsumeVarint(b)
-		if n < 0 {
-			return malformed("packed types: %v", protowire.ParseError(n))
+		var set propertySet
+		if err := d.propertySet(&set, r.b, depth); err != nil {
+			return nil, err
 		}
-		f(v)
-		b = b[n:]
+		if set := set.pair(d.p); keep {
+			list = append(list, set)
+		}
 	}
-	return nil
+	return list, r.err()
 }
 
-// template checks the wire form of a Template and of the templates among its members. Members count as metrics.
+// template reads a Template, or only checks it when into is nil. Its members are metrics, one deeper.
 // [tck-id-payloads-template-is-definition] [tck-id-payloads-template-definition-ref] [tck-id-payloads-template-instance-ref]
-func (d *decoder) template(data []byte, depth int) error {
+func (d *decoder) template(into *TemplateValue, data []byte, depth int) error {
 	if depth > d.l.Depth {
 		return overLimit("nesting", d.l.Depth)
 	}
-	var says, definition, refers bool
-	err := fields(data, nil, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) (bool, error) {
-		if num == 5 && typ == protowire.VarintType {
-			says, definition = true, v != 0
+	keep := into != nil
+	if !keep {
+		into = new(TemplateValue)
+	}
+	var says bool
+	var checked Metric
+	r := reader{data: data}
+	for r.next() {
+		var err error
+		switch r.tag {
+		case 1<<3 | wireBytes:
+			into.Version, err = d.label(r.b, "a template's version is not UTF-8 [tck-id-payloads-template-version]")
+		case 2<<3 | wireBytes:
+			m := &checked
+			if keep {
+				into.Metrics = append(into.Metrics, Metric{})
+				m = &into.Metrics[len(into.Metrics)-1]
+			}
+			err = d.metric(m, r.b, depth+1)
+		case 3<<3 | wireBytes:
+			var p Parameter
+			if p, err = d.parameter(r.b); keep {
+				into.Parameters = append(into.Parameters, p)
+			}
+		case 4<<3 | wireBytes:
+			into.Ref, err = d.label(r.b, "a template_ref is not UTF-8 [tck-id-payloads-template-ref-instance]")
+		case 5<<3 | wireVarint:
+			says, into.IsDefinition = true, r.v != 0
+		default:
+			if keep {
+				into.Unknown = append(into.Unknown, r.raw()...)
+			}
 		}
-		if typ != protowire.BytesType {
-			return true, nil
+		if err != nil {
+			return err
 		}
-		switch num {
-		case 2:
-			return true, d.member(b, depth)
-		case 3:
-			return true, d.parameter(b)
-		case 4:
-			refers = len(b) > 0
-		}
-		return true, nil
-	})
+	}
+	if err := r.err(); err != nil {
+		return err
+	}
 	switch {
 	case !says:
 		d.p.problem("a template without is_definition [tck-id-payloads-template-is-definition]")
-	case definition && refers:
+	case into.IsDefinition && into.Ref != "":
 		d.p.problem("a template's definition with a template_ref [tck-id-payloads-template-definition-ref]")
-	case !definition && !refers:
+	case !into.IsDefinition && into.Ref == "":
 		d.p.problem("a template's instance without a template_ref [tck-id-payloads-template-instance-ref]")
 	}
-	return err
+	return nil
 }
 
-func (d *decoder) member(data []byte, depth int) error {
-	if d.metrics--; d.metrics < 0 {
-		return overLimit("metrics", d.l.Metrics)
+// label reads a short text that is not a metric's name; problem is noted if it is not UTF-8.
+func (d *decoder) label(b []byte, problem string) (string, error) {
+	if len(b) > d.l.Name {
+		return "", overLimit("name bytes", d.l.Name)
 	}
-	var nested propertyPairs
-	return fields(data, nil, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (bool, error) {
-		if typ != protowire.BytesType {
-			return false, nil
-		}
-		switch {
-		case num == 1:
-			return true, d.name(b)
-		case num == 8:
-			return true, checkFields(b)
-		case num == 9:
-			nested = propertyPairs{}
-			return true, d.propertySet(&nested, b, depth)
-		case Field(num) == FieldTemplate:
-			return true, d.template(b, depth+1)
-		case Field(num) == FieldDataSet, Field(num) == FieldExtension:
-			return true, d.structure(Field(num), b)
-		}
-		return true, nil
-	})
+	if !utf8.Valid(b) {
+		d.p.problem(problem)
+	}
+	return string(b), nil
 }
 
-// parameter checks one parameter of a template.
+// parameter reads one parameter of a template.
 // [tck-id-payloads-template-parameter-name-required] [tck-id-payloads-template-parameter-type-value]
-func (d *decoder) parameter(data []byte) error {
-	if d.properties--; d.properties < 0 {
-		return overLimit("template parameters", 4*d.l.Metrics)
+func (d *decoder) parameter(data []byte) (Parameter, error) {
+	var (
+		p Parameter
+		m Metric // Type, Field and a raw Value, so that as serves both
+	)
+	if err := d.cell(); err != nil {
+		return p, err
 	}
-	var named bool
-	err := fields(data, nil, func(num protowire.Number, typ protowire.Type, v uint64, b []byte) (bool, error) {
+	r := reader{data: data}
+	for r.next() {
+		var err error
+		f := cellField(r.tag>>3, 3)
 		switch {
-		case num == 1 && typ == protowire.BytesType:
-			named = len(b) > 0
-		case num == 2 && typ == protowire.VarintType && (v < uint64(Int8) || v > uint64(Text)):
-			d.p.problem("a template's parameter has no basic datatype [tck-id-payloads-template-parameter-type-value]")
-		case num == 9 && typ == protowire.BytesType:
-			return true, checkFields(b)
+		case r.tag == 1<<3|wireBytes:
+			p.Name, err = d.label(r.b, "a template's parameter has a name that is not UTF-8 [tck-id-payloads-template-parameter-name-type]")
+		case r.tag == 2<<3|wireVarint:
+			m.Type = dataType(r.v)
+		case f != FieldNone && int(r.tag&7) == wireType(f):
+			err = d.cellValue(&m, f, &r)
+		default:
+			p.Unknown = append(p.Unknown, r.raw()...)
 		}
-		return true, nil
-	})
-	if !named {
+		if err != nil {
+			return p, err
+		}
+	}
+	if err := r.err(); err != nil {
+		return p, err
+	}
+	if p.Name == "" {
 		d.p.problem("a template's parameter has no name [tck-id-payloads-template-parameter-name-required]")
 	}
+	if m.Type != Unknown && !m.Type.basic() {
+		d.p.problem("a template's parameter has no basic datatype [tck-id-payloads-template-parameter-type-value]")
+	}
+	p.Type, p.Field, p.Value = m.Type, m.Field, m.Value
+	if m.Field == FieldNone {
+		p.Value = Value{Type: m.Type, Null: true}
+	} else if v, ok := m.as(m.Type); ok {
+		p.Value = v
+	}
+	return p, nil
+}
+
+// cellField maps a member of a data set's cell, or of a parameter's value, to Field; first is the number of int_value.
+func cellField(num, first uint64) Field {
+	switch {
+	case num >= first && num < first+6:
+		return FieldInt + Field(num-first)
+	case num == first+6:
+		return FieldExtension
+	}
+	return FieldNone
+}
+
+// cellValue takes a member of a cell or a parameter, raw.
+func (d *decoder) cellValue(m *Metric, f Field, r *reader) (err error) {
+	again := m.Field == f
+	if r.tag&7 != wireBytes {
+		m.carry(f, r.v)
+		return nil
+	}
+	if f == FieldString {
+		err = d.text(r.b)
+	} else {
+		err = checkFields(r.b)
+	}
+	if again && f == FieldExtension {
+		m.Value.Bytes = joined(m.Value.Bytes, r.b)
+	} else {
+		m.Value.Num, m.Value.Bytes = 0, r.b
+	}
+	m.Field = f
 	return err
 }

@@ -1,6 +1,10 @@
 package sparkplug
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"cmp"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // Encode returns the payload's bytes. Fields go out in the order of their numbers.
 func Encode(p *Payload) []byte { return AppendPayload(nil, p) }
@@ -56,8 +60,8 @@ func AppendMetric(dst []byte, m *Metric) []byte {
 	if m.Metadata != nil {
 		dst = appendBytes(dst, 8, m.Metadata)
 	}
-	if len(m.Properties) > 0 {
-		dst = appendBytes(dst, 9, appendProperties(nil, m.Properties))
+	if len(m.Properties)+len(m.PropertiesUnknown) > 0 {
+		dst = appendBytes(dst, 9, append(appendProperties(nil, m.Properties), m.PropertiesUnknown...))
 	}
 	if !m.Value.Null {
 		dst = appendValue(dst, m.Value, m.Field, func(f Field) protowire.Number { return protowire.Number(f) })
@@ -79,13 +83,15 @@ func appendProperties(dst []byte, set []Property) []byte {
 }
 
 func appendProperty(dst []byte, p *Property) []byte {
-	if p.Value.Type != Unknown {
-		dst = appendVarint(dst, 1, uint64(p.Value.Type))
+	if t := cmp.Or(p.Value.Type, p.Type); t != Unknown {
+		dst = appendVarint(dst, 1, uint64(t))
 	}
 	if p.Value.Null {
-		return appendVarint(dst, 2, 1)
+		dst = appendVarint(dst, 2, 1)
+	} else {
+		dst = appendValue(dst, p.Value, p.Field, propertyNumber)
 	}
-	return appendValue(dst, p.Value, p.Field, propertyNumber)
+	return append(dst, p.Unknown...)
 }
 
 // propertyNumber is the inverse of propertyField; 0 for members that a property does not have.
@@ -110,7 +116,7 @@ func appendValue(dst []byte, v Value, hint Field, number func(Field) protowire.N
 	if f == FieldNone || num == 0 {
 		return dst
 	}
-	dst = protowire.AppendTag(dst, num, wireType(f))
+	dst = protowire.AppendTag(dst, num, protowire.Type(wireType(f)))
 	switch f {
 	case FieldInt: // negative numbers are sign-extended to 32 bits, as the peers do
 		return protowire.AppendVarint(dst, uint64(uint32(v.Num)))

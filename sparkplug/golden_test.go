@@ -15,9 +15,14 @@ import (
 // goldenPayloads are files that protoc encoded from text; the codec had no part in them.
 func goldenPayloads(t testing.TB) map[string][]byte {
 	t.Helper()
-	files, err := filepath.Glob("testdata/payloads/*.bin")
+	return binaries(t, "testdata/payloads")
+}
+
+func binaries(t testing.TB, dir string) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.bin")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no golden payloads: %v", err)
+		t.Fatalf("no payloads in %s: %v", dir, err)
 	}
 	out := map[string][]byte{}
 	for _, f := range files {
@@ -29,6 +34,9 @@ func goldenPayloads(t testing.TB) map[string][]byte {
 	}
 	return out
 }
+
+// peerPayloads are files that other Sparkplug libraries encoded.
+func peerPayloads(t testing.TB) map[string][]byte { return binaries(t, "testdata/peers") }
 
 // TestGoldenBytes re-makes the files with protoc. [tck-id-payloads-metric-datatype-value-type]
 func TestGoldenBytes(t *testing.T) {

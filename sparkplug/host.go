@@ -107,6 +107,7 @@ func NewHost(o Options) *Host {
 		waiting: map[*node]struct{}{},
 		asks:    pace{every: time.Second / time.Duration(o.RebirthsPerSec)},
 		state:   newOwnState(o),
+		scratch: Payload{Names: NewNames()},
 	}
 }
 

@@ -24,6 +24,7 @@ const dateLayout = "2006-01-02T15:04:05.000Z"
 //	arrays                        [element, …]   null        null
 //	DataSet                       {"columns":[…],"types":[…],"rows":[[…],…]}
 //	Template                      {"template_ref":…,"is_definition":…,"version":…,"metrics":[…],"parameters":[…]}
+//	PropertySet, PropertySetList  {key: value, …}, [{key: value, …}, …]
 //
 // A structure that does not decode, or nests too deep, is null.
 func AppendJSON(dst []byte, v Value) []byte {
@@ -56,9 +57,11 @@ func AppendJSON(dst []byte, v Value) []byte {
 	case t.IsArray():
 		return appendArray(dst, v)
 	case t == DataSet:
-		return appendDataSet(dst, v.Bytes)
+		return appendDataSet(dst, v)
 	case t == Template:
-		return appendTemplate(dst, v.Bytes)
+		return appendTemplate(dst, v)
+	case t == PropertySet, t == PropertySetList:
+		return appendPropertySets(dst, v)
 	}
 	return append(dst, "null"...)
 }

@@ -9,8 +9,10 @@ import (
 type Limits struct {
 	Bytes    int // of a payload; default 16 MiB
 	Metrics  int // in a payload, members of templates included; default 50,000
+	Cells    int // properties, data sets' columns, rows and cells, templates' parameters in a payload; default 4 for each metric
 	Depth    int // of templates and property sets in each other; default 16
-	Name     int // bytes of a metric's name or a property's key; default 4,096
+	Name     int // bytes of a metric's name, a property's key and other short texts; default 4,096
+	Text     int // bytes of a text as a value; default 1 MiB
 	Inflated int // bytes of a compressed body once inflated; default 16 MiB
 }
 
@@ -18,10 +20,13 @@ func (l Limits) withDefaults() Limits {
 	for _, f := range [...]struct {
 		field *int
 		value int
-	}{{&l.Bytes, 16 << 20}, {&l.Metrics, 50_000}, {&l.Depth, 16}, {&l.Name, 4096}, {&l.Inflated, 16 << 20}} {
+	}{{&l.Bytes, 16 << 20}, {&l.Metrics, 50_000}, {&l.Depth, 16}, {&l.Name, 4096}, {&l.Text, 1 << 20}, {&l.Inflated, 16 << 20}} {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}
+	}
+	if l.Cells <= 0 {
+		l.Cells = 4 * l.Metrics
 	}
 	return l
 }
@@ -53,6 +58,7 @@ type Payload struct {
 	Compressed   bool     // Decode found a compressed payload in Body; Metrics are those of the inner one
 	Unknown      []byte   // fields of extension ranges, as they came; Encode appends them
 	Problems     []string // Decode: what the sender did wrong but the reader can live with; at most 8
+	Names        *Names   // Decode: nil: every name is a string of its own
 }
 
 // Field is the member of Metric.value that a value travels in. Peers differ for UInt32.
@@ -91,16 +97,21 @@ type Metric struct {
 	Timestamp    uint64   // ms since 1970 UTC
 	Value        Value
 	Properties   []Property
-	Metadata     []byte // the MetaData message's bytes, nil if absent
-	Unknown      []byte // fields this schema does not know, as they came; Encode appends them
+	Metadata     []byte // the MetaData message's bytes, nil if absent; ParseMetadata reads them
+
+	// Fields this schema does not know, as they came; Encode appends them: of the metric, of its property set.
+	Unknown, PropertiesUnknown []byte
 }
 
-// Property is one entry of a property set. Nested sets and lists stay protobuf bytes in Value.Bytes.
-// Field is the member's number as in Metric, also here; 20 and 21 stand for the nested kinds.
+// Property is one entry of a property set. Nested sets and lists stay protobuf bytes in Value.Bytes, which
+// ParseProperties and ParsePropertyList read. Field is the member's number as in Metric, also here; 20 and 21 stand
+// for the nested kinds.
 type Property struct {
-	Key   string
-	Value Value
-	Field Field
+	Key     string
+	Value   Value
+	Field   Field
+	Type    DataType // as sent, if the value does not fit it: Value is then what Field carried, its Type is Unknown
+	Unknown []byte   // fields this schema does not know, as they came; Encode appends them
 }
 
 // Nested members of PropertyValue.

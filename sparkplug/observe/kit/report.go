@@ -51,6 +51,11 @@ func (r *Report) Committed(t testing.TB, subject, profile string) {
 	for _, id := range assertions(t, root, profile) {
 		fmt.Fprintf(&out, "%s\t%s\n", id, r.Tally.Verdict(id))
 	}
+	for _, id := range slices.Sorted(maps.Keys(r.Tally.IDs())) {
+		if strings.HasPrefix(id, "rule-") {
+			fmt.Fprintf(&out, "%s\t%s\n", id, r.Tally.Verdict(id))
+		}
+	}
 	file := filepath.Join(root, "sparkplug", "testdata", "verdicts", subject+".tsv")
 	if *rewrite {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {

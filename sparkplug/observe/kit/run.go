@@ -99,13 +99,20 @@ func given(topic string) func(observe.Entry) bool {
 // dial connects a client of the kit's own to a broker.
 func dial(t testing.TB, broker, id string, v packets.Version) *brokertest.Client {
 	t.Helper()
+	c := dialBare(t, broker, v)
+	c.Connect(id, true)
+	return c
+}
+
+// dialBare does not send CONNECT.
+func dialBare(t testing.TB, broker string, v packets.Version) *brokertest.Client {
+	t.Helper()
 	c, err := net.Dial("tcp", broker)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := brokertest.NewClient(t, c, v)
 	client.Patience = patience
-	client.Connect(id, true)
 	return client
 }
 

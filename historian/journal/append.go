@@ -42,7 +42,7 @@ func (j *Journal) Append(due time.Duration, recs ...Record) (Index, error) {
 	}
 	j.last, b.last = last, last
 	j.crowded.Store(len(b.buf) > j.opt.MaxBuffered/4)
-	wake := j.dueLocked(b, now.Add(due), before)
+	wake := j.dueLocked(b, now, due, before)
 	j.mu.Unlock()
 	if wake {
 		poke(j.wake)
@@ -101,12 +101,23 @@ func (j *Journal) encodeLocked(b *batch, rec *Record, last Index, at Millis) Ind
 	return last
 }
 
-// dueLocked notes when the batch, which was before bytes long, is due now; the loop must wake if that is earlier than it knew.
-func (j *Journal) dueLocked(b *batch, due time.Time, before int) (wake bool) {
-	if before <= frameHeader || due.Before(b.due) {
-		b.due, wake = due, true
+// dueLocked notes when the batch, which was before bytes long, is due now. The loop must wake if it is full.
+func (j *Journal) dueLocked(b *batch, now time.Time, due time.Duration, before int) (wake bool) {
+	if at := now.Add(due); before <= frameHeader || at.Before(b.due) {
+		b.due = at
+		wake = !j.alarmLocked(due)
 	}
 	return wake || before < j.fullBytes() && len(b.buf) >= j.fullBytes()
+}
+
+// alarmLocked has the loop look after wait: to wake it only to tell it so would cost as much as a commit of a few samples.
+// It returns false when the loop must be woken. While the disk takes no writes the loop decides itself when it looks.
+func (j *Journal) alarmLocked(wait time.Duration) bool {
+	if wait <= 0 || j.alarm == nil || j.badErr != nil {
+		return false
+	}
+	j.alarm.Reset(wait)
+	return true
 }
 
 // fullBytes is how much may wait before a commit does not wait for anything to be due.

@@ -17,7 +17,8 @@ const (
 // others are awaited in it, and at once if now says that waiting gathers nothing more, unless too many such commits wrote little.
 // An index that is on its way to the disk or not given yet changes nothing.
 func (j *Journal) Await(i Index, due time.Duration, now bool) {
-	at := time.Now()
+	began := time.Now()
+	at := began
 	j.mu.Lock()
 	b := &j.active
 	if b.empty() || i < b.first || i > b.last {
@@ -28,8 +29,9 @@ func (j *Journal) Await(i Index, due time.Duration, now bool) {
 	if b.awaited < enough && !(now && j.mayHurryLocked(b, at)) {
 		at = at.Add(due)
 	}
-	wake := at.Before(b.due)
-	if wake {
+	wake := false
+	if at.Before(b.due) {
+		wake = !j.alarmLocked(at.Sub(began))
 		b.due = at
 	}
 	j.mu.Unlock()

@@ -40,30 +40,33 @@ func (j *Journal) claim() bool {
 }
 
 func (j *Journal) commitLoop(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	j.setAlarm(alarm)
+	defer j.setAlarm(nil)
 	for {
-		wait, due := j.untilDue()
+		due := j.isDue()
 		if due {
 			if err := j.commit(); err == nil {
-				wait, due = 0, false // looks again at once, unless it is the end
-			} else {
-				wait = retryAfter
+				if j.ending(ctx) {
+					return
+				}
+				continue
 			}
+			alarm.Reset(retryAfter)
 		}
-		timer.Reset(wait)
 		select {
 		case <-j.wake:
 			if due { // a failing disk is not tried faster because there is more to write
 				select {
-				case <-timer.C:
+				case <-alarm.C:
 				case <-ctx.Done():
 					return
 				case <-j.stop:
 					return
 				}
 			}
-		case <-timer.C:
+		case <-alarm.C:
 		case <-ctx.Done():
 			return
 		case <-j.stop:
@@ -72,18 +75,38 @@ func (j *Journal) commitLoop(ctx context.Context) {
 	}
 }
 
-// untilDue says whether a commit is due, and if not, how long the loop may sleep.
-func (j *Journal) untilDue() (wait time.Duration, due bool) {
+func (j *Journal) ending(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+	case <-j.stop:
+	default:
+		return false
+	}
+	return true
+}
+
+func (j *Journal) setAlarm(t *time.Timer) {
+	j.mu.Lock()
+	j.alarm = t
+	j.mu.Unlock()
+}
+
+// isDue says whether a commit is due, and if one will be, sees to it that the loop looks again then.
+func (j *Journal) isDue() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.inflight.empty() {
-		return 0, true // a retry
+		return true // a retry
 	}
 	if j.active.empty() {
-		return time.Hour, false
+		return false
 	}
-	wait = time.Until(j.active.due)
-	return wait, wait <= 0 || len(j.active.buf) >= j.fullBytes()
+	wait := time.Until(j.active.due)
+	if wait <= 0 || len(j.active.buf) >= j.fullBytes() {
+		return true
+	}
+	j.alarm.Reset(wait)
+	return false
 }
 
 // finish refuses further records and commits the last ones.
@@ -181,23 +204,38 @@ func (j *Journal) writeFrame(b *batch, payload int) (frameRef, error) {
 	sealFrame(b.buf, s.epoch, b.first, b.last, b.base)
 	padded := b.buf[:pages(len(b.buf))]
 	clear(padded[len(b.buf):])
-	if _, err := j.w.WriteAt(padded, ref.off); err != nil {
-		return ref, fmt.Errorf("write %s: %w", s.name, err)
-	}
-	err := j.w.Datasync()
+	err := j.writeDurable(padded, ref.off)
 	j.mu.Lock()
 	j.stats.Syncs++
 	j.mu.Unlock()
 	if err != nil {
-		return ref, fmt.Errorf("flush %s: %w", s.name, err)
+		return ref, fmt.Errorf("write %s: %w", s.name, err)
 	}
 	return ref, nil
+}
+
+// writeDurable writes and flushes. The first time in a segment it is a flush of all that was written to the file, for the
+// segment's header is.
+func (j *Journal) writeDurable(b []byte, off int64) error {
+	if d, ok := j.w.(interface {
+		WriteDurable(b []byte, off int64) error
+	}); ok && j.flushed {
+		return d.WriteDurable(b, off)
+	}
+	if _, err := j.w.WriteAt(b, off); err != nil {
+		return err
+	}
+	if err := j.w.Datasync(); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	j.flushed = true
+	return nil
 }
 
 // seal gives the active segment's writer up; what is durable in the segment stays readable.
 func (j *Journal) seal() {
 	closeAll(j.w)
-	j.w = nil
+	j.w, j.flushed = nil, false
 }
 
 // startNext makes a new active segment, of a spare, a recycled or a new file.

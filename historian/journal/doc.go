@@ -2,7 +2,7 @@
 // state and small durable state share its group commit.
 //
 //	             Append                 Run: commit loop                   OnDurable, Wait
-//	Record ────► encode ──► buffer A ═► one write, one fdatasync ─► Durable ───────────────► acknowledgements
+//	Record ────► encode ──► buffer A ═► one durable write ────────► Durable ───────────────► acknowledgements
 //	              (mu)      buffer B                │                    │
 //	                                        segments 00000017.seg …     tail in memory
 //	                                                └─────── Reader ─────┘──► historian, uplinks, stores

@@ -1,15 +1,17 @@
 package journal
 
 import (
+	"errors"
 	"io"
 	"os"
+	"syscall"
 )
 
 // Files is the file layer. Tests replace it to count, to fail and to fill the disk.
 type Files interface {
 	MkdirAll(dir string) error
 	ReadDir(dir string) ([]os.DirEntry, error)
-	Open(name string, flag int) (File, error) // flag as in os.OpenFile; new files get mode 0600
+	Open(name string, flag int) (File, error) // flag as in os.OpenFile, and Direct; new files get mode 0600
 	Rename(from, to string) error
 	Link(from, to string) error
 	Remove(name string) error
@@ -34,9 +36,17 @@ func (OS) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o700) }
 // ReadDir lists a folder, sorted by name.
 func (OS) ReadDir(dir string) ([]os.DirEntry, error) { return os.ReadDir(dir) }
 
-// Open opens or creates a file.
+// Open opens or creates a file. Where the file system knows no Direct, it does without.
 func (OS) Open(name string, flag int) (File, error) {
 	f, err := os.OpenFile(name, flag, 0o600)
+	if flag&Direct != 0 {
+		if err == nil {
+			return &directFile{osFile: osFile{f}}, nil
+		}
+		if errors.Is(err, syscall.EINVAL) {
+			f, err = os.OpenFile(name, flag&^Direct, 0o600)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

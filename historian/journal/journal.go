@@ -25,6 +25,7 @@ type Journal struct {
 
 	// Owned by the commit loop (by Close when Run was never called).
 	w       File // the active segment's writer; nil: the next commit starts a segment
+	flushed bool // w was, with its header
 	nextSeq uint32
 
 	crowded atomic.Bool // much waits in active
@@ -44,9 +45,10 @@ type Journal struct {
 	notify    []func(Index)
 	running   bool
 	closed    bool
-	badErr    error     // the disk does not take writes
-	hurried   int64     // commits that came at once and wrote little, less those that time has forgiven
-	hurriedAt time.Time // up to which it has
+	alarm     *time.Timer // of the commit loop while it runs: when it looks for what is due
+	badErr    error       // the disk does not take writes
+	hurried   int64       // commits that came at once and wrote little, less those that time has forgiven
+	hurriedAt time.Time   // up to which it has
 	stats     Stats
 }
 
@@ -139,7 +141,7 @@ type Stats struct {
 	Last     Index // last index given
 
 	Commits      uint64
-	Syncs        uint64 // fdatasync calls on segments
+	Syncs        uint64 // flushes of segments
 	CommitBytes  uint64 // written by commits, padding included
 	PayloadBytes uint64 // the same without padding and headers
 	Damaged      uint64 // commits that could not be read back

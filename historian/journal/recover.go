@@ -266,7 +266,7 @@ func (j *Journal) reopenLast() {
 		return
 	}
 	s := j.segs[len(j.segs)-1]
-	w, err := j.fs.Open(s.name, os.O_RDWR)
+	w, err := j.fs.Open(s.name, os.O_RDWR|Direct)
 	if err == nil {
 		err = w.Datasync()
 	}

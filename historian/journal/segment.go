@@ -132,7 +132,7 @@ func startSegment(fs Files, dir, from string, seq uint32, after Index) (s *segme
 			fs.Remove(s.name)
 		}
 	}()
-	if w, err = fs.Open(s.name, os.O_RDWR); err != nil {
+	if w, err = fs.Open(s.name, os.O_RDWR|Direct); err != nil {
 		return s, nil, err
 	}
 	if s.r, err = fs.Open(s.name, os.O_RDONLY); err != nil {

@@ -24,6 +24,7 @@ type cell struct {
 	data     []byte
 	members  []member // by place
 	count    int
+	expected [2]int           // what data and slots may come to; 0: not known
 	searches int              // for a sample with the time of one that is here
 	seen     map[stamp]uint64 // where the last row of each stamp is: slot << 32 | offset in data; nil until there were many searches
 }
@@ -61,7 +62,9 @@ const (
 	rowOffset = 1 << 14
 	rowOdd    = 1 << 15
 
-	oddNull = 1 // no value follows
+	oddNull = 1             // no value follows
+	maxRow  = 2 + 2 + 3 + 8 // bytes, but for text
+
 	oddWide = 2 // eight bytes follow: the value is none that its type can have
 )
 
@@ -75,6 +78,18 @@ const (
 
 func (c *cell) bytes() int64 {
 	return cellBytes + int64(cap(c.data)+cap(c.slots)*slotBytes+cap(c.members)*memberBytes+len(c.seen)*seenBytes)
+}
+
+// expect says what data and slots may come to.
+func (c *cell) expect(data, slots int) { c.expected = [2]int{data + data/32, slots + slots/32} }
+
+// grown is s with room for n more. It doubles until it has what may be expected: growing by a quarter each time, as append does,
+// copies all of it four times and leaves as much behind.
+func grown[T any](s []T, n, expected int) []T {
+	if need := len(s) + n; need > cap(s) && need <= expected {
+		return append(make([]T, 0, min(max(2*cap(s), need, 512), expected)), s...)
+	}
+	return s
 }
 
 // widths of values by type, 0 for text.
@@ -121,7 +136,7 @@ func (c *cell) append(s *journal.Sample, e *series) {
 	if c.seen != nil {
 		c.seen[stamp{e.id, s.At}] = c.here()
 	}
-	b := binary.LittleEndian.AppendUint16(c.data, place)
+	b := binary.LittleEndian.AppendUint16(grown(c.data, maxRow, c.expected[0]), place)
 	if place&rowOffset != 0 {
 		b = binary.LittleEndian.AppendUint16(b, uint16(offset))
 	}
@@ -166,7 +181,7 @@ func (c *cell) openSlot(s *journal.Sample) journal.Millis {
 			return l.at
 		}
 	}
-	c.slots = append(c.slots, slot{index: s.Index, at: s.At, received: s.Received, start: uint32(len(c.data)), flags: flags})
+	c.slots = append(grown(c.slots, 1, c.expected[1]), slot{index: s.Index, at: s.At, received: s.Received, start: uint32(len(c.data)), flags: flags})
 	return s.At
 }
 

@@ -50,6 +50,9 @@ func (h *head) cell(k cellKey) *cell {
 	c := h.cells[k]
 	if c == nil {
 		c = &cell{}
+		if last := h.cells[cellKey{k.window - h.window, k.group}]; last != nil { // it will come to as much
+			c.expect(len(last.data), len(last.slots))
+		}
 		h.cells[k] = c
 		h.bytes += c.bytes()
 	}

@@ -42,6 +42,7 @@ type details struct {
 	past   *journal.Sample // the newest historical one since the store was opened, if there is no live one
 	old    *journal.Sample // the newest one of the files, when they were looked at
 	looked bool
+	filled journal.Millis // the newest historical one's time, if it is later than the newest live one of the files
 }
 
 // latest is a series' newest live sample since the store was opened.
@@ -64,6 +65,18 @@ func (e *series) take(v *journal.Sample) {
 	if width(e.kind) == 0 {
 		e.text = v.Value.Bytes
 	}
+}
+
+// takePast takes a historical sample.
+func (e *series) takePast(v *journal.Sample) {
+	e.filled = max(e.filled, v.At)
+	if e.latest.have || e.past != nil && v.At < e.past.At {
+		return
+	}
+	if e.past == nil {
+		e.past = new(journal.Sample)
+	}
+	*e.past = *v
 }
 
 // live returns the latest sample; Series is 0 if there is none.

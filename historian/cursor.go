@@ -42,25 +42,37 @@ func (c *Cursor) Read(ctx context.Context, from, to journal.Millis) (list []jour
 // Held returns the last sample with floor <= At < at: what holds there, unless a gap began or ended in between. With floor 0 it
 // goes back three days, and to the newest live sample of the last month. What damage may hide comes back as a Bad sample.
 func (c *Cursor) Held(ctx context.Context, at, floor journal.Millis) (v journal.Sample, ok bool, err error) {
-	if v, err = c.newest(ctx); v.Series != 0 && v.At < at && v.At >= floor || err != nil {
-		return v, err == nil, err
+	live, filled, err := c.newest(ctx)
+	if err != nil {
+		return v, false, err
+	}
+	known := live.Series != 0 && live.At < at && live.At >= floor
+	if known && filled < live.At {
+		return live, true, nil
 	}
 	if floor == 0 {
 		floor = at - lookBack
 	}
+	if known { // unless one came later that tells of a time since
+		floor = max(floor, live.At)
+	}
 	back := &query{s: c.q.s, owner: c.q.owner, epochs: c.q.epochs, from: max(0, floor), to: at}
 	v, ok = back.before(ctx, at, back.from, func(journal.Sample) bool { return true })
-	if back.hidden {
+	switch {
+	case back.hidden:
 		return journal.Sample{At: at - 1, Quality: journal.Bad}, true, ctx.Err()
+	case known && !ok:
+		return live, true, ctx.Err()
 	}
 	return v, ok, ctx.Err()
 }
 
-// newest is the newest live sample; its Series is 0 if there is none of the last month.
-func (c *Cursor) newest(ctx context.Context) (last journal.Sample, err error) {
+// newest is the newest live sample, whose Series is 0 if there is none of the last month, and the time of the newest historical one
+// that may be later.
+func (c *Cursor) newest(ctx context.Context) (last journal.Sample, filled journal.Millis, err error) {
 	s := c.q.s
 	if err := s.lookUp(ctx, s.catalog.unlooked(s, c.q.epochs)); err != nil {
-		return last, err
+		return last, 0, err
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -68,8 +80,9 @@ func (c *Cursor) newest(ctx context.Context) (last journal.Sample, err error) {
 		if v := e.newest(); v.Series != 0 && !v.Historical && (last.Series == 0 || outdoes(&v, &last)) {
 			last = v
 		}
+		filled = max(filled, e.filled)
 	}
-	return last, nil
+	return last, filled, nil
 }
 
 // Damage tells of the stretches that Read found unreadable so far. Nothing is carried over where one begins or ends.

@@ -210,11 +210,8 @@ func (s *Store) applySamples(list []journal.Sample) {
 			s.duplicates.Add(1)
 		case !v.Historical && v.At >= e.latest.at:
 			e.take(v)
-		case v.Historical && !e.latest.have && (e.past == nil || v.At >= e.past.At):
-			if e.past == nil {
-				e.past = new(journal.Sample)
-			}
-			*e.past = *v
+		case v.Historical:
+			e.takePast(v)
 		}
 	}
 	if n := len(list); n > 0 { // with what the head now has: a flush that comes between would tell too low a position

@@ -195,6 +195,7 @@ func (s *Store) lookUpGroup(ctx context.Context, g uint32, list []*series) error
 		if v, ok := n.found[e.id]; ok {
 			e.old = &v
 		}
+		e.filled = max(e.filled, n.filled[e.id])
 		e.looked = true
 	}
 	s.mu.Unlock()
@@ -204,7 +205,7 @@ func (s *Store) lookUpGroup(ctx context.Context, g uint32, list []*series) error
 // newestIn goes back through the blocks of a group, from one time to another: to the first live sample of each series, of the last three
 // days, or to any sample. live says since when a series has one in memory: what is older is not looked at.
 func (s *Store) newestIn(ctx context.Context, g uint32, list []*series, live map[journal.SeriesID]journal.Millis, from, to journal.Millis) (*lastValues, error) {
-	n := &lastValues{sc: s.newScan(nil), live: live, found: make(map[journal.SeriesID]journal.Sample)}
+	n := &lastValues{sc: s.newScan(nil), live: live, found: make(map[journal.SeriesID]journal.Sample), filled: make(map[journal.SeriesID]journal.Millis)}
 	defer n.sc.end()
 	p := &part{groups: []uint32{g}}
 	now := s.now()
@@ -238,6 +239,7 @@ type lastValues struct {
 	sc      *scan
 	live    map[journal.SeriesID]journal.Millis
 	found   map[journal.SeriesID]journal.Sample
+	filled  map[journal.SeriesID]journal.Millis // of the newest historical one
 	columns chunk.Columns
 }
 
@@ -293,6 +295,9 @@ func (n *lastValues) block(b *stored, id journal.SeriesID) error {
 	best := -1
 	for k, at := range n.columns.At {
 		w := journal.Sample{At: at, Index: n.columns.Index[k], Historical: n.columns.Flags[k]&chunk.Historical != 0}
+		if w.Historical {
+			n.filled[id] = max(n.filled[id], at)
+		}
 		if !ok || outdoes(&w, &v) {
 			v, ok, best = w, true, k
 		}

@@ -37,6 +37,38 @@ func states(t *testing.T, fill func(r *rig), test func(t *testing.T, r *rig)) {
 	}
 }
 
+// What a node stored while it was cut off comes later than what it sends now, and may tell of a later time than the newest live sample.
+func TestHeldIsWhatColumnsCarry(t *testing.T) {
+	states(t, func(r *rig) {
+		r.add(key(0), at(noon.Add(-90*time.Minute), 1))
+		for i, minutes := range []int{100, 80, 70} {
+			old := at(noon.Add(-time.Duration(minutes)*time.Minute), float64(2+i))
+			old.Historical = true
+			r.add(key(0), old)
+		}
+	}, func(t *testing.T, r *rig) {
+		k := key(0)
+		c, err := r.s.Cursor(k.Group, k.Node, k.Device, k.Metric, 0, ms(noon))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range []struct {
+			before int // minutes
+			want   float64
+		}{{95, 2}, {85, 1}, {75, 3}, {65, 4}} {
+			when := ms(noon.Add(-time.Duration(q.before) * time.Minute))
+			v, ok, err := c.Held(context.Background(), when, 0)
+			if f, _ := v.Value.Float64(); err != nil || !ok || f != q.want {
+				t.Errorf("%d minutes before noon %v holds, %v, %v; want %v", q.before, f, ok, err, q.want)
+			}
+			list, err := r.s.Columns(context.Background(), []Metric{{k.Group, k.Node, k.Device, k.Metric}}, when, when+1, 10)
+			if err != nil || len(list[0].Num) != 1 || list[0].Num[0] != q.want {
+				t.Errorf("%d minutes before noon columns carry %v, %v; want %v", q.before, list, err, q.want)
+			}
+		}
+	})
+}
+
 func TestReadGoesOnWhereItStopped(t *testing.T) {
 	states(t, func(r *rig) {
 		for i := range 90 {

@@ -129,7 +129,7 @@ func (t *track) aggregates(width, now journal.Millis) []Aggregate {
 				a.Quality = Uncertain
 			}
 		}
-		if v.count == 0 && v.goodMs == 0 || gone[k] {
+		if v.count == 0 && v.goodMs == 0 || gone != nil && gone[k] {
 			a.Worst = worse(a.Worst, journal.Stale)
 		}
 		out[k] = a

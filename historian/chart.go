@@ -150,8 +150,10 @@ func (a *asked) unknown(i int) error {
 
 // divide gives every track its intervals.
 func (a *asked) divide(bounds []journal.Millis) {
-	for _, t := range a.scan.tracks {
-		t.into = newIntervals(bounds, Edges(t.gaps), a.now)
+	n := len(bounds) - 1
+	list := a.scan.intervals(n * len(a.scan.tracks))
+	for i, t := range a.scan.tracks {
+		t.into = newIntervals(list[i*n:][:n:n], bounds, Edges(t.gaps), a.now)
 	}
 }
 
@@ -189,16 +191,33 @@ func (t *track) buckets() []Bucket {
 			b.Min, b.Max, b.Last = v.carried, v.carried, v.carried
 		}
 		if short {
-			b.Min, b.Max, b.Last = shortest(b.Min), shortest(b.Max), shortest(b.Last)
+			b.shorten()
 		}
 		if b.Mean = b.Last; v.goodMs > 0 { // else a sample that held for no time, or NaN
 			b.Mean = v.integral / float64(v.goodMs)
 		}
-		if v.count == 0 && v.goodMs == 0 || gone[k] {
+		if v.count == 0 && v.goodMs == 0 || gone != nil && gone[k] {
 			b.Quality = worse(b.Quality, journal.Stale)
 		}
 	}
 	return out
+}
+
+// shorten shows the numbers of a Float as they are meant.
+func (b *Bucket) shorten() {
+	low, high, last := b.Min, b.Max, b.Last
+	b.Min = shortest(low)
+	if b.Max = b.Min; high != low {
+		b.Max = shortest(high)
+	}
+	switch last {
+	case low:
+		b.Last = b.Min
+	case high:
+		b.Last = b.Max
+	default:
+		b.Last = shortest(last)
+	}
 }
 
 // floats tells whether every epoch of the metric is a Float.
@@ -216,9 +235,12 @@ const floatType journal.DataType = 9
 
 // shortest is the shortest decimal that is the same Float: 55.412, not 55.4119987487793.
 func shortest(f float64) float64 {
+	if f != f {
+		return f
+	}
 	if math.Abs(f) < 1<<20 {
 		for _, scale := range [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5} {
-			if short := math.Round(f*scale) / scale; float64(float32(short)) == f {
+			if short := math.RoundToEven(f*scale) / scale; float64(float32(short)) == f {
 				return short
 			}
 		}

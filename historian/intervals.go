@@ -47,13 +47,13 @@ type extremes struct {
 	before       reading        // the last before the beginning that counts; with index 0 there is none
 }
 
-func newIntervals(bounds, edges []journal.Millis, now journal.Millis) *intervals {
-	c := &intervals{bounds: bounds, edges: edges, now: now, list: make([]interval, len(bounds)-1)}
+// newIntervals begins them in list, which is one shorter than bounds.
+func newIntervals(list []interval, bounds, edges []journal.Millis, now journal.Millis) *intervals {
 	nan := math.NaN()
-	for k := range c.list {
-		c.list[k] = interval{first: nan, last: nan, min: nan, max: nan, carried: nan, quality: journal.Good}
+	for k := range list {
+		list[k] = interval{first: nan, last: nan, min: nan, max: nan, carried: nan, quality: journal.Good}
 	}
-	return c
+	return &intervals{bounds: bounds, edges: edges, now: now, list: list}
 }
 
 // evenly divides a range into n intervals of equal width, to a millisecond.
@@ -134,34 +134,38 @@ func (c *intervals) run(p points, i, j int) {
 
 // goodOnes takes readings that are all Good.
 func (b *interval) goodOnes(at []journal.Millis, num []float64) {
+	n := len(num) - 1
 	low, high, sum, integral := b.min, b.max, b.sum, b.integral
-	first, last, good := b.first, b.last, b.good
-	var held journal.Millis
-	at = at[:len(num)]
-	for n, x := range num {
-		if x != x {
-			continue
+	held, none := at[n]-at[0], 0
+	next := at[1 : n+1]
+	for i, x := range num[:n] {
+		ms := next[i] - at[i]
+		if !(low <= x && x <= high) {
+			if x != x {
+				held, none = held-ms, none+1
+				continue
+			}
+			low, high = fmin(low, x), fmax(high, x)
 		}
-		if !(low <= x) {
-			low = x
+		sum += x
+		integral += x * float64(ms)
+	}
+	if good := n - none; good > 0 {
+		if b.good == 0 {
+			b.first = num[slices.IndexFunc(num, func(x float64) bool { return x == x })]
 		}
-		if !(high >= x) {
-			high = x
+		last := n - 1
+		for num[last] != num[last] {
+			last--
 		}
-		if good == 0 {
-			first = x
-		}
-		last, sum = x, sum+x
-		good++
-		if n+1 < len(at) {
-			ms := at[n+1] - at[n]
-			integral += x * float64(ms)
-			held += ms
-		}
+		b.last = num[last]
+		b.good += good
 	}
 	b.min, b.max, b.sum, b.integral = low, high, sum, integral
-	b.first, b.last, b.good = first, last, good
 	b.goodMs += held
+	if x := num[n]; x == x {
+		b.take(x)
+	}
 }
 
 // take counts one number.
@@ -282,8 +286,11 @@ func (c *intervals) statistics(e *chunk.Entry) bool {
 // finish ends the range.
 func (c *intervals) finish() { c.reach(c.end()) }
 
-// touchedBy tells of each interval whether a gap touches it.
+// touchedBy tells of each interval whether a gap touches it; nil: none does.
 func (c *intervals) touchedBy(gaps []Gap) []bool {
+	if len(gaps) == 0 {
+		return nil
+	}
 	depth := make([]int, len(c.list)+1)
 	for _, g := range gaps {
 		from := max(g.From, c.bounds[0])

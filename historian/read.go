@@ -169,6 +169,9 @@ func (q *query) note(from, to journal.Millis) {
 
 // isDamage says that an error is about stored bytes, not about the question.
 func isDamage(err error) bool {
+	if err == nil {
+		return false
+	}
 	var c *CorruptError
 	return errors.Is(err, chunk.ErrDamaged) || errors.Is(err, chunk.ErrVersion) || errors.As(err, &c)
 }

@@ -213,6 +213,7 @@ type scratch struct {
 	reader columnReader
 	pool   []*stored
 	list   []reading
+	cells  []interval
 }
 
 // block is the n-th of the pool.
@@ -223,8 +224,17 @@ func (m *scratch) block(n int) *stored {
 	return m.pool[n]
 }
 
-// maxPool is how many blocks the memory of one question keeps for the next: an hour of some groups.
-const maxPool = 64
+// intervals are n of them, whatever is in them.
+func (m *scratch) intervals(n int) []interval {
+	m.cells = slices.Grow(m.cells[:0], n)[:n]
+	return m.cells
+}
+
+// What the memory of one question keeps for the next.
+const (
+	maxPool      = 64      // blocks: an hour of some groups
+	maxPoolCells = 200_000 // intervals: 18 MB
+)
 
 func (s *Store) takeScratch() *scratch {
 	if m, ok := s.scratches.Get().(*scratch); ok {
@@ -237,6 +247,9 @@ func (s *Store) takeScratch() *scratch {
 func (s *Store) giveScratch(m *scratch) {
 	m.reader.columns.Release()
 	m.reader.numbersOnly = false
+	if cap(m.cells) > maxPoolCells {
+		m.cells = nil
+	}
 	m.pool = slices.Delete(m.pool, min(maxPool, len(m.pool)), len(m.pool))
 	for _, b := range m.pool {
 		b.Release()

@@ -97,7 +97,7 @@ func TestChartsAllocateLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if n > 800 { // of 144,000 samples: 18 blocks, 20 metrics
+	if n > 300 { // of 144,000 samples: 18 blocks, 20 metrics
 		t.Errorf("%v allocations", n)
 	}
 }

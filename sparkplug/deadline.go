@@ -35,7 +35,7 @@ func (s *step) schedule(n *node) {
 
 // NextTick returns when Step wants to be called without input at the latest; zero: it is waiting for nothing.
 func (h *Host) NextTick() time.Time {
-	var next time.Time
+	next := h.state.deadline()
 	for n := range h.waiting {
 		next = earliest(next, h.deadline(n))
 	}
@@ -64,6 +64,7 @@ func (s *step) expire() {
 		}
 	}
 	s.askNext()
+	s.expireStates()
 	h.due = h.NextTick()
 }
 

@@ -11,6 +11,7 @@ type Options struct {
 	HostID         string        // publishes spBv1.0/STATE/<HostID>; empty: no STATE
 	ExtraHostIDs   []string      // other hosts whose STATE we answer for
 	LastState      int64         // ms; the newest STATE timestamp ever published, kept by the caller across restarts
+	LegacyState    bool          // publish STATE/<id> too, in the form of Sparkplug 2.2
 	ReorderTimeout time.Duration // how long a missing sequence number is waited for; default 5 s, negative: not at all
 	ReorderHeld    int           // messages held per node meanwhile; default 256
 	ReorderBytes   int           // their bytes per node; default 4 MiB; all nodes together hold at most 16 times as much
@@ -149,6 +150,10 @@ func (h *Host) begin(now time.Time) *step {
 // message sends one message to the function for its type.
 func (s *step) message(m *Message) {
 	s.h.stats.Messages++
+	if id, ok := strings.CutPrefix(m.Topic, legacyState); ok {
+		s.stateSeen(id, m, true)
+		return
+	}
 	t, err := ParseTopic(m.Topic)
 	if err != nil {
 		if err != ErrForeign {
@@ -158,7 +163,7 @@ func (s *step) message(m *Message) {
 	}
 	switch t.Type {
 	case STATE:
-		s.stateSeen(t.Host, m.Payload)
+		s.stateSeen(t.Host, m, false)
 		return
 	case NCMD, DCMD: // of other hosts, or our own coming back
 		return

@@ -23,7 +23,7 @@ func FuzzHost(f *testing.F) {
 	f.Add([]byte{100, 0, 101, 0, 102, 0, 103, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		h := NewHost(Options{HostID: "edge", MaxNodes: 1, MaxDevices: 1, MaxMetrics: 8, MaxValueBytes: 64, ReorderHeld: 4})
-		h.StateBirth(t0)
+		h.StateBirth("", t0)
 		now := t0
 		for len(script) >= 2 {
 			op, n := script[0], min(int(script[1]), len(script)-2)

@@ -206,7 +206,7 @@ func (h *Host) still(n *node) (why []Reason) {
 	}
 	if c := &n.client; c.Connected && !c.Since.Before(n.since) && n.unanswered == 0 {
 		also(Reason{Kind: CauseNoBirth, At: c.Since, Text: c.name() + " is connected and has sent no NBIRTH", Lasts: true})
-		if len(h.state.ids) > 0 && !h.state.defending {
+		if len(h.state.ids) > 0 && !h.state.online() {
 			also(Reason{Kind: CauseHostOffline, Text: "the STATE of this host is offline, which a node may wait for"})
 		}
 	}

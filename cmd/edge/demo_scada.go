@@ -67,7 +67,7 @@ func (s *scada) run(ctx context.Context) error {
 	ending, stop := context.WithTimeout(connCtx, 2*time.Second)
 	defer stop()
 	s.mu.Lock()
-	farewell := s.host.StateDeath(time.Now())
+	farewell := s.host.StateDeath("", time.Now())
 	s.mu.Unlock()
 	for _, m := range farewell {
 		s.publish(ending, client, m)
@@ -81,7 +81,7 @@ func (s *scada) run(ctx context.Context) error {
 // withWill sets the will of this connection: STATE offline, with the time of the STATE online to come.
 func (s *scada) withWill(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {
 	s.mu.Lock()
-	wills := s.host.StateWill(time.Now())
+	wills := s.host.StateWill("", time.Now())
 	s.mu.Unlock()
 	w := wills[0]
 	c.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain}
@@ -99,7 +99,7 @@ func (s *scada) up(ctx context.Context, client *autopaho.ConnectionManager) {
 	}
 	s.mu.Lock()
 	s.connected, s.since = true, time.Now()
-	greeting := s.host.StateBirth(s.since)
+	greeting := s.host.StateBirth("", s.since)
 	s.mu.Unlock()
 	for _, m := range greeting {
 		s.publish(ctx, client, m)

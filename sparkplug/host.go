@@ -150,7 +150,7 @@ func (h *Host) begin(now time.Time) *step {
 // message sends one message to the function for its type.
 func (s *step) message(m *Message) {
 	s.h.stats.Messages++
-	if id, ok := strings.CutPrefix(m.Topic, legacyState); ok {
+	if id, ok := strings.CutPrefix(m.Topic, LegacyState); ok {
 		s.stateSeen(id, m, true)
 		return
 	}

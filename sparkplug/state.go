@@ -34,9 +34,10 @@ const (
 	maxHosts = 64 // other hosts that are remembered
 )
 
-// legacyState is the STATE topic of Sparkplug 2.2; its payloads are the words ONLINE and OFFLINE.
+// LegacyState is what the STATE topics of Sparkplug 2.2 begin with; its payloads are the words ONLINE and OFFLINE.
 const (
-	legacyState   = "STATE/"
+	LegacyState = "STATE/"
+
 	legacyOnline  = "ONLINE"
 	legacyOffline = "OFFLINE"
 )
@@ -87,7 +88,7 @@ func (st *ownState) message(server, id string, s HostState) []Publish {
 	if s.Online {
 		word = legacyOnline
 	}
-	return []Publish{m, {Server: server, Topic: legacyState + id, Payload: []byte(word), QoS: 1, Retain: true}}
+	return []Publish{m, {Server: server, Topic: LegacyState + id, Payload: []byte(word), QoS: 1, Retain: true}}
 }
 
 // StateWill fixes the timestamp of a session that is about to be opened on a server and returns the offline STATE of

@@ -141,14 +141,16 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// serveMQTT is the leftmost stage: STATE online before anyone can connect, STATE offline before anyone is cut off.
+// serveMQTT is the leftmost stage: STATE online before anyone can connect, STATE offline before anyone is cut off. While the
+// journal takes nothing STATE stays offline, for nodes with a store of their own had better keep what they have.
 func (a *App) serveMQTT(ctx context.Context) error {
 	p := a.pipeline
-	if err := p.plant.announce(ctx, p.states["host"], p.router, true); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to end before it began
-		}
-		return err
+	offline := a.sayOnline(ctx)
+	if ctx.Err() != nil {
+		return nil // told to end before it began
+	}
+	if offline != nil {
+		a.log.Warn("STATE stays offline until the journal can write", "part", "host", "err", offline)
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -159,10 +161,20 @@ func (a *App) serveMQTT(ctx context.Context) error {
 	close(a.ready)
 	failed := make(chan error, 1)
 	go func() { failed <- group.Wait() }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for ctx.Err() == nil {
+		select {
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+		case <-again.C:
+			if offline == nil {
+				again.Stop()
+			} else if offline = a.sayOnline(ctx); offline == nil {
+				a.log.Info("STATE online, the journal can write", "part", "host")
+			}
+		}
 	}
 	saying, said := context.WithTimeout(context.Background(), shutdownDeadline/5)
 	defer said()
@@ -172,6 +184,18 @@ func (a *App) serveMQTT(ctx context.Context) error {
 	err = errors.Join(err, p.server.Shutdown(ending))
 	stop()
 	return errors.Join(err, <-failed)
+}
+
+// sayOnline tries to say that this host is online; an error says why the journal does not take it.
+func (a *App) sayOnline(ctx context.Context) error {
+	p := a.pipeline
+	trying, stop := context.WithTimeout(ctx, stateTry)
+	defer stop()
+	if err := p.plant.announce(trying, p.states["host"], p.router, true); err != nil {
+		return err
+	}
+	p.plant.retire(p.states["host"], p.router, hostIDs(a.cfg))
+	return nil
 }
 
 // serveHTTP serves the page until ctx ends; open streams are ended.

@@ -93,6 +93,7 @@ type LimitsConfig struct {
 type SparkplugConfig struct {
 	HostID         string   `mapstructure:"host_id"`
 	ExtraHostIDs   []string `mapstructure:"extra_host_ids"`
+	LegacyState    bool     `mapstructure:"legacy_state"` // STATE/<id> too, as Sparkplug 2.2 had it
 	ReorderTimeout Duration `mapstructure:"reorder_timeout"`
 	Aware          bool     `mapstructure:"aware"`
 }

@@ -125,6 +125,7 @@ func (p *pipeline) joinPlant(cfg *Config, log *slog.Logger) {
 		outbox: make(chan sparkplug.Publish, outboxSize),
 		host: sparkplug.NewHost(sparkplug.Options{
 			HostID: cfg.Sparkplug.HostID, ExtraHostIDs: cfg.Sparkplug.ExtraHostIDs,
+			LegacyState:    cfg.Sparkplug.LegacyState,
 			ReorderTimeout: reorderTimeout(cfg), LastState: lastState(p.states["host"]), Started: time.Now(),
 		}),
 		live: nobody{}, rec: recorder{journal: p.journal, series: p.history},
@@ -156,6 +157,7 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 			return fmt.Errorf("remove birth certificates: %w", err)
 		}
 	}
+	retained = asleep(retained, hostIDs(cfg), p.states["host"])
 	routing := router.Options{
 		RetainedMessages: l.RetainedMessages, RetainedBytes: int64(l.RetainedBytes), Retained: retained,
 		Store: p.sessions, Taps: []broker.Tap{p.plant},

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,7 +63,7 @@ const outboxSize = 4096
 
 // Wants implements broker.Chooser.
 func (p *plant) Wants(name topic.Name) bool {
-	return strings.HasPrefix(string(name), sparkplug.Namespace+"/")
+	return strings.HasPrefix(string(name), sparkplug.Namespace+"/") || strings.HasPrefix(string(name), sparkplug.LegacyState)
 }
 
 // Message implements broker.Tap.
@@ -280,45 +278,6 @@ func (p *plant) publish(to broker.Publisher, m sparkplug.Publish) broker.Index {
 		p.log.Warn("host message not published", "topic", m.Topic, "err", err)
 	}
 	return index
-}
-
-// stateKey is where the newest STATE timestamp is kept: it must never go back.
-const stateKey = "state_timestamp"
-
-// announce publishes this host's STATE for every id it answers for. The timestamp is on disk before it is published; on a
-// disk that takes nothing, only the end is said: to whoever listens now, and not retained.
-func (p *plant) announce(ctx context.Context, kept *journal.State, to broker.Publisher, online bool) error {
-	p.mu.Lock()
-	messages := p.host.StateDeath
-	if online {
-		messages = p.host.StateBirth
-	}
-	out := messages(p.now())
-	stamp := p.host.StateTimestamp()
-	p.mu.Unlock()
-	if err := kept.PutSync(ctx, stateKey, strconv.AppendInt(nil, stamp, 10)); err != nil {
-		if online {
-			return fmt.Errorf("keep the STATE timestamp: %w", err)
-		}
-		p.log.Warn("STATE offline is not kept", "err", err)
-		for i := range out {
-			out[i].QoS, out[i].Retain = 0, false
-		}
-	}
-	for _, m := range out {
-		p.publish(to, m)
-	}
-	return nil
-}
-
-// lastState reads what announce kept; 0 before the first.
-func lastState(kept *journal.State) int64 {
-	text, _ := kept.Get(stateKey)
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // Stats implements ui.Plant.

@@ -21,6 +21,8 @@ type Wire struct {
 	observer *Observer
 	nodes    map[sparkplug.NodeRef]*edgeNode
 	hosts    map[string]*hostApp
+	watched  map[string]*awaits // STATE on connections that are no node's and no host's, by server
+	states   map[string]int64   // its last timestamps, by server
 	log      []Entry
 	conns    int
 	changed  chan struct{} // closed and made anew when log has grown
@@ -51,7 +53,8 @@ func NewWire(o WireOptions) *Wire {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	w := &Wire{o: o, tally: NewTally(), nodes: map[sparkplug.NodeRef]*edgeNode{}, hosts: map[string]*hostApp{}, changed: make(chan struct{})}
+	w := &Wire{o: o, tally: NewTally(), nodes: map[sparkplug.NodeRef]*edgeNode{}, hosts: map[string]*hostApp{},
+		watched: map[string]*awaits{}, states: map[string]int64{}, changed: make(chan struct{})}
 	w.observer = New(Options{AsPublished: true, Tally: w.tally})
 	return w
 }
@@ -251,13 +254,25 @@ func (c *Conn) fromServer(p packets.Packet, at time.Time) {
 		if err != nil {
 			return
 		}
-		if c.node != nil {
-			c.node.receive(c, t, p, at)
-		}
-		if c.host != nil {
+		switch {
+		case c.node != nil:
+			c.node.receive(c, t, p)
+		case c.host != nil:
 			c.host.receive(c, t, p, at)
+		case t.Type == sparkplug.STATE:
+			c.w.watch(c, t.Host, p.Payload)
 		}
 	}
+}
+
+// watch takes a STATE that comes on a connection which only listens.
+func (w *Wire) watch(c *Conn, host string, payload []byte) {
+	a := w.watched[c.server]
+	if a == nil {
+		a = &awaits{}
+		w.watched[c.server] = a
+	}
+	a.take(c, w.states, host, payload, true)
 }
 
 // hears returns the highest QoS at which the client has an acknowledged subscription to a topic, -1 for none.

@@ -28,12 +28,17 @@ type nodeSession struct {
 	reborn  bool // the last NBIRTH was asked for
 	devices map[string]bool
 	owed    map[string]bool // devices that the present births must bring
-	online  bool            // the primary host
+	awaits  awaits          // the primary host
 
-	// What it was tempted with, and has not yet answered in one way or the other.
-	foreign, offline, old bool // before the birth: another host online, the own one offline, the own one online in the past
-	oldOffline            bool // after it: offline, but in the past
-	mustLeave             bool // after it: offline
+	// What it was tempted with after its birth, and has not yet answered in one way or the other.
+	oldOffline bool // its host offline, but in the past
+	mustLeave  bool // its host offline
+}
+
+// awaits is what was heard of the primary host before a birth.
+type awaits struct {
+	online                bool
+	foreign, offline, old bool // heard while not online: another host online, the own one offline, the own one online in the past
 }
 
 const (
@@ -176,22 +181,27 @@ func (s *nodeSession) awaited(c *Conn, topic string, at time.Time) {
 		return
 	}
 	c.check(at, topic, c.hears(sparkplug.StateTopic(host)) >= 0, stateSubIDs, "the STATE of %s is not subscribed to", host)
-	c.check(at, topic, s.online, waitIDs, "a birth before %s is online", host)
+	online := s.awaits.online
+	c.check(at, topic, online, waitIDs, "a birth before %s is online", host)
 	if s.n.before != "" && s.n.before != c.server {
-		c.check(at, topic, s.online, "operational-behavior-edge-node-birth-sequence-wait", "a birth before %s is online at %s", host, c.server)
+		c.check(at, topic, online, "operational-behavior-edge-node-birth-sequence-wait", "a birth before %s is online at %s", host, c.server)
 	}
 	if c.hears(sparkplug.StateTopic(host+"x")) < 0 && c.hears(sparkplug.StateTopic(host)) >= 0 {
-		c.check(at, topic, s.online, waitIDs+"-id", "a birth before %s is online", host) // the server compares the id
+		c.check(at, topic, online, waitIDs+"-id", "a birth before %s is online", host) // the server compares the id
+	}
+	w := c.w.watched[c.server] // it may hear STATE on a connection of its own
+	if w == nil {
+		w = &awaits{}
 	}
 	for _, tempted := range []struct {
-		by *bool
+		by bool
 		id string
-	}{{&s.foreign, "-id"}, {&s.offline, "-online"}, {&s.old, "-timestamp"}} {
-		if *tempted.by {
-			c.check(at, topic, s.online, waitIDs+tempted.id, "a birth before %s is online, after another STATE", host)
-			*tempted.by = false
+	}{{s.awaits.foreign || w.foreign, "-id"}, {s.awaits.offline || w.offline, "-online"}, {s.awaits.old || w.old, "-timestamp"}} {
+		if tempted.by {
+			c.check(at, topic, online, waitIDs+tempted.id, "a birth before %s is online, after another STATE", host)
 		}
 	}
+	s.awaits, *w = awaits{online: s.awaits.online}, awaits{online: w.online}
 }
 
 func (s *nodeSession) data(c *Conn, t sparkplug.Topic, at time.Time) {
@@ -260,7 +270,7 @@ func (s *nodeSession) closed(c *Conn, at time.Time) {
 }
 
 // receive takes note of what the server sends: STATE and commands.
-func (s *nodeSession) receive(c *Conn, t sparkplug.Topic, p *packets.Publish, at time.Time) {
+func (s *nodeSession) receive(c *Conn, t sparkplug.Topic, p *packets.Publish) {
 	switch {
 	case t.Type == sparkplug.NCMD && t.NodeRef() == s.n.ref && s.born && !s.dead:
 		if payload, err := sparkplug.Decode(p.Payload, sparkplug.Limits{}); err == nil && sparkplug.IsRebirthRequest(payload) {
@@ -272,23 +282,32 @@ func (s *nodeSession) receive(c *Conn, t sparkplug.Topic, p *packets.Publish, at
 }
 
 func (s *nodeSession) state(c *Conn, host string, payload []byte) {
+	was := s.awaits.online
+	valid := s.awaits.take(c, s.n.states, host, payload, !s.born)
+	if st, err := sparkplug.ParseState(payload); err != nil || host != c.w.o.PrimaryHost || st.Online || !was || !s.born || s.dead {
+		return
+	}
+	s.oldOffline = s.oldOffline || !valid
+	s.mustLeave = s.mustLeave || valid
+}
+
+// take notes a STATE; last holds the timestamps of those that counted, by server. It returns whether this one counts.
+func (a *awaits) take(c *Conn, last map[string]int64, host string, payload []byte, waiting bool) bool {
 	st, err := sparkplug.ParseState(payload)
 	if err != nil {
-		return
+		return false
 	}
-	waiting := !s.born && !s.online
+	waiting = waiting && !a.online
 	if host != c.w.o.PrimaryHost {
-		s.foreign = s.foreign || waiting && st.Online
-		return
+		a.foreign = a.foreign || waiting && st.Online
+		return false
 	}
-	last, heard := s.n.states[c.server]
-	if heard && st.Timestamp < last {
-		s.old = s.old || waiting && st.Online
-		s.oldOffline = s.oldOffline || s.born && !s.dead && s.online && !st.Online
-		return
+	if before, heard := last[c.server]; heard && st.Timestamp < before {
+		a.old = a.old || waiting && st.Online
+		return false
 	}
-	s.n.states[c.server] = st.Timestamp
-	s.offline = s.offline || waiting && !st.Online
-	s.mustLeave = s.mustLeave || s.born && !s.dead && s.online && !st.Online
-	s.online = st.Online
+	last[c.server] = st.Timestamp
+	a.offline = a.offline || waiting && !st.Online
+	a.online = st.Online
+	return true
 }

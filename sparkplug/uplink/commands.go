@@ -61,6 +61,7 @@ func (s *session) command(ctx context.Context, t sparkplug.Topic, in inbound) *e
 		switch {
 		case sparkplug.IsRebirthRequest(p): // answered from the model, never passed down
 			s.askRebirth()
+			s.held = true
 			return nil
 		case asks(p, sparkplug.NameNextServer):
 			if len(s.u.o.Servers) == 1 {

@@ -172,8 +172,11 @@ func (m *model) apply(device, name string, s *journal.Sample) *metric {
 	if c == nil || c.m.Type != sparkplug.DataType(s.Value.Type) {
 		return nil
 	}
-	c.m.Value = valueOf(s.Value)
-	c.m.Missing = false
+	v := valueOf(s.Value)
+	if v.Type == sparkplug.Template && !v.Null {
+		v = m.whole(c.m.Value, v)
+	}
+	c.m.Value, c.m.Missing = v, false
 	c.m.Timestamp, c.m.HasTimestamp = uint64(max(0, s.At)), true
 	c.quality = s.Quality
 	return c
@@ -185,6 +188,21 @@ func dataMetric(name string, v sparkplug.Value, at journal.Millis, q journal.Qua
 	m := sparkplug.Metric{Name: name, Value: v, Historical: historical, Timestamp: uint64(max(0, at)), HasTimestamp: true}
 	setQuality(&m, q)
 	return m
+}
+
+// whole completes an instance of a template that names some of its members only, since a birth has all of them.
+// [tck-id-payloads-template-instance-members-birth]
+func (m *model) whole(last, part sparkplug.Value) sparkplug.Value {
+	definitions := sparkplug.Definitions{}
+	for _, c := range m.node.list {
+		if c.m.Type == sparkplug.Template && !c.m.Value.Null {
+			definitions[c.m.Name] = c.m.Value.Bytes // an instance among them defines nothing
+		}
+	}
+	if v, _, err := definitions.Merged(last, part, sparkplug.Limits{}); err == nil {
+		return v
+	}
+	return part
 }
 
 // setQuality adds the Quality property; a good value goes without. [tck-id-payloads-propertyset-quality-value-type]

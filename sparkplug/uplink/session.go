@@ -38,6 +38,7 @@ type session struct {
 
 	commands  chan inbound
 	rebirthAt time.Time // a rebirth was asked for; zero: no
+	held      bool      // a host asked for it: no data before the births [tck-id-operational-behavior-data-commands-rebirth-action-1]
 	bornAt    time.Time
 
 	barrier barrier
@@ -111,7 +112,7 @@ func (s *session) births() error {
 	}
 	n.mu.Unlock()
 	s.seq, s.history = 0, false
-	s.bornAt, s.rebirthAt = time.Now(), time.Time{}
+	s.bornAt, s.rebirthAt, s.held = time.Now(), time.Time{}, false
 	s.declared = map[string]map[string]sparkplug.DataType{}
 	if err := s.publishBirth("", nbirth); err != nil {
 		return err

@@ -85,6 +85,9 @@ func (s *session) write(ctx context.Context) (e *ending, busy bool, err error) {
 			return nil, false, err
 		}
 	}
+	if s.held {
+		return nil, false, s.pingIfDue()
+	}
 	due, _ := s.historyDue(now)
 	inTurn := s.u.o.FlushMode != modeInOrder || !due // else live values wait for the history
 	if len(s.tail) == 0 && inTurn {
@@ -110,13 +113,22 @@ func (s *session) write(ctx context.Context) (e *ending, busy bool, err error) {
 			return &ending{endPostmortem, "the dead node's history is delivered"}, false, nil
 		}
 	}
-	if s.barrier.due(time.Now(), most, s.u.o.BarrierEvery) {
-		if err := s.l.conn.ping(); err != nil {
-			return nil, false, err
-		}
-		s.barrier.pinged(time.Now())
+	if err := s.pingIfDue(); err != nil {
+		return nil, false, err
 	}
 	return nil, busy || len(s.tail) > 0 && s.barrier.room(most) && inTurn, nil
+}
+
+// pingIfDue asks the server whether it has read what was written.
+func (s *session) pingIfDue() error {
+	if !s.barrier.due(time.Now(), s.u.o.BarrierMessages, s.u.o.BarrierEvery) {
+		return nil
+	}
+	if err := s.l.conn.ping(); err != nil {
+		return err
+	}
+	s.barrier.pinged(time.Now())
+	return nil
 }
 
 // takeInbox takes what the feed left. The feed's position is read first: everything up to it is in the inbox then.
@@ -190,7 +202,7 @@ func (s *session) wait(now time.Time) (time.Duration, error) {
 		s.barrier.pinged(now)
 		return s.l.keepAlive / 2, nil
 	}
-	if due, wait := s.historyDue(now); due && s.barrier.room(s.u.o.BarrierMessages) {
+	if due, wait := s.historyDue(now); due && !s.held && s.barrier.room(s.u.o.BarrierMessages) {
 		sooner(now.Add(wait))
 	}
 	if !s.rebirthAt.IsZero() {

@@ -218,15 +218,34 @@ func (s *Store) landed(f *flight) {
 	}
 }
 
-// giveUp drops what a day's file has no room for, so that the other days go on.
+// giveUp drops what a day's file has no room for, so that the other days go on. Of births and deaths the catalog keeps the last.
 func (s *Store) giveUp(job *dayJob) {
 	first, last, n := dayStart(job.day+1), dayStart(job.day), 0
+	span := func(from, to journal.Millis) { first, last = min(first, from), max(last, to) }
 	for _, k := range job.cells {
-		first, last = min(first, k.window), max(last, k.window+s.window)
+		span(k.window, k.window+s.window)
 		n += job.head.cells[k].count
 	}
-	s.o.Log.Error("day file is full, samples dropped", "part", "historian", "file", s.days.path(job.day), "samples", n)
-	s.event(journal.Event{Kind: journal.GapEvent, At: first, Until: last, Count: uint64(n), Reason: "the day's file is full"})
+	for _, e := range job.life {
+		span(e.At, max(e.At, e.Until)+1)
+	}
+	events := len(job.events)
+	for _, e := range job.life {
+		if dayOf(e.logged) != job.day { // else it is among them
+			events++
+		}
+	}
+	reason := "the day's file is full"
+	if events > 0 {
+		reason += fmt.Sprintf("; %d events are lost with it", events)
+		for _, e := range job.events {
+			span(e.logged, e.logged+1)
+		}
+	}
+	s.lostSamples.Add(uint64(n))
+	s.lostEvents.Add(uint64(events))
+	s.o.Log.Error("day file is full, samples and events dropped", "part", "historian", "file", s.days.path(job.day), "samples", n, "events", events)
+	s.event(journal.Event{Kind: journal.GapEvent, At: first, Until: last, Count: uint64(n), Reason: reason})
 }
 
 // dayJob is the part of a flight that goes to one day.

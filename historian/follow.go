@@ -260,12 +260,16 @@ func (s *Store) haveSample(v *journal.Sample) bool {
 	return ok && p.sampleStored(v.Index, v.At)
 }
 
-func (s *Store) haveEvent(i journal.Index, logged journal.Millis) bool {
-	if i > s.replayed {
+// An event that bears on life is in the file of the day that it was true as well; one that is gone has it no more, and shall not.
+func (s *Store) haveEvent(e *journal.Event, logged journal.Millis) bool {
+	if e.Index > s.replayed {
 		return false
 	}
 	p, ok := s.opened[dayOf(logged)]
-	return ok && p.eventStored(i)
+	if day, known := s.opened[dayOf(e.At)]; known && isLife(e.Kind) && !day.eventStored(e.Index) {
+		return false
+	}
+	return ok && p.eventStored(e.Index)
 }
 
 func (s *Store) applyEvent(rec *journal.Record) {
@@ -273,7 +277,7 @@ func (s *Store) applyEvent(rec *journal.Record) {
 	logged := min(max(0, rec.At), farthest) // the journal's clock, which may have fallen back since
 	e.At = min(max(0, e.At), logged+farFuture)
 	e.Until = min(max(0, e.Until), logged+farFuture)
-	if s.haveEvent(e.Index, logged) {
+	if s.haveEvent(&e, logged) {
 		return
 	}
 	e.Payload = nil // not done: birth payloads are not kept beyond the journal; their samples are

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // boltMeta is one of a file's two meta pages: bbolt writes them in turn, so that the other one leads to the tree before the
@@ -49,7 +51,11 @@ func readMetas(f io.ReaderAt) (out []boltMeta) {
 func (s *Store) mend(d *storeFile, cause error) error {
 	s.o.Log.Error("day file is damaged", "part", "historian", "file", d.path, "err", cause)
 	if s.reader == nil { // the log is still to be read
-		if err := s.revert(d); err == nil {
+		err := s.revert(d)
+		if err == nil {
+			err = s.unrollAll(d)
+		}
+		if err == nil {
 			s.event(journal.Event{Kind: journal.SystemEvent,
 				Reason: fmt.Sprintf("%v; the last transaction is undone, and what it wrote is taken from the log again", cause)})
 			return nil
@@ -63,6 +69,27 @@ func (s *Store) mend(d *storeFile, cause error) error {
 	}
 	s.o.Log.Warn("day file is not saved", "part", "historian", "file", d.path, "err", err)
 	return s.setAside(d, cause)
+}
+
+// unrollAll marks all hours of a day that are rolled up: the transaction that was undone may have been a mark for something
+// in another day's file, which the log does not tell again.
+func (s *Store) unrollAll(d *storeFile) error {
+	a, err := d.readMeta()
+	if err != nil || a.thin { // a thin day has no samples: its rows stay
+		return err
+	}
+	s.setTrended(d.unit, false)
+	if s.rolling != nil {
+		s.rolling[d.unit] = true
+	}
+	return d.update(func(tx *bolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		marks := make(map[hourMark]bool)
+		for hour, st := dayStart(d.unit), readRolled(meta, d.unit); hour < st.until; hour += hourMillis {
+			marks[hourMark{hour, 0}] = true
+		}
+		return putMarks(meta, marks)
+	})
 }
 
 // mendHurt mends the days that readers found damaged; flushLoop calls it again and again.

@@ -52,4 +52,6 @@ type Stats struct {
 	Late           uint64 // samples that came after their window was written, and too few for a block of their own
 	Refused        uint64 // samples older than retention, over a day in the future, or too long: not kept
 	Unknown        uint64 // samples of a series without a schema: not kept
+	LostSamples    uint64 // samples that a day's file had no room for: told as gaps
+	LostEvents     uint64 // events, likewise
 }

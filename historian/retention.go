@@ -187,16 +187,17 @@ func (s *Store) dropMonth(month int64, why string) bool {
 }
 
 // halveToday removes the older half of the present day's windows, when nothing else is left to remove: the limit of bytes is
-// less than a day.
+// less than two days or so. What goes is a gap.
 func (s *Store) halveToday() bool {
 	today := dayOf(max(0, s.clock.late()))
 	for _, day := range s.days.existing(today, today+2) { // or a day ahead of it, whose stamps come from a device's clock
 		d := s.days.get(day)
-		cut, ok := s.middle(d)
+		first, cut, ok := s.middle(d)
 		if !ok {
 			continue
 		}
 		_, before := s.days.info(day)
+		kept := s.keep(day, cut, false)
 		err := d.writes() // its flushes are those of the newest version then
 		if err == nil {
 			err = s.rewrite(s.days, d, samplesFrom(cut))
@@ -206,18 +207,20 @@ func (s *Store) halveToday() bool {
 			s.o.Log.Error("remove old windows", "part", "historian", "file", d.path, "err", err)
 			continue
 		}
+		kept.done()
 		s.measure()
-		s.o.Log.Warn("windows of today removed: historian.retention.bytes is less than a day", "part", "historian", "file", d.path,
-			"samples", before.samples-after.samples)
-		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%d samples from before %s are removed: "+
-			"historian.retention.bytes is less than a day of samples; raise it", before.samples-after.samples, stampText(cut))})
+		n := before.samples - after.samples
+		s.o.Log.Warn("windows of today removed: historian.retention.bytes is less than a day", "part", "historian", "file", d.path, "samples", n)
+		s.event(journal.Event{Kind: journal.GapEvent, At: first, Until: cut, Count: n,
+			Reason: "removed: historian.retention.bytes is less than a day of samples; raise it"})
 		return true
 	}
 	return false
 }
 
-// middle is the start of the window behind which the later half of a day's blocks lies; false: all are of one window.
-func (s *Store) middle(d *storeFile) (cut journal.Millis, ok bool) {
+// middle is the start of the first of a day's windows and of the one behind which the later half of its blocks lies; false: all are
+// of one window.
+func (s *Store) middle(d *storeFile) (first, cut journal.Millis, ok bool) {
 	size := make(map[journal.Millis]int)
 	total := 0
 	err := d.view(func(tx *bolt.Tx) error {
@@ -230,13 +233,13 @@ func (s *Store) middle(d *storeFile) (cut journal.Millis, ok bool) {
 	})
 	windows := slices.Sorted(maps.Keys(size))
 	if err != nil || len(windows) < 2 {
-		return 0, false
+		return 0, 0, false
 	}
 	behind := 0
 	for _, at := range windows {
 		if behind += size[at]; behind >= total/2 {
-			return min(at+s.window, windows[len(windows)-1]), true
+			return windows[0], min(at+s.window, windows[len(windows)-1]), true
 		}
 	}
-	return 0, false
+	return 0, 0, false
 }

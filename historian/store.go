@@ -86,6 +86,7 @@ type Store struct {
 	lifeTurns uint64         // births and deaths that came since the store was opened
 
 	duplicates, lateSamples, refused, unknown atomic.Uint64
+	lostSamples, lostEvents                   atomic.Uint64
 
 	bytes       atomic.Int64 // of all files
 	largest     atomic.Int64 // of the largest of them
@@ -192,7 +193,9 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (lacks bool, err err
 		err = s.seriesOf(d)
 	}
 	if err == nil && !d.bothMetas() {
-		if lacks = true; !s.logReaches(a.pos) {
+		lacks = true
+		err = s.unrollAll(d)
+		if !s.logReaches(a.pos) {
 			err = &CorruptError{File: d.path, Err: errors.New("a meta page is lost"), Hint: hintQuarantine}
 		}
 	}
@@ -201,6 +204,7 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (lacks bool, err err
 		if err = s.mend(d, err); err == nil && d.exists() {
 			a, err = d.readMeta()
 		} else {
+			s.opened[day] = position{} // it has nothing
 			return lacks, err
 		}
 	}
@@ -350,7 +354,8 @@ func (s *Store) Stats() Stats {
 	s.mu.RUnlock()
 	rest := s.days.samples()
 	st := Stats{Space: Space(s.space.Load()), Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
-		Duplicates: s.duplicates.Load(), Late: s.lateSamples.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load()}
+		Duplicates: s.duplicates.Load(), Late: s.lateSamples.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load(),
+		LostSamples: s.lostSamples.Load(), LostEvents: s.lostEvents.Load()}
 	if rest > 0 {
 		st.BytesPerSample = float64(st.Bytes) / float64(rest)
 	}

@@ -1,0 +1,104 @@
+package historian
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/historian/journal"
+)
+
+// Today is told of a gap over a midnight of some days ago: it is in three files. One of them loses its last transaction, which held the gap's
+// row or the mark that an hour is to be rolled up again, and nothing else lacks. The hours are those of the gap all the same.
+func TestEventOfSeveralDaysThatIsUndone(t *testing.T) {
+	midnight := noon.Add(-60 * time.Hour)
+	for name, reverted := range map[string]time.Time{"the day of its beginning": midnight.Add(-time.Hour), "the day of its end": midnight} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			other := key(1)
+			other.Node = "other" // the gap is not its
+			r.add(other, at(midnight.Add(-12*time.Hour), 5))
+			r.add(key(0), at(midnight.Add(10*time.Minute), 5), at(noon, 5))
+			r.follow()
+			r.flush(flushAll)
+			r.rollAll()
+			path := r.dayPath(reverted)
+			gap := journal.Event{Kind: journal.GapEvent, At: ms(midnight) - hourMillis/2, Until: ms(midnight) + hourMillis/2, Group: "g", Node: "n"}
+			r.addEvent(gap)
+			r.follow()
+			r.flush(flushAll)
+			told, err := os.ReadFile(path) // the gap, or the mark, is its last transaction
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.close()
+			if err := os.WriteFile(path, told, 0o640); err != nil {
+				t.Fatal(err)
+			}
+			zeroNewestMeta(t, path)
+			r.open()
+			r.flush(flushAll)
+			r.rollAll()
+			q, err := r.s.query(Range{Group: "g", Node: "n", Device: "d", Metric: "m0", From: ms(midnight) - 2*hourMillis, To: ms(midnight) + 2*hourMillis})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var good []journal.Millis
+			err = q.rollups(context.Background(), hourMillis, func(p rollPart) bool {
+				for _, row := range p.Rows {
+					good = append(good, row.GoodMs)
+				}
+				return p.Known
+			})
+			if want := []journal.Millis{hourMillis / 3}; err != nil || !slices.Equal(good, want) {
+				t.Errorf("of the hours' milliseconds %v are good, %v; want %v up to the end of the gap", good, err, want)
+			}
+			if got := r.read(key(0), midnight.Add(-2*time.Hour), midnight.Add(2*time.Hour)).Gaps; len(got) != 1 || got[0].From != gap.At {
+				t.Errorf("gaps %v", got)
+			}
+			r.close()
+		})
+	}
+}
+
+// zeroNewestMeta takes a file's last transaction from it.
+func zeroNewestMeta(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, pageBytes), readMetas(f)[0].page*pageBytes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a full day has no room for is told with its number, events too, and counted; that a device died is known all the same.
+func TestEventsOfAFullDay(t *testing.T) {
+	r := newRig(t, Options{DayBytes: 256 << 10, HeadBytes: 1 << 20})
+	r.add(key(0), at(noon, 1))
+	r.follow()
+	r.flush(flushAll)
+	job := &dayJob{day: dayOf(ms(noon)), head: r.s.head}
+	died := loggedEvent{death(noon.Add(time.Minute)), ms(noon)}
+	job.events, job.life = []loggedEvent{died, {journal.Event{Kind: journal.SystemEvent, At: ms(noon)}, ms(noon)}}, []loggedEvent{died}
+	r.s.giveUp(job)
+	if st := r.s.Stats(); st.LostEvents != 2 || st.LostSamples != 0 {
+		t.Errorf("%+v, want 2 events", st)
+	}
+	list, err := r.s.Events(context.Background(), EventQuery{Kinds: []journal.EventKind{journal.GapEvent}})
+	if r.follow(); err != nil {
+		t.Fatal(err)
+	}
+	if list, err = r.s.Events(context.Background(), EventQuery{Kinds: []journal.EventKind{journal.GapEvent}}); err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if e := list[0]; !strings.Contains(e.Reason, "2 events are lost") || e.At > e.Until || e.At != ms(noon) || e.Until != ms(noon)+60_001 {
+		t.Errorf("%+v", e)
+	}
+	r.close()
+}

@@ -36,7 +36,8 @@
 // The rule that must not break: what was durable in the journal is answered until retention removes it, once.
 //
 // Damaged bytes never stop the start and never panic: bbolt's panics and faults become a *CorruptError. A damaged day goes back by one
-// transaction if the log has what came later, else what can be read of it is saved into a new file (mend.go); the wreck
+// transaction if the log has what came later, else what can be read of it is saved into a new file (mend.go); a month's hours are made again
+// of the days that are there (mendmonth.go); the wreck
 // stays in the quarantine, what is lost is a gap. A block with a wrong checksum is a gap in the answer.
 //
 // not done: payloads of births (an event says how many metrics one had, and they are samples), events of days that left

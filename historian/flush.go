@@ -278,7 +278,7 @@ func (s *Store) jobs(f *flight) []*dayJob {
 	for _, e := range f.head.events {
 		j := job(e.logged)
 		j.events = append(j.events, e)
-		if isLife(e.Kind) && !s.dropped[dayOf(e.At)] { // an event does not bring a removed day back
+		if isLife(e.Kind) && !s.isGone(dayOf(e.At)) {
 			j := job(e.At)
 			j.life = append(j.life, e)
 		}

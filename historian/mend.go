@@ -92,8 +92,18 @@ func (s *Store) unrollAll(d *storeFile) error {
 	})
 }
 
-// mendHurt mends the days that readers found damaged; flushLoop calls it again and again.
+// mendHurt mends the files that readers found damaged; flushLoop calls it again and again.
 func (s *Store) mendHurt() {
+	for _, d := range s.trends.hurt() {
+		d.close()
+		err := d.writes()
+		if isDamage(err) {
+			err = s.mendMonth(d, err)
+		}
+		if err != nil {
+			s.o.Log.Error("damaged trend file", "part", "historian", "file", d.path, "err", err)
+		}
+	}
 	for _, d := range s.days.hurt() {
 		d.close()
 		err := d.writes() // reads its whole tree

@@ -76,7 +76,9 @@ func (r *rollRead) inMemory() {
 		for _, e := range h.events {
 			if isLife(e.Kind) && slices.Contains(who, owner{e.Group, e.Node, e.Device}) {
 				for _, at := range lifeTimes(e) {
-					r.touched = append(r.touched, floorTo(at, hourMillis))
+					if s.days.about(dayOf(at)).there { // else its rows in the trend file are all there is
+						r.touched = append(r.touched, floorTo(at, hourMillis))
+					}
 				}
 			}
 		}

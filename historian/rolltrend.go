@@ -47,7 +47,7 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 		return putTrend(tx, day, blocks, leads)
 	})
 	if isDamage(err) {
-		return s.setMonthAside(t, err) // the caller comes again
+		return s.mendMonth(t, err) // the caller comes again
 	}
 	if err != nil {
 		return err
@@ -63,20 +63,6 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 		st.trended = true
 		return st.put(meta, day)
 	})
-}
-
-// setMonthAside begins a trend file anew that cannot be written to any more: the days that are still there go into it again.
-func (s *Store) setMonthAside(t *storeFile, cause error) error {
-	if err := s.quarantine(s.trends, t, cause); err != nil {
-		return err
-	}
-	for _, day := range s.days.existing(0, 1<<40) {
-		if monthOf(dayStart(day)) == t.unit {
-			s.setTrended(day, false)
-		}
-	}
-	s.rolling = nil // all are looked at
-	return nil
 }
 
 // hasTrend tells whether a day is in its month's trend file: that may have been damaged and moved aside.

@@ -107,7 +107,7 @@ func (s *Store) putMonth(month int64, list []loggedEvent) error {
 	}
 	err := d.update(put)
 	if isDamage(err) {
-		if err = s.setMonthAside(d, err); err == nil {
+		if err = s.mendMonth(d, err); err == nil {
 			err = d.update(put)
 		}
 	}
@@ -128,11 +128,17 @@ func (s *Store) keepOld(f *flight) error {
 			if err := s.putLongGap(e); err != nil {
 				return fmt.Errorf("write a gap from %s to %s: %w", stampText(e.At), stampText(e.Until), err)
 			}
-		case s.dropped[dayOf(e.At)]:
+		case s.isGone(dayOf(e.At)):
 			gone = append(gone, e)
 		}
 	}
 	return s.putLife(gone)
+}
+
+// isGone says that retention took a day: an event does not bring it back.
+func (s *Store) isGone(day int64) bool {
+	old := s.o.Minute > 0 && dayStart(day+1) <= s.clock.early()-toMillis(s.o.Minute)
+	return s.dropped[day] || old && len(s.days.existing(day, day)) == 0
 }
 
 // maxMonths is in how many months a gap is told, at most: the last ones.

@@ -222,7 +222,7 @@ func (s *Store) opens(d *storeFile, a about) {
 	s.replayed = max(s.replayed, a.pos.applied)
 }
 
-// openTrends reads each month's own account, and if the catalog is lost the series that only rows tell of. A damaged file is moved aside.
+// openTrends reads each month's own account, and if the catalog is lost the series that only rows tell of. A damaged file is mended.
 func (s *Store) openTrends(readSeries bool) error {
 	list, err := s.trends.scan()
 	if err != nil {
@@ -234,16 +234,19 @@ func (s *Store) openTrends(readSeries bool) error {
 		if err == nil && readSeries {
 			err = s.seriesOf(d)
 		}
+		if err == nil && !d.bothMetas() {
+			err = &CorruptError{File: d.path, Err: errors.New("a meta page is lost"), Hint: hintQuarantine}
+		}
 		if isDamage(err) {
-			if err = s.quarantine(s.trends, d, err); err != nil {
-				return err
+			if err = s.mendMonth(d, err); err == nil && readSeries && d.exists() {
+				err = s.seriesOf(d)
 			}
-			continue
+		} else if err == nil {
+			s.trends.setInfo(d, a)
 		}
 		if err != nil {
 			return err
 		}
-		s.trends.setInfo(d, a)
 	}
 	return nil
 }

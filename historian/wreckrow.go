@@ -1,0 +1,207 @@
+package historian
+
+import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"edge/historian/chunk"
+	"edge/historian/journal"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// What is found in a damaged file goes into the new one, if it can be what it says.
+
+// take puts a row into the new file, if it can be one of its bucket; ok says so. An error is about the new file.
+func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
+	switch &bucket[0] {
+	case &bucketMeta[0]:
+		if bytes.Equal(k, metaTotals) && !w.stale {
+			w.had, _ = readTotals(v)
+		}
+		if bytes.Equal(k, metaRolled) || bytes.HasPrefix(k, metaUnrolled) {
+			w.rolled = append(w.rolled, element{key: k, value: v})
+		}
+		if ok = bytes.Equal(k, metaThin); ok {
+			w.about.thin = true
+		}
+	case &bucketSeries[0]:
+		_, bad := readSeries(k, v)
+		ok = bad == nil
+	case &bucketBlock[0], &bucketLate[0]:
+		return w.block(k, v)
+	case &bucketEvent[0]:
+		e, bad := readEvent(k, v)
+		if ok = bad == nil && len(k) == 8; ok {
+			w.about.totals.addEvent(e.Index)
+			if err := w.lifeOf(e); err != nil {
+				return false, err
+			}
+		}
+	case &bucketLife[0]:
+		_, bad := readLife(owner{}, k, v)
+		ok = bad == nil
+	case &bucketHour[0]:
+		b, bad := chunk.ParseRollups(v)
+		ok = len(k) == 8 && (be4(k[4:]) == 0 || bad == nil && bytes.Equal(k[:4], hourKey(b.Start, 0)[:4]))
+	case &bucketMinute[0], &bucketObject[0]: // they have checksums of their own
+		ok = true
+	}
+	if !ok || w.stale && w.a.has(bucket, k) {
+		return ok, nil
+	}
+	return true, w.a.put(bucket, k, v)
+}
+
+// lifeOf puts an event's row of life, which may be lost; the journal's time of it is not known.
+func (w *wreck) lifeOf(e journal.Event) error {
+	row := loggedEvent{e, e.At}
+	if k := lifeKey(row); isLife(e.Kind) && dayOf(e.At) == w.d.unit && len(k) <= bolt.MaxKeySize && !w.a.has(bucketLife, k) {
+		return w.a.put(bucketLife, k, appendLife(row))
+	}
+	return nil
+}
+
+// block puts a block whose head is good; ok says so.
+func (w *wreck) block(k, v []byte) (ok bool, err error) {
+	b, err := chunk.Parse(v)
+	if err != nil {
+		return false, nil
+	}
+	is := blockIdentity{b.Entries[0].Series, b.FirstIndex, b.LastIndex, b.First}
+	if w.blocks[is] {
+		return true, nil
+	}
+	if k = w.keyOf(k, b); k == nil {
+		return false, nil
+	}
+	w.blocks[is] = true
+	bucket, row := bucketOf(k), (*flushRow)(nil)
+	if len(k) == 8 {
+		row = rowOf(w.units, binary.BigEndian.Uint32(k))
+	} else {
+		row = rowOf(w.flush, binary.BigEndian.Uint64(k))
+	}
+	row.from, row.applied = min(row.from, b.FirstIndex), max(row.applied, b.LastIndex)
+	w.about.totals.addBlock(b, len(v), bucket)
+	for _, e := range b.Entries {
+		w.ids[e.Series] = true
+	}
+	return true, w.a.put(bucket, k, v)
+}
+
+func bucketOf(k []byte) []byte {
+	if len(k) == 8 {
+		return bucketBlock
+	}
+	return bucketLate
+}
+
+// blockIdentity is what no two blocks of a file share.
+type blockIdentity struct {
+	series            journal.SeriesID
+	firstIndex, index journal.Index
+	first             journal.Millis
+}
+
+// keyOf is the key that a block was found under, or another one if that is damaged or taken: a key has no checksum, but says what its
+// block says too. It is nil for a block of unknown series.
+func (w *wreck) keyOf(k []byte, b *chunk.Block) []byte {
+	e := w.s.catalog.get(b.Entries[0].Series)
+	switch {
+	case (len(k) == 8 || len(k) == 14) && w.a.has(bucketOf(k), k):
+	case len(k) == 14 && (e == nil || e.group == binary.BigEndian.Uint32(k[8:])):
+		return k
+	case len(k) == 8 && (e == nil || e.group == binary.BigEndian.Uint32(k[4:])) &&
+		unitHolds(binary.BigEndian.Uint32(k), b):
+		return k
+	}
+	if e == nil {
+		return nil
+	}
+	unit := unitOf(floorTo(b.First, w.s.window))
+	for end := unitOf(floorTo(b.First, hourMillis) + hourMillis); unit < end; unit++ {
+		if k = blockKey(unit, e.group); !w.a.has(bucketBlock, k) {
+			return k
+		}
+	}
+	return nil
+}
+
+func rowOf[K comparable](m map[K]*flushRow, k K) *flushRow {
+	if m[k] == nil {
+		m[k] = &flushRow{from: 1<<64 - 1}
+	}
+	return m[k]
+}
+
+// others looks for blocks on every page that was not reached, and goes down from those that look like a root. Blocks do not
+// change, so an older version of a page is as good.
+func (w *wreck) others() error {
+	w.stale = true
+	for id := range w.seen {
+		if w.seen[id] {
+			continue
+		}
+		buf := w.load(uint64(id))
+		if buf == nil || binary.LittleEndian.Uint16(buf[8:]) != pageLeaf {
+			continue
+		}
+		list, _ := elementsOf(buf)
+		for _, e := range list {
+			var err error
+			switch {
+			case e.bucket && len(e.value) >= 16:
+				err = w.bucket(e, 0)
+			case len(e.value) > 0 && e.value[0] == chunkMagic:
+				_, err = w.block(e.key, e.value)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// chunkMagic begins every block.
+const chunkMagic = 0xEB
+
+// series puts the rows of series that were not found, as far as the catalog has them.
+func (w *wreck) series() error {
+	for id := range w.ids {
+		e := w.s.catalog.get(id)
+		if e == nil || w.a.has(bucketSeries, big4(uint32(id))) {
+			continue
+		}
+		if err := w.a.put(bucketSeries, big4(uint32(id)), appendSeries(nil, e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushes writes the account of flushes anew: one row for each unit that has blocks, behind those that late blocks name.
+func (w *wreck) flushes() error {
+	last := uint64(0)
+	put := func(n uint64, r *flushRow) error {
+		last = max(last, n)
+		r.checkpoint = r.applied
+		return w.a.put(bucketFlush, big8(n), r.bytes())
+	}
+	for _, n := range slices.Sorted(maps.Keys(w.flush)) {
+		if err := put(n, w.flush[n]); err != nil {
+			return err
+		}
+	}
+	for _, unit := range slices.Sorted(maps.Keys(w.units)) {
+		r := w.units[unit]
+		r.units = []uint32{unit}
+		if err := put(last+1, r); err != nil {
+			return err
+		}
+	}
+	return w.a.sequence(last)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 )
 
 // arrayWidths are the bytes of one element; 0 for booleans and strings.
@@ -50,32 +51,46 @@ func (v Value) Elements() []Value {
 	if v.Null || !v.Type.IsArray() || checkArray(v.Type, v.Bytes) != nil {
 		return nil
 	}
-	t, b := arrayElements[v.Type], v.Bytes
-	switch v.Type {
-	case BooleanArray: // count, then bits, the first in the most significant
-		out := make([]Value, binary.LittleEndian.Uint32(b))
-		for i := range out {
-			out[i] = Value{Type: t, Num: uint64(b[4+i/8]>>(7-i%8)) & 1}
-		}
-		return out
-	case StringArray: // each ends with 00
-		out := make([]Value, 0, arrayLen(v.Type, b))
-		for len(b) > 0 {
-			s, rest, _ := bytes.Cut(b, []byte{0})
-			out, b = append(out, Value{Type: t, Bytes: s}), rest
-		}
-		return out
-	}
-	w := arrayWidths[v.Type]
-	out := make([]Value, len(b)/w)
-	for i := range out {
-		var n uint64
-		for k := w - 1; k >= 0; k-- {
-			n = n<<8 | uint64(b[i*w+k])
-		}
-		out[i] = Value{Type: t, Num: widen(t, FieldLong, n)}
+	out := make([]Value, 0, arrayLen(v.Type, v.Bytes))
+	for e := range v.elements() {
+		out = append(out, e)
 	}
 	return out
+}
+
+// elements yields the elements of an array value.
+func (v Value) elements() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		if v.Null || !v.Type.IsArray() || checkArray(v.Type, v.Bytes) != nil {
+			return
+		}
+		t, b := arrayElements[v.Type], v.Bytes
+		switch v.Type {
+		case BooleanArray: // count, then bits, the first in the most significant
+			for i := range arrayLen(v.Type, b) {
+				if !yield(Value{Type: t, Num: uint64(b[4+i/8]>>(7-i%8)) & 1}) {
+					return
+				}
+			}
+		case StringArray: // each ends with 00
+			for len(b) > 0 {
+				s, rest, _ := bytes.Cut(b, []byte{0})
+				if b = rest; !yield(Value{Type: t, Bytes: s}) {
+					return
+				}
+			}
+		default:
+			for w := arrayWidths[v.Type]; len(b) > 0; b = b[w:] {
+				var n uint64
+				for k := w - 1; k >= 0; k-- {
+					n = n<<8 | uint64(b[k])
+				}
+				if !yield(Value{Type: t, Num: widen(t, FieldLong, n)}) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Array packs elements, whose types are not looked at, into a value of array type t.

@@ -105,6 +105,9 @@ func (s *step) deviceBirth(n *node, name string, payload []byte, p *Payload) {
 // born replaces a device's metrics by those of a birth, and applies their values in the payload's order.
 func (s *step) born(d *device, p *Payload, at time.Time) {
 	d.state, d.since, d.why, d.beyond = StateOnline, at, nil, 0
+	if d == d.node.own {
+		s.undefineAll(d.node)
+	}
 	keep := make(map[string]*metric, len(p.Metrics))
 	named := make([]*metric, len(p.Metrics))
 	folded := make(map[string]struct{}, len(p.Metrics))
@@ -148,6 +151,7 @@ func (s *step) declarable(d *device, pm *Metric) bool {
 		if d != n.own {
 			s.warn(n, "a template definition outside NBIRTH [tck-id-payloads-template-definition-nbirth-only]")
 		}
+		s.define(n, pm)
 		return false
 	}
 	if !pm.HasTimestamp {
@@ -181,6 +185,7 @@ func (s *step) declare(d *device, keep map[string]*metric, pm *Metric) *metric {
 	m.typ, m.field, m.transient = pm.Type, pm.Field, pm.Transient
 	m.unit, m.low, m.high, m.unfit, m.shared = "", nil, nil, false, false
 	m.slot = Slot{}
+	s.h.files.Drop(m)
 	m.received = time.Time{} // a value of an older session is not this one's
 	n.unalias(m)
 	if pm.HasAlias && n.alias(m, pm.Alias) {

@@ -164,19 +164,21 @@ func nestedSets(depth int) []byte {
 	return appendBytes(nil, 2, appendBytes(nil, 9, set))
 }
 
+// bomb is a compressed payload of many zeros.
+func bomb(algorithm string, size int) []byte {
+	var body bytes.Buffer
+	var w io.WriteCloser = zlib.NewWriter(&body)
+	if algorithm == "GZIP" {
+		w = gzip.NewWriter(&body)
+	}
+	w.Write(make([]byte, size)) //nolint:errcheck // into memory
+	w.Close()                   //nolint:errcheck // into memory
+	return Encode(&Payload{UUID: compressedUUID, Body: body.Bytes(), Metrics: []Metric{{Name: "algorithm", Type: String, Value: StringValue(algorithm)}}})
+}
+
 func TestDecodeLimits(t *testing.T) {
 	many := bytes.Repeat([]byte{0x12, 0x00}, 50_001)
 	cells := appendBytes(nil, 2, appendBytes(nil, protowire.Number(FieldDataSet), appendBytes(nil, 4, bytes.Repeat([]byte{0x0a, 0}, 300))))
-	bomb := func(algorithm string) []byte {
-		var body bytes.Buffer
-		var w io.WriteCloser = zlib.NewWriter(&body)
-		if algorithm == "GZIP" {
-			w = gzip.NewWriter(&body)
-		}
-		w.Write(make([]byte, 1<<20))
-		w.Close()
-		return Encode(&Payload{UUID: compressedUUID, Body: body.Bytes(), Metrics: []Metric{{Name: "algorithm", Type: String, Value: StringValue(algorithm)}}})
-	}
 	tests := []struct {
 		name   string
 		data   []byte
@@ -194,9 +196,9 @@ func TestDecodeLimits(t *testing.T) {
 		{"property sets over it", nestedSets(16), Limits{}, ErrLimit},
 		{"templates 5,000 deep", nested(5000), Limits{}, ErrLimit},
 		{"data set cells", cells, Limits{Metrics: 50}, ErrLimit},
-		{"zlib bomb", bomb("DEFLATE"), Limits{Inflated: 1<<20 - 1}, ErrLimit},
-		{"gzip bomb", bomb("GZIP"), Limits{Inflated: 1<<20 - 1}, ErrLimit},
-		{"unknown compression", bomb("LZ4"), Limits{}, ErrPayload},
+		{"zlib bomb", bomb("DEFLATE", 1<<20), Limits{Inflated: 1<<20 - 1}, ErrLimit},
+		{"gzip bomb", bomb("GZIP", 1<<20), Limits{Inflated: 1<<20 - 1}, ErrLimit},
+		{"unknown compression", bomb("LZ4", 1<<20), Limits{}, ErrPayload},
 		{"name not utf-8", raw(t, "12 03 0a 01 ff"), Limits{}, ErrPayload},
 		{"name with U+0000", raw(t, "12 03 0a 01 00"), Limits{}, ErrPayload},
 		{"cut in a metric", raw(t, "12 05 0a 01"), Limits{}, ErrPayload},

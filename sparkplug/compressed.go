@@ -44,11 +44,30 @@ func (p *Payload) algorithm() string {
 	return "DEFLATE"
 }
 
+// inflateBody inflates a body twice: once to learn its size, so that nothing is allocated for one that is too large.
 func inflateBody(body []byte, algorithm string, limit int) ([]byte, error) {
-	var (
-		r   io.Reader
-		err error
-	)
+	r, err := inflater(body, algorithm)
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.Copy(io.Discard, io.LimitReader(r, int64(limit)+1))
+	if err != nil {
+		return nil, malformed("compressed body: %v", err)
+	}
+	if n > int64(limit) {
+		return nil, overLimit("inflated bytes", limit)
+	}
+	if r, err = inflater(body, algorithm); err != nil {
+		return nil, err
+	}
+	out := make([]byte, n)
+	if _, err := io.ReadFull(r, out); err != nil {
+		return nil, malformed("compressed body: %v", err)
+	}
+	return out, nil
+}
+
+func inflater(body []byte, algorithm string) (r io.Reader, err error) {
 	switch algorithm {
 	case "GZIP":
 		r, err = gzip.NewReader(bytes.NewReader(body))
@@ -60,12 +79,5 @@ func inflateBody(body []byte, algorithm string, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, malformed("compressed body: %v", err)
 	}
-	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
-	if err != nil {
-		return nil, malformed("compressed body: %v", err)
-	}
-	if len(out) > limit {
-		return nil, overLimit("inflated bytes", limit)
-	}
-	return out, nil
+	return r, nil
 }

@@ -75,6 +75,15 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	if !birth {
 		s.judgeData(n, m, pm)
 	}
+	if !v.Null && (v.Type == Template || pm.Metadata != nil) {
+		var ok bool
+		if v, ok = s.whole(m, pm, v, birth); !ok {
+			if !birth {
+				return
+			}
+			v, pm.Missing = Value{Type: v.Type, Null: true}, true // until its last part
+		}
+	}
 	at, code := s.stampOf(n, pm, p), s.properties(n, m, pm)
 	if !pm.Historical {
 		s.set(m, v)

@@ -35,7 +35,7 @@ func (s *step) schedule(n *node) {
 
 // NextTick returns when Step wants to be called without input at the latest; zero: it is waiting for nothing.
 func (h *Host) NextTick() time.Time {
-	next := h.state.deadline()
+	next := earliest(h.state.deadline(), h.files.Due())
 	for n := range h.waiting {
 		next = earliest(next, h.deadline(n))
 	}
@@ -63,6 +63,7 @@ func (s *step) expire() {
 			s.endSession(n, s.noWillWhy(n))
 		}
 	}
+	s.lateFiles()
 	s.askNext()
 	s.expireStates()
 	h.due = h.NextTick()

@@ -183,6 +183,9 @@ func (d *decoder) template(into *TemplateValue, data []byte, depth int) error {
 	if !keep {
 		into = new(TemplateValue)
 	}
+	if keep {
+		into.Metrics = make([]Metric, 0, min(count(data, 2<<3|wireBytes), d.l.Metrics))
+	}
 	var says bool
 	var checked Metric
 	r := reader{data: data}

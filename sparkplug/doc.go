@@ -13,10 +13,13 @@
 // did not say in its present session, and no death of an older session ends a newer one.
 //
 // not done: several servers at once (a Host sees one; take one each); the STATE/<id> topics and texts of
-// Sparkplug 2.2; merging an instance of a template that comes with some of its members into the last whole one; parts of
-// a multi-part file. They are shown and recorded as they come.
+// Sparkplug 2.2.
 //
-// Where to start reading: topic.go, payload.go, decode.go; then host_api.go, host.go, node.go.
+// An instance of a template is shown and recorded whole, as its birth, its definition and later DATA together say; a
+// historical one as it came, since what it was part of is not known. A file in parts is a value once it is whole.
+//
+// Where to start reading: topic.go, payload.go, wire.go, decode.go; template_merge.go and files.go for what takes more than
+// one message; then host_api.go, host.go, node.go.
 //
 // Sources: Sparkplug 3.0 (ISO/IEC 20237), chapters 4 to 6 and 10; assertions by their tck-id.
 package sparkplug

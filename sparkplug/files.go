@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +23,7 @@ type Files[K comparable] struct {
 
 	open  map[K]*openFile
 	bytes int
+	due   time.Time // when the patience with one of them ends, or earlier
 }
 
 // openFile is a file at work.
@@ -97,7 +97,11 @@ func (f *Files[K]) Add(key K, m Metadata, part []byte, now time.Time) (whole []b
 	if wrong != "" {
 		return nil, wrong
 	}
-	return slices.Concat(append([][]byte{{}}, o.parts...)...), problem
+	whole = make([]byte, 0, o.bytes)
+	for _, p := range o.parts {
+		whole = append(whole, p...)
+	}
+	return whole, problem
 }
 
 // begin makes room for a file; problem says why there is none.
@@ -111,6 +115,9 @@ func (f *Files[K]) begin(key K, m Metadata, now time.Time) (problem string) {
 	}
 	if f.open == nil {
 		f.open = map[K]*openFile{}
+	}
+	if _, _, patience := f.limits(); f.due.IsZero() {
+		f.due = now.Add(patience)
 	}
 	f.open[key] = &openFile{name: m.FileName, first: m.Seq, next: m.Seq, sum: md5.New(), last: now}
 	return ""
@@ -168,13 +175,22 @@ func (f *Files[K]) Drop(key K) {
 	}
 }
 
+// Due returns when Expire may have something to do; zero: never.
+func (f *Files[K]) Due() time.Time { return f.due }
+
 // Expire forgets the files whose next part did not come in time, and calls told with what to say of each.
 func (f *Files[K]) Expire(now time.Time, told func(key K, problem string)) {
+	if f.due.IsZero() || f.due.After(now) {
+		return
+	}
+	f.due = time.Time{}
 	_, _, patience := f.limits()
 	for key, o := range f.open {
-		if now.Sub(o.last) >= patience {
-			f.Drop(key)
-			told(key, o.lost(fmt.Sprintf("it did not come for %v", patience)))
+		if end := o.last.Add(patience); end.After(now) {
+			f.due = earliest(f.due, end)
+			continue
 		}
+		f.Drop(key)
+		told(key, o.lost(fmt.Sprintf("it did not come for %v", patience)))
 	}
 }

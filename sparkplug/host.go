@@ -76,7 +76,8 @@ type Host struct {
 	turn       uint64 // counts Step calls, so that a node or metric is reported once per step
 	bytes      int    // see Options.MaxBytes
 	valueBytes int
-	heldBytes  int // of all nodes
+	files      Files[*metric] // that come in parts
+	heldBytes  int            // of all nodes
 }
 
 // Stats are counters since the host was made.
@@ -245,6 +246,7 @@ func (s *step) evictNode() bool {
 	for _, d := range out.all() {
 		s.forget(d)
 	}
+	s.undefineAll(out)
 	h.bytes -= nodeCost + len(out.ref.Group) + len(out.ref.Node)
 	s.touch(out)
 	delete(h.waiting, out)

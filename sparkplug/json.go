@@ -102,11 +102,10 @@ func appendBase64(dst, b []byte) []byte {
 
 func appendArray(dst []byte, v Value) []byte {
 	dst = append(dst, '[')
-	for i, e := range v.Elements() {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = AppendJSON(dst, e)
+	i := 0
+	for e := range v.elements() {
+		dst = AppendJSON(comma(dst, i), e)
+		i++
 	}
 	return append(dst, ']')
 }

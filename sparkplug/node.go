@@ -26,8 +26,10 @@ type node struct {
 	died       []Reason // why of the last death
 	skew       skew
 
-	own     *device // the node's own metrics
-	devices map[string]*device
+	own         *device // the node's own metrics
+	devices     map[string]*device
+	definitions Definitions // of templates, of the present birth
+
 	aliases map[uint64]*metric // of the present birth, node and devices together; the first of those that share one
 	metrics int                // of all devices
 
@@ -183,6 +185,7 @@ func (s *step) replaceMetrics(d *device, keep map[string]*metric) {
 			s.h.valueBytes -= len(m.value.Bytes)
 			s.h.bytes -= metricCost + len(m.name)
 			n.unalias(m)
+			s.h.files.Drop(m)
 			s.changed(m)
 		}
 	}

@@ -153,5 +153,5 @@ func joined(have, b []byte) []byte {
 		}
 		return b
 	}
-	return append(have[:len(have):len(have)], b...)
+	return append(have, b...) // into memory of its own: what is shared has no capacity beyond its length
 }

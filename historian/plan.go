@@ -136,13 +136,10 @@ func (a *asked) carryOut(ctx context.Context, p plan) error {
 			return err
 		}
 	}
-	for _, t := range p.rolled {
-		a.rescan([]*track{t})
-		if err := a.readRolled(ctx, t, p.step); err != nil {
-			return err
-		}
+	if len(p.rolled) == 0 {
+		return nil
 	}
-	return nil
+	return a.readRolled(ctx, p.rolled, p.step)
 }
 
 // rescan goes on with some of the tracks. What may be read yet, and what was counted, stays.
@@ -152,45 +149,67 @@ func (a *asked) rescan(tracks []*track) {
 	a.scan = next
 }
 
-// readRolled reads one metric as rows, and raw what they do not tell. Of days that are gone only hours are left.
-func (a *asked) readRolled(ctx context.Context, t *track, step journal.Millis) error {
+// readRolled reads metrics as rows, and raw what they do not tell. Of days that are gone only hours are left.
+func (a *asked) readRolled(ctx context.Context, tracks []*track, step journal.Millis) error {
 	from, to := max(a.from, a.s.oldest()), min(a.to, a.now+2*farFuture)
 	if days := a.s.days.existing(0, 1<<40); step == minuteMillis && len(days) > 0 && from < dayStart(days[0]) {
 		gone := min(to, dayStart(days[0]))
-		if err := a.readRows(ctx, t, hourMillis, from, gone); err != nil {
+		if err := a.readRows(ctx, tracks, hourMillis, from, gone); err != nil {
 			return err
 		}
 		from = gone
 	}
-	if err := a.readRows(ctx, t, step, from, to); err != nil {
+	if err := a.readRows(ctx, tracks, step, from, to); err != nil {
 		return err
 	}
-	t.into.finish()
+	for _, t := range tracks {
+		t.into.finish()
+	}
 	return nil
 }
 
-func (a *asked) readRows(ctx context.Context, t *track, step, from, to journal.Millis) error {
-	q := &query{s: a.s, owner: t.owner, epochs: t.epochs, from: from, to: to}
-	var before *Rollup // the row that ends where the next part begins
-	var failed error
-	err := q.rollups(ctx, step, func(p rollPart) bool {
-		if !p.Known {
-			failed = a.rawPart(ctx, t, p.From, p.To, before)
-			before = nil
-			return failed == nil
+func (a *asked) readRows(ctx context.Context, tracks []*track, step, from, to journal.Millis) error {
+	g := &rollReads{s: a.s, step: step}
+	parts := make([]rolledTrack, len(tracks))
+	for i, t := range tracks {
+		p := &parts[i]
+		*p = rolledTrack{asked: a, track: t}
+		q := &query{s: a.s, owner: t.owner, epochs: t.epochs, from: from, to: to}
+		g.list = append(g.list, &rollRead{q: q, f: func(r rollPart) bool { return p.take(ctx, r) }})
+	}
+	err := g.run(ctx, from, to)
+	a.scan.work.RollBlocks += g.blocks
+	for i := range parts {
+		err = cmp.Or(parts[i].failed, err)
+	}
+	return err
+}
+
+// rolledTrack is a metric that is read as rows.
+type rolledTrack struct {
+	*asked
+	*track
+	before *Rollup // the row that ends where the next part begins
+	failed error
+}
+
+func (t *rolledTrack) take(ctx context.Context, p rollPart) bool {
+	before := t.before
+	t.before = nil
+	if !p.Known {
+		t.rescan([]*track{t.track})
+		t.failed = t.rawPart(ctx, t.track, p.From, p.To, before)
+		return t.failed == nil
+	}
+	t.into.rows(p.From, p.Rows)
+	t.scan.work.Rollups += len(p.Rows)
+	if n := len(p.Rows); n > 0 {
+		row := p.Rows[n-1]
+		if t.source = t.source.coarser(row.Until - row.At); row.Until == p.To {
+			t.before = &row
 		}
-		t.into.rows(p.From, p.Rows)
-		a.scan.work.Rollups += len(p.Rows)
-		before = nil
-		if n := len(p.Rows); n > 0 {
-			row := p.Rows[n-1]
-			if t.source = t.source.coarser(row.Until - row.At); row.Until == p.To {
-				before = &row
-			}
-		}
-		return true
-	})
-	return cmp.Or(failed, err)
+	}
+	return true
 }
 
 // rawPart reads a stretch of samples between rows. before is the row that ends where it begins, if there is one.

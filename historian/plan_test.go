@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"edge/historian/journal"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // fourDays fills four days before noon with one sample every ten seconds of m0, and one an hour of m1.
@@ -111,5 +114,40 @@ func TestChartsOfDaysWithoutSamples(t *testing.T) {
 		if a.Count != 360 || a.Average != 179.5 || a.Minimum != 0 || a.Maximum != 359 || a.Range != 359 {
 			t.Errorf("%+v", a)
 		}
+	}
+}
+
+// Blocks of rollups are read once for all metrics that are in them, and say of each what it is told alone.
+func TestRollupsAreReadOnceForAllMetrics(t *testing.T) {
+	r := newRigAt(t, t.TempDir(), Options{}, noon.Add(-96*time.Hour))
+	defer r.close()
+	r.s.rawRows = 1000
+	metrics := r.tags(8, 4, 10)
+	to := ms(r.clock.Now())
+	from := to - 4*dayMillis
+	ask := func(t *testing.T, list []Metric, points int) ([]Chart, work) {
+		t.Helper()
+		out, w, err := r.s.charts(context.Background(), ChartQuery{list, from, to, points})
+		if err != nil || out[0].Source == SourceRaw {
+			t.Fatal(out[0].Source, err)
+		}
+		return out, w
+	}
+	for _, c := range []struct {
+		name   string
+		points int
+	}{{"hours", 12}, {"minutes", 96}} {
+		t.Run(c.name, func(t *testing.T) {
+			all, w := ask(t, metrics, c.points)
+			for i, m := range metrics {
+				one, v := ask(t, []Metric{m}, c.points)
+				if v.RollBlocks != w.RollBlocks || v.RollBlocks == 0 {
+					t.Errorf("%d blocks for one metric, %d for 8", v.RollBlocks, w.RollBlocks)
+				}
+				if diff := cmp.Diff(one[0], all[i], cmpopts.EquateNaNs()); diff != "" {
+					t.Errorf("%v alone and among others: %s", m, diff)
+				}
+			}
+		})
 	}
 }

@@ -25,38 +25,71 @@ type rollPart struct {
 // What is not known is: what is not rolled up yet, what samples or events that came late have changed until it is rolled up again, the
 // minutes of an hour with few samples, the ends of the range that are no whole rows, days without a file.
 func (q *query) rollups(ctx context.Context, step journal.Millis, f func(rollPart) bool) error {
-	r := &rollRead{q: q, step: step, now: millis(q.s.o.Clock()), lead: firstOf(q.epochs), f: f}
-	r.inMemory()
-	if err := r.lookBack(ctx); err != nil {
-		return err
-	}
-	for at := q.from; at < q.to && !r.ended; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		day := dayOf(at)
-		end := min(q.to, dayStart(day+1))
-		if err := r.day(day, at, end); err != nil {
-			return err
-		}
-		at = end
-	}
-	r.flush()
-	return nil
+	return (&rollReads{s: q.s, step: step, list: []*rollRead{{q: q, f: f}}}).run(ctx, q.from, q.to)
 }
 
-// rollRead is one answer in rows.
+// rollReads are answers in rows about several metrics over one range: each block is read once for all that are in it.
+type rollReads struct {
+	s      *Store
+	step   journal.Millis
+	list   []*rollRead
+	blocks int // whose head was read
+
+	now    journal.Millis
+	few    int // rows of one metric from which on a part is handed out, though the next stretch is of the same kind
+	parsed map[uint32]*rollupReader
+	rows   []Rollup // of one transaction
+}
+
+// rollRead is the answer about one metric.
 type rollRead struct {
 	q     *query
-	step  journal.Millis
-	now   journal.Millis
-	lead  *series
 	f     func(rollPart) bool
+	step  journal.Millis
+	few   int
+	lead  *series
 	ended bool
 
 	touched []journal.Millis // hours that memory has something for, ascending
 	stale   bool             // what the next hour took over may be another now: it is known again behind a sample
 	part    rollPart         // not handed out yet
+}
+
+const (
+	partRows = 4096    // that are gathered, of all metrics
+	leastFew = 60      // of one
+	viewRows = 1 << 16 // after which a read transaction ends
+)
+
+// run answers, until one of them ends.
+func (g *rollReads) run(ctx context.Context, from, to journal.Millis) error {
+	g.now, g.few = millis(g.s.o.Clock()), max(leastFew, partRows/max(1, len(g.list)))
+	for _, r := range g.list {
+		r.step, r.few, r.lead = g.step, g.few, firstOf(r.q.epochs)
+		r.inMemory()
+	}
+	if err := g.lookBack(ctx, from); err != nil {
+		return err
+	}
+	for at := from; at < to; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		day := dayOf(at)
+		end := min(to, dayStart(day+1))
+		if err := g.day(day, at, end); err != nil || g.ended() {
+			return err
+		}
+		at = end
+	}
+	for _, r := range g.list {
+		r.flush()
+	}
+	return nil
+}
+
+func (g *rollReads) ended() bool {
+	return slices.ContainsFunc(g.list, func(r *rollRead) bool { return r.ended })
 }
 
 // inMemory finds the hours that are changed by what is not in a file yet.
@@ -93,26 +126,36 @@ func (r *rollRead) isTouched(from, to journal.Millis) bool {
 }
 
 // lookBack finds what changed before the range and is still taken over into it.
-func (r *rollRead) lookBack(ctx context.Context) error {
-	from := floorTo(r.q.from, hourMillis)
+func (g *rollReads) lookBack(ctx context.Context, from journal.Millis) error {
+	from = floorTo(from, hourMillis)
 	for day := dayOf(max(0, from-lookBack)); day <= dayOf(from); day++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		start, end := dayStart(day), min(from, dayStart(day+1))
-		if start >= end || !r.stale && !r.isTouched(start, end) && r.q.s.isTrended(day) {
+		if start >= end || g.s.days.isThin(day) {
 			continue
 		}
-		if r.q.s.days.isThin(day) {
+		list := slices.Clone(g.list)
+		if g.s.isTrended(day) {
+			list = slices.DeleteFunc(list, func(r *rollRead) bool { return !r.stale && !r.isTouched(start, end) })
+		}
+		if len(g.s.days.existing(day, day)) == 0 {
+			for _, r := range list {
+				r.stale = r.stale || r.isTouched(start, end)
+			}
 			continue
 		}
-		if len(r.q.s.days.existing(day, day)) == 0 {
-			r.stale = r.stale || r.isTouched(start, end)
+		if len(list) == 0 {
 			continue
 		}
-		err := r.view(day, func(tx *bolt.Tx, st rolled) {
+		err := g.view(day, func(tx *bolt.Tx, st rolled) {
 			for hour := start; hour < end; hour += hourMillis {
-				r.hour(tx, st, hour)
+				g.rows = g.rows[:0]
+				clear(g.parsed)
+				for _, r := range list {
+					g.hour(r, tx, st, hour)
+				}
 			}
 		})
 		if err != nil {
@@ -122,69 +165,83 @@ func (r *rollRead) lookBack(ctx context.Context) error {
 	return nil
 }
 
-func (r *rollRead) view(day int64, f func(*bolt.Tx, rolled)) error {
-	s := r.q.s
-	err := s.days.get(day).view(func(tx *bolt.Tx) error {
+func (g *rollReads) view(day int64, f func(*bolt.Tx, rolled)) error {
+	g.parsed, g.rows = make(map[uint32]*rollupReader), g.rows[:0]
+	err := g.s.days.get(day).view(func(tx *bolt.Tx) error {
 		f(tx, readRolled(tx.Bucket(bucketMeta), day))
 		return nil
 	})
-	return s.survive(err)
+	return g.s.survive(err)
 }
 
 // day hands out the part from at to end of one day.
-func (r *rollRead) day(day int64, at, end journal.Millis) error {
-	s := r.q.s
-	there, thin := len(s.days.existing(day, day)) > 0, s.days.isThin(day)
-	if r.step == hourMillis && !r.stale && end <= r.now && !r.isTouched(dayStart(day), end) && (!there || thin || s.isTrended(day)) {
-		rows, known, err := r.ofTrend(day)
-		if err != nil {
+func (g *rollReads) day(day int64, at, end journal.Millis) error {
+	there, thin := len(g.s.days.existing(day, day)) > 0, g.s.days.isThin(day)
+	list := slices.Clone(g.list)
+	if g.step == hourMillis && end <= g.now && (!there || thin || g.s.isTrended(day)) {
+		var err error
+		if list, err = g.ofTrend(day, at, end, list); err != nil {
 			return err
 		}
-		if known {
-			r.add(at, end, true, rows)
-			return nil
+	}
+	for _, r := range list {
+		r.stale = r.stale || !there && r.isTouched(dayStart(day), end)
+	}
+	for at < end && len(list) > 0 {
+		var err error
+		if at, err = g.hours(day, at, end, list, thin); err != nil {
+			return err
 		}
 	}
-	if !there && r.isTouched(dayStart(day), end) {
-		r.stale = true
-	}
-	var parts []rollPart
-	last := at
-	err := r.view(day, func(tx *bolt.Tx, st rolled) {
-		for hour := floorTo(at, hourMillis); hour < end; hour += hourMillis {
-			p := rollPart{From: max(at, hour), To: min(end, hour+hourMillis)}
-			p.Rows, p.holds, p.Known = r.hour(tx, st, hour)
-			if thin { // there is nothing else
-				r.stale, p.Known = false, hour < st.until || len(p.Rows) > 0
+	return nil
+}
+
+// hours hands out what one transaction reads of a day, and returns where to go on.
+func (g *rollReads) hours(day int64, at, end journal.Millis, list []*rollRead, thin bool) (next journal.Millis, err error) {
+	parts := make([]rollPart, 0, 24*len(list))
+	next = at
+	err = g.view(day, func(tx *bolt.Tx, st rolled) {
+		for hour := floorTo(at, hourMillis); hour < end && len(g.rows) < viewRows; hour += hourMillis {
+			clear(g.parsed)
+			for _, r := range list {
+				p := rollPart{From: max(at, hour), To: min(end, hour+hourMillis)}
+				p.Rows, p.holds, p.Known = g.hour(r, tx, st, hour)
+				if thin { // there is nothing else
+					r.stale, p.Known = false, hour < st.until || len(p.Rows) > 0
+				}
+				if p.Known && g.step == minuteMillis {
+					p.minutes(hour, thin)
+				} else if p.Known && len(p.Rows) > 0 {
+					p.Rows = []Rollup{hourOf(hour, p.Rows)}
+				}
+				parts, next = append(parts, p), p.To
 			}
-			if p.Known && r.step == minuteMillis {
-				p.minutes(hour, thin)
-			} else if p.Known && len(p.Rows) > 0 {
-				p.Rows = []Rollup{hourOf(hour, p.Rows)}
-			}
-			parts, last = append(parts, p), p.To
 		}
 	})
-	for _, p := range parts { // not while the file is read: f may take its time
-		r.add(p.From, p.To, p.Known, p.Rows)
+	for i, p := range parts { // not while the file is read: f may take its time
+		list[i%len(list)].add(p.From, p.To, p.Known, p.Rows)
 	}
-	r.add(last, end, false, nil)
-	return err
+	if err == nil && next == at { // the file has gone, or is damaged
+		for _, r := range list {
+			r.add(at, end, false, nil)
+		}
+		next = end
+	}
+	return next, err
 }
 
 // hour reads the rows of an hour that are stored, minutes or one, and whether something holds at its end; known: they are true.
-func (r *rollRead) hour(tx *bolt.Tx, st rolled, hour journal.Millis) (rows []Rollup, holds, known bool) {
-	changed := hour >= st.until || hour+hourMillis > r.now || r.isTouched(hour, hour+hourMillis)
+func (g *rollReads) hour(r *rollRead, tx *bolt.Tx, st rolled, hour journal.Millis) (rows []Rollup, holds, known bool) {
+	changed := hour >= st.until || hour+hourMillis > g.now || r.isTouched(hour, hour+hourMillis)
 	for _, m := range st.marks {
 		changed = changed || m.hour == hour && (m.group == 0 || m.group == r.lead.group)
 	}
-	block := parseRollups(tx, bucketMinute, hourKey(hour, r.lead.group))
-	found := block.find(r.lead.id)
+	found, err := g.find(tx, bucketMinute, hour, r.lead)
 	if found != nil {
-		rows, holds = slices.Clone(found.Rows), found.Holds != chunk.HoldsNothing
+		rows, holds = g.keep(found.Rows), found.Holds != chunk.HoldsNothing
 	}
 	switch {
-	case changed || block.err != nil:
+	case changed || err != nil:
 		r.stale = true
 		return rows, holds, false
 	case r.stale:
@@ -194,27 +251,66 @@ func (r *rollRead) hour(tx *bolt.Tx, st rolled, hour journal.Millis) (rows []Rol
 	return rows, holds, true
 }
 
-// ofTrend reads a day's hours from its trend file; known is false when they are not there.
-func (r *rollRead) ofTrend(day int64) (rows []Rollup, known bool, err error) {
-	s := r.q.s
+// find reads a series' rows, and the head of its block once for all metrics. They are good until the next call.
+func (g *rollReads) find(tx *bolt.Tx, bucket []byte, at journal.Millis, e *series) (*chunk.Rollups, error) {
+	b := g.parsed[e.group]
+	if b == nil {
+		b = parseRollups(tx, bucket, hourKey(at, e.group))
+		g.parsed[e.group] = b
+		g.blocks++
+	}
+	found, err := b.find(e.id), b.err
+	if b.block != nil { // it was this series'
+		b.err = nil
+	}
+	return found, err
+}
+
+// keep copies rows to where they stay until the next transaction.
+func (g *rollReads) keep(rows []Rollup) []Rollup {
+	n := len(g.rows)
+	g.rows = append(g.rows, rows...)
+	return g.rows[n:len(g.rows):len(g.rows)]
+}
+
+// ofTrend hands out a day's hours of the metrics whose trend file has them, and returns the others.
+func (g *rollReads) ofTrend(day int64, at, end journal.Millis, list []*rollRead) (rest []*rollRead, err error) {
 	start := dayStart(day)
 	month := monthOf(start)
-	if len(s.trends.existing(month, month)) == 0 {
-		return nil, false, nil
+	if len(g.s.trends.existing(month, month)) == 0 {
+		return list, nil
 	}
-	err = s.trends.get(month).view(func(tx *bolt.Tx) error {
+	var hours [][]Rollup
+	g.parsed, g.rows = make(map[uint32]*rollupReader), g.rows[:0]
+	err = g.s.trends.get(month).view(func(tx *bolt.Tx) error {
 		if tx.Bucket(bucketHour).Get(hourKey(start, 0)) == nil {
 			return nil
 		}
-		block := parseRollups(tx, bucketHour, hourKey(start, r.lead.group))
-		found := block.find(r.lead.id)
-		known = block.err == nil
-		if found != nil {
-			rows = slices.Clone(found.Rows)
+		for _, r := range list {
+			var rows []Rollup
+			if !r.stale && !r.isTouched(start, end) {
+				switch found, err := g.find(tx, bucketHour, start, r.lead); {
+				case found != nil:
+					rows = g.keep(found.Rows)
+				case err == nil:
+					rows = []Rollup{}
+				}
+			}
+			hours = append(hours, rows)
 		}
 		return nil
 	})
-	return rows, known, s.survive(err)
+	if err != nil || len(hours) < len(list) {
+		return list, g.s.survive(err)
+	}
+	for i, r := range list {
+		if hours[i] == nil {
+			rest = append(rest, r)
+			continue
+		}
+		r.add(at, end, true, hours[i])
+	}
+	return rest, nil
 }
 
 // minutes makes minutes of an hour that has one row, if one value held all the while. With few samples its row is the answer only when the
@@ -260,15 +356,12 @@ func (r *rollRead) add(from, to journal.Millis, known bool, rows []Rollup) {
 	r.put(high, to, false, nil)
 }
 
-// partRows is from how many rows on a part is handed out, though the next stretch is of the same kind.
-const partRows = 4096
-
 func (r *rollRead) put(from, to journal.Millis, known bool, rows []Rollup) {
 	if from >= to || r.ended {
 		return
 	}
 	p := &r.part
-	if p.To > p.From && (p.Known != known || len(p.Rows) >= partRows) {
+	if p.To > p.From && (p.Known != known || len(p.Rows) >= r.few) {
 		r.flush()
 	}
 	if p.To == p.From {

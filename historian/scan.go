@@ -45,6 +45,8 @@ type work struct {
 	Rows     int // samples read
 	Skipped  int // samples for which a block's statistics stood
 	Rollups  int // rows of rollups
+
+	RollBlocks int // blocks of rollups whose head was read
 }
 
 // track is one metric of a scan.

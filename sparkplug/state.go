@@ -121,6 +121,19 @@ func (h *Host) StateDeath(server string, now time.Time) []Publish {
 // StateTimestamp returns the newest STATE timestamp used on any server, for Options.LastState after a restart.
 func (h *Host) StateTimestamp() int64 { return h.state.last }
 
+// StateTopics returns the topics on a server where our birth is retained, as long as we are online there.
+func (h *Host) StateTopics(server string) []string {
+	x := h.state.sessions[server]
+	if x == nil || !x.defending {
+		return nil
+	}
+	var topics []string
+	for _, m := range h.state.messages(server, HostState{}) {
+		topics = append(topics, m.Topic)
+	}
+	return topics
+}
+
 // online tells whether the host says that it is online anywhere.
 func (st *ownState) online() bool {
 	for _, x := range st.sessions {

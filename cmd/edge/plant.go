@@ -230,16 +230,23 @@ func (p *plant) say(m sparkplug.Publish) {
 	}
 }
 
+// retainer is the router: it takes messages and knows what is retained.
+type retainer interface {
+	broker.Publisher
+	Retained(name topic.Name, now time.Time) *broker.Message
+}
+
 // run sends what the host says and ticks it, until ctx ends.
-func (p *plant) run(ctx context.Context, to broker.Publisher, last lastValues) error {
+func (p *plant) run(ctx context.Context, to retainer, last lastValues) error {
 	seeded := make(chan struct{})
 	go func() {
 		defer close(seeded)
 		p.seedValues(ctx, last)
 	}()
 	defer func() { <-seeded }()
-	timer := time.NewTimer(tickEvery)
+	timer, look := time.NewTimer(tickEvery), time.NewTicker(time.Second)
 	defer timer.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -252,6 +259,8 @@ func (p *plant) run(ctx context.Context, to broker.Publisher, last lastValues) e
 		case <-timer.C:
 			p.tick()
 			timer.Reset(p.untilTick())
+		case <-look.C:
+			p.lookAtState(to)
 		}
 	}
 }

@@ -52,6 +52,24 @@ func (p *plant) announce(ctx context.Context, kept *journal.State, to broker.Pub
 	return nil
 }
 
+// lookAtState shows the host what is retained in the place of its birth, if it is not that: a message is shown to the host before
+// it is retained, so that the host's answer may be retained before what it answers.
+func (p *plant) lookAtState(to retainer) {
+	p.mu.Lock()
+	topics := p.host.StateTopics("")
+	p.mu.Unlock()
+	for _, name := range topics {
+		seen := sparkplug.Message{Topic: name}
+		if m := to.Retained(topic.Name(name), p.now()); m != nil {
+			if m.From == hostName {
+				continue
+			}
+			seen.Payload, seen.Retain, seen.ClientID = m.Payload, true, clientOf(m)
+		}
+		p.step(sparkplug.Input{Message: &seen}, p.sampleDue) //nolint:errcheck // a loss is recorded as a gap
+	}
+}
+
 // retire says that the ids are offline which this host answered for before its configuration was changed, and keeps those
 // that it answers for now.
 func (p *plant) retire(kept *journal.State, to broker.Publisher, ids []string) {

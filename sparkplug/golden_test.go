@@ -2,7 +2,6 @@ package sparkplug
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,9 +33,6 @@ func binaries(t testing.TB, dir string) map[string][]byte {
 	}
 	return out
 }
-
-// peerPayloads are files that other Sparkplug libraries encoded.
-func peerPayloads(t testing.TB) map[string][]byte { return binaries(t, "testdata/peers") }
 
 // TestGoldenBytes re-makes the files with protoc. [tck-id-payloads-metric-datatype-value-type]
 func TestGoldenBytes(t *testing.T) {
@@ -119,6 +115,9 @@ boolean|BooleanArray|[false,false,true,true,false,true,false,false,true,true,fal
 string|StringArray|["ABC","hello"]
 datetime|DateTimeArray|["2009-10-21T05:27:55.335Z","2022-06-24T21:57:55.000Z"]
 empty|Int32Array|[]`,
+		"properties": `
+tagged|Int32|5
+recipe|File|"MDEyMw=="`,
 		"structures": `
 Batches|DataSet|{"columns":["id","at","ok"],"types":["Int32","DateTime","Boolean"],"rows":[[-1,"2026-08-06T07:06:40.000Z",true],[2,null,false]]}
 Motor|Template|{"template_ref":"","is_definition":true,"version":"1","metrics":[{"name":"rpm","datatype":"Int32","value":0}],"parameters":[{"name":"poles","datatype":"UInt8","value":4}]}
@@ -210,42 +209,4 @@ func mustDecode(t testing.TB, data []byte) *Payload {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// TestPeerPayload reads what the JavaScript codec of Eclipse Tahu wrote: datatypes on every metric, no metric
-// timestamps, UInt32 and bdSeq in long_value, an alias of 0.
-func TestPeerPayload(t *testing.T) {
-	data, err := os.ReadFile("testdata/peers/npm_birth.bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `
-bdSeq|UInt64|11|"0"
-i8|Int8|10|-1
-i32|Int32|10|-12
-i64|Int64|11|"-5"
-u32|UInt32|11|4000000000
-f|Float|12|1.5
-d|Double|13|1.25
-b|Boolean|14|true
-s|String|15|"hi"
-by|Bytes|16|"AP8="
-n|Double|0|null
-dt|DateTime|11|"2026-08-06T07:06:40.000Z"
-ds|DataSet|17|{"columns":["a","b"],"types":["String","Int32"],"rows":[["x",1],["y",-2]]}
-t|Template|18|{"template_ref":"T","is_definition":false,"version":"1","metrics":[{"name":"m","datatype":"Int32","value":3}],"parameters":[{"name":"p","datatype":"String","value":"q"}]}`
-	p := mustDecode(t, data)
-	var got strings.Builder
-	for _, m := range p.Metrics {
-		fmt.Fprintf(&got, "\n%s|%s|%d|%s", m.Name, m.Type, m.Field, AppendJSON(nil, m.Value))
-	}
-	if d := cmp.Diff(want, got.String()); d != "" {
-		t.Errorf("values (-want +got):\n%s", d)
-	}
-	if f := p.Metrics[5]; !f.HasAlias || f.Alias != 0 || !p.Metrics[6].Historical || BdSeqOf(p) != 0 || !p.HasSeq || len(p.Problems) > 0 {
-		t.Errorf("%+v", p)
-	}
-	if v, ok := p.Metrics[8].Property("engUnit"); !ok || string(v.Bytes) != "C" {
-		t.Errorf("properties %+v", p.Metrics[8].Properties)
-	}
 }

@@ -32,6 +32,16 @@ func AppendPayload(dst []byte, p *Payload) []byte {
 	return append(dst, p.Unknown...)
 }
 
+// UInt32AsLong has every UInt32 of the payload's metrics travel in long_value: for receivers that read no other, against
+// the text, which wants int_value.
+func (p *Payload) UInt32AsLong() {
+	for i := range p.Metrics {
+		if m := &p.Metrics[i]; m.Value.Type == UInt32 {
+			m.Field = FieldLong
+		}
+	}
+}
+
 // AppendMetric appends the bytes of one Metric message to dst, without tag and length.
 // A metric with neither name nor value is written as it is: what a message needs is the sender's to know.
 func AppendMetric(dst []byte, m *Metric) []byte {

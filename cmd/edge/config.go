@@ -114,15 +114,16 @@ type RetentionConfig struct {
 
 // UplinkConfig is one enterprise broker, or several to fail over between.
 type UplinkConfig struct {
-	Name        string         `mapstructure:"name"`
-	Kind        string         `mapstructure:"kind"` // sparkplug, mqtt
-	Servers     []ServerConfig `mapstructure:"servers"`
-	PrimaryHost string         `mapstructure:"primary_host"`
-	Profile     string         `mapstructure:"profile"` // generic, ignition, canary, tahu
-	Flush       FlushConfig    `mapstructure:"flush"`
-	Queue       QueueConfig    `mapstructure:"queue"`
-	Commands    CommandsConfig `mapstructure:"commands"`
-	Topics      []TopicConfig  `mapstructure:"topics"` // kind mqtt
+	Name         string         `mapstructure:"name"`
+	Kind         string         `mapstructure:"kind"` // sparkplug, mqtt
+	Servers      []ServerConfig `mapstructure:"servers"`
+	PrimaryHost  string         `mapstructure:"primary_host"`
+	Profile      string         `mapstructure:"profile"`        // generic, ignition, canary, tahu
+	UInt32AsLong bool           `mapstructure:"uint32_as_long"` // for hosts that do not read it in int_value, as the specification has it
+	Flush        FlushConfig    `mapstructure:"flush"`
+	Queue        QueueConfig    `mapstructure:"queue"`
+	Commands     CommandsConfig `mapstructure:"commands"`
+	Topics       []TopicConfig  `mapstructure:"topics"` // kind mqtt
 }
 
 // ServerConfig is one server of an uplink. The password stands in a file of its own, never here.

@@ -49,7 +49,7 @@ func journalOptions(packetBytes int) (o journal.Options) {
 // uplinkOptions maps one entry of uplinks and reads its secrets and certificates.
 func uplinkOptions(cfg *Config, u *UplinkConfig) (uplink.Options, error) {
 	o := uplink.Options{
-		Name: u.Name, PrimaryHost: u.PrimaryHost, Profile: u.Profile, FlushMode: u.Flush.Mode,
+		Name: u.Name, PrimaryHost: u.PrimaryHost, Profile: u.Profile, UInt32AsLong: u.UInt32AsLong, FlushMode: u.Flush.Mode,
 		FlushSamplesPerSecond: cmp.Or(u.Flush.SamplesPerSecond, math.MaxInt32), FlushBitsPerSecond: unlimited(u.Flush.BitsPerSecond),
 		Queue: uplink.Queue{Bytes: uint64(u.Queue.Bytes), Age: time.Duration(u.Queue.Age), Full: u.Queue.Full},
 	}

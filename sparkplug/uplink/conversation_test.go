@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"edge/historian/journal"
 	"edge/sparkplug"
 )
 
@@ -66,4 +67,52 @@ func TestCutAndRestore(t *testing.T) {
 			t.Error("no NDEATH after the uplink stopped")
 		}
 	})
+}
+
+// A host that reads UInt32 in long_value only gets it there, in births and in data; others get what the specification says.
+func TestUInt32AsLong(t *testing.T) {
+	for name, asLong := range map[string]bool{"int_value": false, "long_value": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				want, met := sparkplug.FieldInt, 0
+				if asLong {
+					want = sparkplug.FieldLong
+				}
+				s.onEntry = func(e entry) {
+					p, err := sparkplug.Decode(e.payload, sparkplug.Limits{})
+					if e.kind != "PUBLISH" || err != nil {
+						return
+					}
+					for _, m := range p.Metrics {
+						if m.Field == sparkplug.FieldInt || m.Field == sparkplug.FieldLong && m.Name != sparkplug.NameBdSeq {
+							if met++; m.Field != want {
+								t.Errorf("%s: field %d, want %d", e.topic, m.Field, want)
+							}
+						}
+					}
+				}
+				o := quick(s.as())
+				o.UInt32AsLong = asLong
+				r := newRig(t, o)
+				r.start()
+				r.birth("g", "n", "", metricSpec{"count", sparkplug.UInt32})
+				count := func(n uint64) {
+					r.samples(journal.Sample{Series: r.id(journal.SeriesKey{Group: "g", Node: "n", Metric: "count", Type: journal.DataType(sparkplug.UInt32)}),
+						At: journal.Millis(time.Now().UnixMilli()), Received: journal.Millis(time.Now().UnixMilli()), Quality: journal.Good,
+						Value: journal.Value{Type: journal.DataType(sparkplug.UInt32), Num: n}})
+					pass(time.Second)
+				}
+				count(4_000_000_000)
+				count(4_000_000_001)
+				s.cut()
+				count(4_000_000_002)
+				s.restore()
+				pass(5 * time.Second)
+				if met < 3 {
+					t.Errorf("%d values, want those of a birth and of data", met)
+				}
+			})
+		})
+	}
 }

@@ -14,12 +14,13 @@ import (
 
 // Options says where an uplink goes and how fast. Name and one Server are needed; every other zero field means its default.
 type Options struct {
-	Name        string   // of the uplink, in status and events
-	ClientID    string   // prefix of the MQTT client ids, "edge-"+Name when empty; must be unique at the servers
-	Servers     []Server // tried in this order; one at a time
-	PrimaryHost string   // wait for this host's STATE; empty: birth at once
-	Profile     string   // generic (default), ignition, canary, tahu: presets of FlushMode and the birth time stamps
-	FlushMode   string   // concurrent (default), in_order, closing_rebirth or history_elsewhere, see doc.go; empty: the profile's
+	Name         string   // of the uplink, in status and events
+	ClientID     string   // prefix of the MQTT client ids, "edge-"+Name when empty; must be unique at the servers
+	Servers      []Server // tried in this order; one at a time
+	PrimaryHost  string   // wait for this host's STATE; empty: birth at once
+	Profile      string   // generic (default), ignition, canary, tahu: presets of FlushMode and the birth time stamps
+	UInt32AsLong bool     // UInt32 goes out in long_value, as older hosts want it; the specification says int_value
+	FlushMode    string   // concurrent (default), in_order, closing_rebirth or history_elsewhere, see doc.go; empty: the profile's
 
 	FlushSamplesPerSecond int // history of all nodes together, default 5000
 	FlushBitsPerSecond    int // history of all nodes together, default 2,000,000; below 0: no limit

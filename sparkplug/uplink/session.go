@@ -185,6 +185,9 @@ func (s *session) publish(t sparkplug.MessageType, device string, p *sparkplug.P
 	if !p.HasTimestamp {
 		p.Timestamp, p.HasTimestamp = sparkplug.Millis(s.u.o.Clock()), true
 	}
+	if s.u.o.UInt32AsLong {
+		p.UInt32AsLong()
+	}
 	s.buf = sparkplug.AppendPayload(s.buf[:0], p)
 	topic := sparkplug.Topic{Type: t, Group: s.n.ref.Group, Node: s.n.ref.Node, Device: device}.String()
 	if s.l.maxPacket > 0 && len(s.buf)+len(topic)+16 > s.l.maxPacket {

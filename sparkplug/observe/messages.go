@@ -109,6 +109,10 @@ func (o *Observer) command(n *node, t sparkplug.Topic, p *sparkplug.Payload) {
 		m := &p.Metrics[i]
 		if m.HasTimestamp {
 			o.check(true, "payloads-name-cmd-requirement", "")
+			o.check(inMillis(m.Timestamp), "payloads-metric-timestamp-in-UTC", "timestamp %d of %s is not in ms since 1970", m.Timestamp, called(m))
+		}
+		if m.Type != sparkplug.Unknown {
+			o.check(m.Type.OfMetric(), "payloads-metric-datatype-value", "metric %s has %s", called(m), m.Type)
 		}
 		if m.Name == sparkplug.NameRebirth && t.Type == sparkplug.NCMD {
 			o.check(true, "operational-behavior-data-commands-ncmd-rebirth-verb operational-behavior-data-commands-ncmd-rebirth-name", "")

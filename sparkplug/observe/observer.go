@@ -127,6 +127,17 @@ func (o *Observer) Message(m Message) []Finding {
 	return o.found
 }
 
+// Learn takes a message for what it declares, without judging it.
+func (o *Observer) Learn(m Message) {
+	tally := o.o.Tally
+	o.o.Tally = nil
+	o.Message(m)
+	o.o.Tally = tally
+}
+
+// Tally returns the verdicts so far: that of the options.
+func (o *Observer) Tally() *Tally { return o.o.Tally }
+
 func (o *Observer) node(ref sparkplug.NodeRef) *node {
 	n := o.nodes[ref]
 	if n == nil {

@@ -164,6 +164,13 @@ func (w *Wire) Note(ok bool, ids, format string, args ...any) {
 	w.observer.check(ok, ids, format, args...)
 }
 
+// NoteRule counts what is seen of a rule that has no tck-id.
+func (w *Wire) NoteRule(rule string, ok bool, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tally.Note(rule, ok, Finding{At: w.o.Clock(), Text: text})
+}
+
 // check counts what is seen of a connection, as Observer.check does of a message.
 func (c *Conn) check(at time.Time, topic string, ok bool, ids, format string, args ...any) {
 	o := c.w.observer

@@ -18,8 +18,8 @@ type hostSession struct {
 	id        string
 	timestamp int64 // of the will, -1 none
 	born      bool
-	dead      bool // it published its offline STATE
-	mustBirth bool // its STATE was made offline by somebody else
+	dead      bool      // it published its offline STATE
+	denied    time.Time // its STATE was made offline by somebody else, and it has not answered; zero: not
 }
 
 const (
@@ -109,14 +109,16 @@ func (s *hostSession) publish(c *Conn, t sparkplug.Topic, p *packets.Publish, at
 	if !st.Online {
 		c.check(at, p.Topic, isNow(st.Timestamp, at) && st.Timestamp >= s.timestamp, "host-topic-phid-death-payload-timestamp-disconnect-clean "+
 			stateDeathPayload, "the offline STATE is of %d, the will of %d, now is %d", st.Timestamp, s.timestamp, at.UnixMilli())
-		s.dead, s.mustBirth = true, false
+		s.dead, s.denied = true, time.Time{}
 		return
 	}
-	c.check(at, p.Topic, st.Timestamp == s.timestamp, hostTimestampIDs, "the online STATE is of %d, the will of %d", st.Timestamp, s.timestamp)
-	if s.mustBirth {
-		c.check(at, p.Topic, st.Timestamp == s.timestamp, hostRepeatIDs, "the STATE is online again with %d, the will's is %d", st.Timestamp, s.timestamp)
-		s.mustBirth = false
+	if s.timestamp >= 0 {
+		c.check(at, p.Topic, st.Timestamp == s.timestamp, hostTimestampIDs, "the online STATE is of %d, the will of %d", st.Timestamp, s.timestamp)
+		if !s.denied.IsZero() {
+			c.check(at, p.Topic, st.Timestamp == s.timestamp, hostRepeatIDs, "the STATE is online again with %d, the will's is %d", st.Timestamp, s.timestamp)
+		}
 	}
+	s.denied = time.Time{}
 	if !s.born {
 		s.birth(c, p.Topic, st.Timestamp, at)
 	}
@@ -152,7 +154,7 @@ func (s *hostSession) closed(c *Conn, at time.Time) {
 	if c.goodbye == nil && s.dead {
 		c.check(at, "", true, "host-topic-phid-death-payload-timestamp-disconnect-with-no-disconnect-packet "+hostGoodbyeIDs, "")
 	}
-	if s.mustBirth && !s.dead {
+	if !s.denied.IsZero() && at.Sub(s.denied) > present && !s.dead {
 		c.check(at, "", false, hostRepeatIDs, "its STATE was made offline, and it did not answer")
 	}
 }
@@ -160,19 +162,11 @@ func (s *hostSession) closed(c *Conn, at time.Time) {
 // receive takes note of what the server sends: STATE, and the births that commands refer to.
 func (s *hostSession) receive(c *Conn, t sparkplug.Topic, p *packets.Publish, at time.Time) {
 	if t.Type != sparkplug.STATE {
-		c.w.observer.learn(Message{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS, At: at})
+		c.w.observer.Learn(Message{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS, At: at})
 		return
 	}
 	st, err := sparkplug.ParseState(p.Payload)
 	if t.Host == s.id && err == nil && !st.Online && s.born && !s.dead {
-		s.mustBirth = true
+		s.denied = at
 	}
-}
-
-// learn takes a message for what it declares, without judging it.
-func (o *Observer) learn(m Message) {
-	tally := o.o.Tally
-	o.o.Tally = nil
-	o.Message(m)
-	o.o.Tally = tally
 }

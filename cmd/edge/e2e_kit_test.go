@@ -2,11 +2,14 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"edge/broker/packets"
+	"edge/sparkplug"
 	"edge/sparkplug/observe/kit"
+	"edge/ui"
 )
 
 // TestBrokerKit asks our server for all that chapter 10 demands of an aware one, with both protocols and over a restart.
@@ -26,6 +29,47 @@ func TestBrokerKit(t *testing.T) {
 			r.Committed(t, "our-server", "broker")
 		})
 	}
+}
+
+// TestHostKit drives the host of the appliance. It has no connection to a server, so its STATE and its commands are seen by
+// a client.
+func TestHostKit(t *testing.T) {
+	t.Parallel()
+	app := startApp(t, t.TempDir(), appOptions{writes: true}, func(c *Config) { c.Sparkplug.ReorderTimeout = Duration(50 * time.Millisecond) })
+	plant := app.pipeline.plant
+	metric := func(group, node, device, name string) (sparkplug.MetricView, sparkplug.MetricRef) {
+		ref := sparkplug.MetricRef{Group: group, Node: node, Device: device, Name: name}
+		m, _ := plant.Metric(ref)
+		return m, ref
+	}
+	r := kit.RunHost(t, kit.Host{ID: "edge", Reorders: true,
+		Stop: func() {
+			if err := app.stop(); err != nil {
+				t.Error(err)
+			}
+		},
+		Write: func(group, node, device, name string, v float64) {
+			_, ref := metric(group, node, device, name)
+			if err := app.pipeline.commands.Write(t.Context(), ui.Write{Ref: ref, Value: sparkplug.DoubleValue(v), Reason: "test", By: "test"}); err != nil {
+				t.Error(err)
+			}
+		},
+		View: func(group, node, device string) (v kit.HostView) {
+			n, _ := plant.Node(group, node)
+			v.Node, v.NodeSince = n.State == sparkplug.StateOnline, n.Since
+			for _, d := range n.Devices {
+				if d.Device == device {
+					v.Device, v.DeviceSince = d.State == sparkplug.StateOnline, d.Since
+				}
+			}
+			own, _ := metric(group, node, "", kit.NodeMetric)
+			other, _ := metric(group, node, device, kit.DeviceMetric)
+			v.NodeStale, v.DeviceStale = own.Quality != sparkplug.QualityGood, other.Quality != sparkplug.QualityGood
+			return v
+		},
+	}, app.MQTTAddr())
+	r.Healthy(t)
+	r.Committed(t, "our-host", "host-application")
 }
 
 // TestEdgeNodeKitSparkplugClient finds the known faults of Eclipse Tahu's sparkplug-client, an edge node written by others: the kit

@@ -101,7 +101,9 @@ func (r *hostRun) hears(server int) (sparkplug.Topic, *packets.Publish) {
 	c := r.observers[server]
 	for {
 		p := c.Await("a message of the host", func(p packets.Packet) bool { _, ok := p.(*packets.Publish); return ok }).(*packets.Publish)
-		c.Acknowledge(p)
+		if p.QoS == 1 { // a server that is stopping with its host may have closed
+			_ = c.TrySendRaw((&packets.Puback{PacketID: p.PacketID}).Append(nil, packets.V5))
+		}
 		topic, err := sparkplug.ParseTopic(p.Topic)
 		if err != nil {
 			continue

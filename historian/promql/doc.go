@@ -21,6 +21,9 @@
 // avg_over_time weighs by count, and avg_over_time(x[1h:10s]) by time, to 10 s. timestamp() is when the value was last
 // known to hold. A clock that is ahead of ours may look at the newest value for 5 minutes.
 //
+// Names. The calls for series, labels and label values name, for a start and end, what a query over that time may find: by what each
+// day has samples of, and what holds from before. sparkplug_up is always named, and over more than a month everything.
+//
 // Bounds: see Options. A query that needs more answers 422, one that takes too long 503; both say what to do.
 //
 // The package has no goroutine. A query reads the series of a selector ahead, hundreds at once, for they lie in

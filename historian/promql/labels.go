@@ -8,13 +8,17 @@ import (
 	"slices"
 	"strings"
 
+	"edge/historian"
+	"edge/historian/journal"
+
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// The questions about names look at the catalog only: start and end must be times, and change nothing.
+// The questions about names look at the catalog, and for start and end at what each day has samples of: what a query over that time
+// may find is named. Of sparkplug_up, and over more than a month, every series is.
 
 func (r *request) series() (answer, error) {
 	sets, limit, err := r.about()
@@ -24,10 +28,16 @@ func (r *request) series() (answer, error) {
 	if len(sets) == 0 {
 		return answer{}, problem{badData, errors.New("no match[] parameter provided")}
 	}
+	active, err := r.active()
+	if err != nil {
+		return answer{}, err
+	}
 	seen := make(map[ref]bool)
 	for _, set := range sets {
 		err := r.api.catalog.match(r.Context(), set, func(s ref) bool {
-			seen[s] = true
+			if active.has(&s) {
+				seen[s] = true
+			}
 			return limit == 0 || len(seen) <= limit
 		})
 		if err != nil {
@@ -97,22 +107,60 @@ func (r *request) names(f words) (answer, error) {
 	if len(sets) == 0 {
 		sets = append(sets, nil) // all series
 	}
-	list, err := r.api.catalog.words(r.Context(), f, sets...)
+	active, err := r.active()
+	if err != nil {
+		return answer{}, err
+	}
+	list, err := r.api.catalog.words(r.Context(), active.only(f), sets...)
 	if err != nil {
 		return answer{}, judge(err)
 	}
 	return atMost(list, limit), nil
 }
 
+// activity is what may have something to tell of a time; nil: everything.
+type activity map[historian.Metric]bool
+
+// active reads start and end, and asks who is active between them, both inclusive. Neither given, everything is.
+func (r *request) active() (activity, error) {
+	if r.Form.Get("start") == "" && r.Form.Get("end") == "" {
+		return nil, nil
+	}
+	start, err := r.time("start", earliest)
+	if err != nil {
+		return nil, err
+	}
+	end, err := r.time("end", latest)
+	if err != nil {
+		return nil, err
+	}
+	list, all, err := r.api.catalog.store.Active(r.Context(), journal.Millis(start.UnixMilli()), journal.Millis(end.UnixMilli())+1)
+	if err != nil {
+		return nil, judge(err)
+	}
+	if all {
+		return nil, nil
+	}
+	return list, nil
+}
+
+func (a activity) has(s *ref) bool {
+	return a == nil || s.metric == "" || a[historian.Metric{Group: s.group, Node: s.node, Device: s.device, Name: s.metric}]
+}
+
+// only finds words of those alone.
+func (a activity) only(f words) words {
+	return func(s *ref, add func(string)) {
+		if a.has(s) {
+			f(s, add)
+		}
+	}
+}
+
 // about reads what questions about names have in common.
 func (r *request) about() (sets [][]*labels.Matcher, limit int, err error) {
 	if limit, err = r.limit(); err != nil {
 		return nil, 0, err
-	}
-	for _, name := range [...]string{"start", "end"} {
-		if _, err = r.time(name, earliest); err != nil {
-			return nil, 0, err
-		}
 	}
 	sets, err = r.selectors()
 	return sets, limit, err

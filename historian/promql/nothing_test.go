@@ -18,6 +18,9 @@ func (nothing) Cursor(_, _, _, _ string, _, _ journal.Millis) (*historian.Cursor
 func (nothing) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, int) ([]historian.Column, error) {
 	return nil, historian.ErrNoSeries
 }
+func (nothing) Active(context.Context, journal.Millis, journal.Millis) (map[historian.Metric]bool, bool, error) {
+	return nil, false, nil
+}
 func (nothing) Gaps(context.Context, string, string, string, journal.Millis, journal.Millis) ([]historian.Gap, error) {
 	return nil, nil
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"time"
 
 	"edge/broker/packets"
@@ -46,6 +47,9 @@ const userPropertySize = 32 + 16
 type Publisher interface {
 	Publish(m *Message) (Index, error)
 }
+
+// ErrNotAllowed is wrapped by the error of a Gate that refuses a message for who its publisher is: 0x87 rather than 0x83.
+var ErrNotAllowed = errors.New("not allowed")
 
 // Gate may refuse a message before it is routed, or return another in its place.
 // A nil Message with a nil error drops the message silently (it is acknowledged).
@@ -111,5 +115,6 @@ type SessionEvent struct {
 	Reason    Reason     // Disconnected: one of the constants above; Refused: as counted
 	Detail    string     // Disconnected: what is known beyond Reason, of a protocol error
 	WillTopic topic.Name // topic of the will in force, empty without one
+	Will      *Message   // that will, nil without one
 	At        time.Time
 }

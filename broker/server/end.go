@@ -79,7 +79,7 @@ func (c *conn) event(kind broker.SessionEventKind, reason broker.Reason) broker.
 	c.client.mu.Lock()
 	defer c.client.mu.Unlock()
 	if x := c.client.session; x != nil && x.Will() != nil {
-		e.WillTopic = topic.Name(x.Will().Message.Topic)
+		e.WillTopic, e.Will = topic.Name(x.Will().Message.Topic), x.Will().Message
 	}
 	return e
 }

@@ -93,7 +93,7 @@ func (c *conn) refuse(err error) {
 		who = c.claimed.id
 	}
 	c.server.refused(refused.reason, who, c.remote, c.listener.Name, refused)
-	c.tellRefused(refused.reason)
+	c.tellRefused(refused.said())
 	if refused == errUnfinished {
 		return
 	}
@@ -145,6 +145,14 @@ type refusedError struct {
 }
 
 func (e *refusedError) Error() string { return e.code.String() + ": " + e.detail }
+
+// said is what taps are told: the counted reason, and of the guard's, who has many, which.
+func (e *refusedError) said() string {
+	if e.reason == RefuseGuard {
+		return e.reason + ": " + e.detail
+	}
+	return e.reason
+}
 
 // refuseWith ends a connection that has not logged in.
 func (c *conn) refuseWith(p packets.Packet) {
@@ -216,6 +224,10 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect, connack *packets
 	if !wait && cl.delays(p.CleanStart) {
 		c.server.letGo(cl)
 		return errMustWait
+	}
+	if err := c.askGuard(will); err != nil {
+		c.server.letGo(cl)
+		return err
 	}
 	if err := c.attach(ctx, cl, p, will, connack); err != nil {
 		c.server.letGo(cl)

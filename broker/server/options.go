@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Router   *router.Router     // needed
 	Auth     Auth               // nil: everyone may do everything
+	Guard    Guard              // nil: what Auth allows is allowed
 	Store    Store              // nil: sessions live in memory only
 	Durable  Durable            // nil: what is stored is acknowledged at once
 	Sessions []session.Snapshot // what the store held at start
@@ -43,6 +44,22 @@ type Auth interface {
 	Begin(method string, req auth.ConnectRequest) (auth.Exchange, error)
 	MayPublish(id auth.Identity, name topic.Name) bool
 	MaySubscribe(id auth.Identity, f topic.Filter) bool
+}
+
+// Guard has the last word on who Auth let in. It does not wait.
+type Guard interface {
+	// Connect is asked of a CONNECT before its session is touched. An error refuses it, 0x87 or in 3.1.1 0x05, and is logged.
+	Connect(c Caller) error
+	// Subscribe is asked of a filter that Auth allows, without $share.
+	Subscribe(clientID string, f topic.Filter) error
+	// Refused is told of a message that Auth does not allow. Of a will, taps are told.
+	Refused(c Caller, name topic.Name)
+}
+
+// Caller is who is connected, or would be.
+type Caller struct {
+	ClientID, User, Addr, Cert string
+	Will                       *broker.Message // of a CONNECT; nil: none
 }
 
 // Store makes sessions durable. SaveSession does not wait: it appends to the journal and returns the index that

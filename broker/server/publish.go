@@ -111,6 +111,7 @@ func (c *conn) route(name topic.Name, p *packets.Publish, frame []byte) (broker.
 		return 0, topic.ErrLevels
 	case !s.rules().MayPublish(c.identity, name):
 		s.counters.drop(DropNotAuthorized, 1)
+		c.tellGuard(name)
 		return 0, errNotAllowed
 	}
 	m := c.message(name, p, frame)
@@ -256,6 +257,9 @@ func refusal(err error) (code packets.ReasonCode, why string) {
 	case errors.Is(err, topic.ErrLevels):
 		return packets.TopicNameInvalid, "more topic levels than allowed"
 	case errors.As(err, &refused):
+		if errors.Is(err, broker.ErrNotAllowed) {
+			return packets.NotAuthorized, refused.Err.Error()
+		}
 		return packets.ImplementationSpecificError, refused.Err.Error()
 	}
 	return packets.UnspecifiedError, "could not be stored"

@@ -42,6 +42,7 @@ const (
 	RefuseHalf         = "no room for large packets that are not finished"
 	RefuseUnfinished   = "ended before it was authenticated"
 	RefuseFailures     = "too many failed logins"
+	RefuseGuard        = "refused by the firewall"
 )
 
 var (
@@ -49,7 +50,7 @@ var (
 		session.DropExpired, session.DropTooLarge, session.DropEnded}
 	refuseReasons = [...]string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseTLS, RefuseUpgrade, RefuseMalformed, RefuseNotAllowed, RefuseClients,
 		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable,
-		RefuseWills, RefuseProtocol, RefuseHalf, RefuseSubscription, RefuseUnfinished, RefuseFailures,
+		RefuseWills, RefuseProtocol, RefuseHalf, RefuseSubscription, RefuseUnfinished, RefuseFailures, RefuseGuard,
 		auth.ReasonNoUser, auth.ReasonBadLogin, auth.ReasonNoVerifier, auth.ReasonMethod, auth.ReasonExchange, auth.ReasonBusy,
 		auth.ReasonClientID, auth.ReasonWill}
 )

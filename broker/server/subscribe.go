@@ -54,7 +54,7 @@ func (c *conn) subscribeLocked(cl *client, f *packets.Subscription, id uint32) p
 	if inner.Validate(c.server.limits.TopicLevels) != nil {
 		return packets.TopicFilterInvalid
 	}
-	if !c.server.rules().MaySubscribe(c.identity, inner) {
+	if !c.server.rules().MaySubscribe(c.identity, inner) || c.guarded(inner) {
 		return packets.NotAuthorized
 	}
 	_, had := cl.session.Subscription(sub.Filter)

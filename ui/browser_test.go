@@ -241,7 +241,7 @@ func TestPage(t *testing.T) {
 
 	p.checkTags(b)
 	p.checkRebirth(b)
-	for _, view := range []string{"uplinks", "clients", "events"} {
+	for _, view := range []string{"uplinks", "clients", "firewall", "events"} {
 		b.click(`nav a[href="#/` + view + `"]`)
 		b.see(`[data-view="` + view + `"]`)
 		if view == "clients" {
@@ -250,6 +250,10 @@ func TestPage(t *testing.T) {
 			if row := b.text(`[data-client="client-press"]`); !strings.Contains(row, "keep alive timeout") {
 				b.t.Errorf("why it left last is not shown: %q", row)
 			}
+		}
+		if view == "firewall" {
+			b.see(`[data-violation="<b>mallory</b>"][data-rule="another node"]`)
+			b.see(`[data-binding="node/plant/press"] [data-action="forget"]`)
 		}
 		b.shot(view + "-light")
 	}

@@ -49,6 +49,9 @@ var (
 	descGivenUp    = describe("uplink_dropped_samples_total", "Samples given up.", "uplink", "reason")
 	descUplinkUp   = describe("uplink_up", "1 when live values are flowing.", "uplink")
 
+	descViolations = describe("firewall_violations_total", "What clients tried against the rules of the Sparkplug firewall.", "rule")
+	descBindings   = describe("firewall_bindings", "Nodes and hosts that an identity is bound to.")
+
 	descStreams = describe("ui_streams", "Open pages.")
 )
 
@@ -77,6 +80,18 @@ func (c statsCollector) Collect(ch chan<- prometheus.Metric) {
 	c.historian(s)
 	c.promql(s)
 	c.uplinks(s)
+	c.firewall(s)
+}
+
+func (c statsCollector) firewall(s sender) {
+	if c.u.opt.Firewall == nil {
+		return
+	}
+	_, total := c.u.opt.Firewall.Violations()
+	for rule, n := range total {
+		s.counter(descViolations, n, rule)
+	}
+	s.gauge(descBindings, float64(len(c.u.opt.Firewall.Bindings())))
 }
 
 func (c statsCollector) plant(s sender) {

@@ -25,6 +25,7 @@ type Options struct {
 	Broker   Broker
 	Journal  Journal
 	Commands Commands    // nil: no rebirth, no write
+	Firewall Firewall    // nil: it is off
 	Demo     Demo        // nil: no demo routes, no demo panel
 	PromQL   *promql.API // nil: nothing at /prometheus
 

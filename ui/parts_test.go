@@ -454,7 +454,7 @@ func newParts(now func() time.Time, change func(*Options)) *testParts {
 			}
 		}
 	}
-	opt := Options{Plant: p.plant, History: p.plant.past, Uplinks: p.uplinks, Broker: testBroker{}, Journal: newTestJournal(), Commands: p.commands, PromQL: promql.New(noSeries{}, promql.Options{}),
+	opt := Options{Plant: p.plant, History: p.plant.past, Uplinks: p.uplinks, Broker: testBroker{}, Journal: newTestJournal(), Commands: p.commands, Firewall: testFirewall{}, PromQL: promql.New(noSeries{}, promql.Options{}),
 		Version: "1.0.0-test", Now: now, Started: start}
 	p.demo = &testDemo{plant: p.plant, up: p.uplinks, now: now}
 	opt.Demo = p.demo
@@ -466,4 +466,28 @@ func newParts(now func() time.Time, change func(*Options)) *testParts {
 	p.plant.ui = p.ui
 	p.plant.mu.Unlock()
 	return p
+}
+
+// testFirewall has seen one intruder.
+type testFirewall struct{}
+
+func (testFirewall) Mode() string { return "enforce" }
+
+func (testFirewall) Violations() ([]Violation, map[string]uint64) {
+	at := time.Date(2026, 8, 6, 7, 0, 0, 0, time.UTC)
+	return []Violation{{First: at, Last: at.Add(time.Second), Count: 12, Rule: "another node", What: "PUBLISH", Topic: "spBv1.0/plant/NDEATH/press",
+		Detail: "an NDEATH of \"plant\"/\"press\", which is client press at loopback", Client: "<b>mallory</b>", Address: "127.0.0.1:4711",
+		Group: testGroup, Node: "press", Refused: true}}, map[string]uint64{"another node": 12}
+}
+
+func (testFirewall) Bindings() []sparkplug.Binding {
+	return []sparkplug.Binding{{Group: testGroup, Node: "press", Key: "client press at loopback", Client: "press", Address: "127.0.0.1:4712",
+		Since: time.Date(2026, 8, 6, 6, 0, 0, 0, time.UTC), Pinned: true}}
+}
+
+func (testFirewall) Forget(name, _ string) (bool, error) {
+	if name == "full" {
+		return true, errors.New("no space left on device")
+	}
+	return name == "node/plant/press", nil
 }

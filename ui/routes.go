@@ -37,6 +37,9 @@ func (u *UI) routes() []route {
 		{"DELETE", "/api/v1/clients/{id}/trace", u.stopTrace},
 		{"POST", "/api/v1/clients/{id}/disconnect", u.disconnect},
 		{"GET", "/api/v1/clients/{id}", u.client}, // behind those: an identifier may hold slashes
+		{"GET", "/api/v1/violations", u.violations},
+		{"GET", "/api/v1/bindings", u.bindings},
+		{"POST", "/api/v1/bindings/forget", u.forget},
 		{"GET", "/api/v1/uplinks", u.uplinks},
 		{"GET", "/api/v1/uplinks/{name}/outages", u.outages},
 		{"POST", "/api/v1/write", u.prepareWrite},

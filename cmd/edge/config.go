@@ -96,6 +96,39 @@ type SparkplugConfig struct {
 	LegacyState    bool     `mapstructure:"legacy_state"` // STATE/<id> too, as Sparkplug 2.2 had it
 	ReorderTimeout Duration `mapstructure:"reorder_timeout"`
 	Aware          bool     `mapstructure:"aware"`
+
+	Firewall FirewallConfig `mapstructure:"firewall"`
+}
+
+// FirewallConfig binds MQTT identities to the Sparkplug names they may speak for.
+type FirewallConfig struct {
+	Mode   string               `mapstructure:"mode"`  // off, observe, enforce
+	Pins   bool                 `mapstructure:"pins"`  // who has no rule is bound to the first node or host it is
+	Rules  []FirewallRuleConfig `mapstructure:"rules"` // the first that fits counts
+	Limits FirewallLimitsConfig `mapstructure:"limits"`
+}
+
+// FirewallRuleConfig is who an identity is. In the names * stands for any text; %u in group and node for the user, %c for the client identifier.
+type FirewallRuleConfig struct {
+	User     string   `mapstructure:"user"`
+	Cert     string   `mapstructure:"cert"` // subject of the client certificate
+	Client   string   `mapstructure:"client"`
+	Group    string   `mapstructure:"group"`
+	Node     string   `mapstructure:"node"`
+	Host     string   `mapstructure:"host"`
+	Commands bool     `mapstructure:"commands"`
+	Groups   []string `mapstructure:"groups"` // of commands; empty: all
+}
+
+// FirewallLimitsConfig bounds what a client that is who it says it is may do.
+type FirewallLimitsConfig struct {
+	RebirthsPerMinute int  `mapstructure:"rebirths_per_minute"` // asked by one identity of one node
+	BirthsPerMinute   int  `mapstructure:"births_per_minute"`   // of one node
+	BirthBytes        Size `mapstructure:"birth_bytes"`
+	Metrics           int  `mapstructure:"metrics"` // and aliases of one birth
+	Devices           int  `mapstructure:"devices"` // of one node
+	Bindings          int  `mapstructure:"bindings"`
+	Violations        int  `mapstructure:"violations"` // that are listed
 }
 
 // HistorianConfig is what is kept and for how long.
@@ -197,7 +230,10 @@ func defaultConfig() Config {
 			SysInterval: Duration(10 * time.Second),
 			EventLoops:  server.DefaultLoops(), ResponsePrefix: "response/",
 		},
-		Sparkplug: SparkplugConfig{HostID: "edge", ExtraHostIDs: []string{}, ReorderTimeout: Duration(5 * time.Second), Aware: true},
+		Sparkplug: SparkplugConfig{HostID: "edge", ExtraHostIDs: []string{}, ReorderTimeout: Duration(5 * time.Second), Aware: true,
+			Firewall: FirewallConfig{Mode: "off", Pins: true, Rules: []FirewallRuleConfig{}, Limits: FirewallLimitsConfig{
+				RebirthsPerMinute: 12, BirthsPerMinute: 30, BirthBytes: 1 << 20, Metrics: 50_000, Devices: 1000, Bindings: 10_000, Violations: 1000,
+			}}},
 		Historian: HistorianConfig{
 			Retention:      RetentionConfig{Raw: Duration(30 * day), Minute: Duration(365 * day), Hour: Duration(3650 * day), Bytes: 20 << 30},
 			CommitInterval: Duration(250 * time.Millisecond),

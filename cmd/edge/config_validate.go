@@ -174,6 +174,29 @@ func (v *validator) sparkplug(s *SparkplugConfig) {
 		}
 		v.must(id != "" && !strings.ContainsAny(id, "+#/\x00"), key, "%q is not a Sparkplug id; it is a topic level without + # /", id)
 	}
+	v.firewall(&s.Firewall)
+}
+
+func (v *validator) firewall(c *FirewallConfig) {
+	v.oneOf("sparkplug.firewall.mode", c.Mode, "off", "observe", "enforce")
+	for i, r := range c.Rules {
+		key := fmt.Sprintf("sparkplug.firewall.rules[%d]", i)
+		v.must(r.User+r.Cert+r.Client != "", key, "says of nobody who it is; name user, cert or client, with * for any text")
+		v.must((r.Group == "") == (r.Node == ""), key, "wants both group and node, or neither")
+		v.must(r.Node != "" || r.Host != "" || r.Commands, key, "lets nobody be anything; name group and node, host, or commands: true")
+		v.must(r.Commands || len(r.Groups) == 0, key+".groups", "belongs to commands: true")
+		for name, text := range map[string]string{"group": r.Group, "node": r.Node, "host": r.Host} {
+			v.must(!strings.ContainsAny(text, "+#/"), key+"."+name, "%q is not a Sparkplug id; it has no + # /, and * for any text", text)
+		}
+	}
+	if c.Mode == "enforce" && !slices.ContainsFunc(c.Rules, func(r FirewallRuleConfig) bool { return r.Commands }) {
+		v.warn("sparkplug.firewall.rules", "no rule has commands: true, so only the appliance itself can send commands")
+	}
+	if c.Mode == "enforce" && !c.Pins && len(c.Rules) == 0 {
+		v.warn("sparkplug.firewall.rules", "are empty and pins is false: no client can be a node or a host")
+	}
+	v.must(c.Limits.Bindings > 0, "sparkplug.firewall.limits.bindings", "is 0; each name takes memory and disk, so there must be a limit")
+	v.must(c.Limits.Violations > 0, "sparkplug.firewall.limits.violations", "is 0; each entry takes memory, so there must be a limit")
 }
 
 func (v *validator) historian(h *HistorianConfig) {

@@ -110,6 +110,7 @@ func (d *demo) open(o demoOptions) (err error) {
 	link.Name, link.Servers = "enterprise", []ServerConfig{{URL: "mqtt://" + d.enterprise.Addr().String()}}
 	link.PrimaryHost = scadaHostID // nothing is sent that SCADA is not there to hear
 	cfg.Uplinks = []UplinkConfig{link}
+	cfg.Sparkplug.Firewall.Mode = "observe" // whatever else is tried here is to be seen, and to work
 	if problems := slices.DeleteFunc(cfg.validate(), func(p Problem) bool { return p.Warning }); len(problems) > 0 {
 		return &ConfigError{problems}
 	}

@@ -34,7 +34,8 @@ type pipeline struct {
 	uplinks  []*uplink.Uplink
 	ui       *ui.UI
 	plant    *plant
-	aware    *aware // nil: not an aware server
+	aware    *aware    // nil: not an aware server
+	firewall *firewall // nil: it is off
 	router   *router.Router
 	server   *server.Server
 	sys      *server.Sys
@@ -78,7 +79,7 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err 
 			return err
 		}
 	}
-	for owner, file := range map[string]string{"births": "sparkplug/births", "host": "sparkplug/host", "uplink": "uplink/state"} {
+	for owner, file := range map[string]string{"births": "sparkplug/births", "host": "sparkplug/host", "firewall": "sparkplug/firewall", "uplink": "uplink/state"} {
 		s, err := journal.OpenState(p.journal, owner, dir(file))
 		if err != nil {
 			return fmt.Errorf("open %s: %w", file, err)
@@ -162,22 +163,37 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 		RetainedMessages: l.RetainedMessages, RetainedBytes: int64(l.RetainedBytes), Retained: retained,
 		Store: p.sessions, Taps: []broker.Tap{p.plant},
 	}
-	if cfg.Sparkplug.Aware {
-		p.aware = &aware{log: log.With("part", "aware"), now: time.Now}
-		routing.Gates = append(routing.Gates, p.aware)
-	}
+	p.joinGates(cfg, log, &routing)
 	p.router = router.New(routing)
 	if p.aware != nil {
 		p.aware.router = p.router
 		p.router.AddTap(p.aware)
 	}
+	var guard server.Guard
+	if p.firewall != nil {
+		guard = p.firewall
+	}
 	p.server = server.New(server.Options{
-		Router: p.router, Auth: policy, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
+		Router: p.router, Auth: policy, Guard: guard, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
 		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor,
 		ResponsePrefix: cfg.Broker.ResponsePrefix, Log: log,
 	})
 	p.sys = &server.Sys{Server: p.server, Version: thisBuild().Version, Every: time.Duration(cfg.Broker.SysInterval)}
 	return nil
+}
+
+// joinGates puts what may refuse or change a message before the taps: the firewall first, so that nothing is made of what it refuses.
+func (p *pipeline) joinGates(cfg *Config, log *slog.Logger, routing *router.Options) {
+	if c := &cfg.Sparkplug.Firewall; c.Mode != "off" {
+		own := append([]string{cfg.Sparkplug.HostID}, cfg.Sparkplug.ExtraHostIDs...)
+		p.firewall = newFirewall(c, own, p.states["firewall"], log.With("part", "firewall"))
+		p.firewall.journal, p.firewall.plant = p.journal, p.plant
+		routing.Gates, routing.Taps = append(routing.Gates, p.firewall), append(routing.Taps, p.firewall)
+	}
+	if cfg.Sparkplug.Aware {
+		p.aware = &aware{log: log.With("part", "aware"), now: time.Now}
+		routing.Gates = append(routing.Gates, p.aware)
+	}
 }
 
 // durable is what acknowledgements wait for: the journal, or with durability fast nothing.
@@ -246,8 +262,12 @@ func (p *pipeline) owedFrom() journal.Index {
 // joinPage makes the page over everything, and hands it to the plant for live values.
 func (p *pipeline) joinPage(cfg *Config, log *slog.Logger, o appOptions) {
 	b := thisBuild()
+	var fw ui.Firewall
+	if p.firewall != nil {
+		fw = p.firewall
+	}
 	p.ui = ui.New(ui.Options{
-		Plant: p.plant, History: p.history, Export: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Journal: p.journal, Commands: p.commands, Demo: o.demo,
+		Plant: p.plant, History: p.history, Export: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Journal: p.journal, Commands: p.commands, Demo: o.demo, Firewall: fw,
 		PromQL:  promql.New(p.history, promql.Options{Log: log.With("part", "promql")}),
 		Version: b.Version, Commit: b.Commit, Durability: cfg.Broker.Durability, DataDir: cfg.Data, Ready: p.ready,
 		Log: log.With("part", "page"),

@@ -1,6 +1,6 @@
 // Requests to the HTTP interface. A refusal becomes a Refused with the server's own words.
 
-import type { Buckets, Client, Event, Outage, Sample, Gap, Metric } from "./types";
+import type { Binding, Buckets, Client, Event, Outage, Sample, Gap, Metric, Violations } from "./types";
 
 export class Refused extends Error {
   constructor(
@@ -30,6 +30,12 @@ export const getMetrics = (limit: number): Promise<{ metrics: Metric[]; next: st
 export const getEvents = (query: string): Promise<{ events: Event[]; next: string | null }> => ask(`/api/v1/events?${query}`);
 
 export const getClients = (): Promise<Client[]> => ask("/api/v1/clients");
+
+export const getViolations = (): Promise<Violations> => ask("/api/v1/violations");
+
+export const getBindings = (): Promise<Binding[]> => ask("/api/v1/bindings");
+
+export const postForget = (name: string): Promise<unknown> => post("/api/v1/bindings/forget", { name });
 
 export const getOutages = (uplink: string): Promise<Outage[]> => ask(`/api/v1/uplinks/${part(uplink)}/outages`);
 

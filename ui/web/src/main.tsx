@@ -24,6 +24,7 @@ import { ClientView } from "./clients";
 import { DemoPanel } from "./demo";
 import { ConfirmDialog } from "./dialog";
 import { EventPanel, EventView } from "./events";
+import { FirewallView } from "./firewall";
 import * as f from "./format";
 import { startStream } from "./stream";
 import { demoMode, freshness, lastHeard, message, paused, serverNow, silence, version, view } from "./store";
@@ -67,6 +68,7 @@ function Header() {
         {tab("tags", "#/tags", "Tags")}
         {tab("uplinks", "#/uplinks", "Uplinks")}
         {tab("clients", "#/clients", "Clients")}
+        {tab("firewall", "#/firewall", "Firewall")}
         {tab("events", "#/events", "Events")}
       </nav>
       <Message />
@@ -132,6 +134,8 @@ function Views() {
       return <UplinkView />;
     case "clients":
       return <ClientView />;
+    case "firewall":
+      return <FirewallView />;
     case "events":
       return <EventView />;
     case "node":

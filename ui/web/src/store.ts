@@ -46,7 +46,7 @@ export const selected = signal<string | null>(null); // metric id
 export const message = signal<{ text: string; refused: boolean } | null>(null); // spoken by the live region
 export const say = (text: string, refused = false): void => void (message.value = { text, refused });
 
-export type View = { name: "overview" | "tags" | "uplinks" | "clients" | "events" } | { name: "node"; group: string; node: string };
+export type View = { name: "overview" | "tags" | "uplinks" | "clients" | "firewall" | "events" } | { name: "node"; group: string; node: string };
 
 function viewOf(hash: string): View {
   let p: string[] = [];
@@ -56,7 +56,7 @@ function viewOf(hash: string): View {
     // an address cut short by whoever pasted it: the overview
   }
   if (p[0] === "node" && p[1] && p[2]) return { name: "node", group: p[1], node: p[2] };
-  if (p[0] === "tags" || p[0] === "uplinks" || p[0] === "clients" || p[0] === "events") return { name: p[0] };
+  if (p[0] === "tags" || p[0] === "uplinks" || p[0] === "clients" || p[0] === "firewall" || p[0] === "events") return { name: p[0] };
   return { name: "overview" };
 }
 export const view = signal<View>(viewOf(location.hash));

@@ -190,3 +190,35 @@ export interface Client {
   sent: { messages: number };
   last_disconnect: { reason: string; at: Time; address: string } | null;
 }
+
+export interface Violation {
+  first: Time;
+  last: Time;
+  count: number;
+  rule: string;
+  what: string;
+  topic: string;
+  detail: string;
+  refused: boolean;
+  client: string;
+  user: string;
+  address: string;
+}
+
+export interface Violations {
+  mode: "off" | "observe" | "enforce";
+  total: Record<string, number>;
+  violations: Violation[];
+}
+
+export interface Binding {
+  name: string;
+  group: string;
+  node: string;
+  host: string;
+  identity: string;
+  client: string;
+  address: string;
+  since: Time;
+  pinned: boolean;
+}

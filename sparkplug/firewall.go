@@ -1,0 +1,419 @@
+package sparkplug
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Firewall binds MQTT identities to the Sparkplug names that they may speak for, and says which rule a client breaks:
+//
+//	CONNECT ─► Connect ─► Joined ─► Publish, Subscribe, ... ─► Left ─► Publish (its will)
+//
+// An identity is a user, a client certificate, or, when it is anonymous, a client identifier and the network it comes from. A rule of
+// the configuration binds it, or else the first use of a name does: the will with which it connects. A will is what makes a client an
+// edge node (NDEATH) or a host (STATE); in its session it speaks for that name and no other. Commands need a rule.
+//
+// It decides and remembers; to refuse, to list, and to keep Bindings over a restart is the caller's. It is not safe for concurrent use.
+// Everything fed from outside has a bound: Bindings by FirewallOptions.Bindings, sessions by those that are connected, rates by maxRates.
+type Firewall struct {
+	o     FirewallOptions
+	bound map[string]Binding // by Binding.Name
+	pins  map[string]string  // identity -> the name it was the first to use
+	here  map[string]*guest  // by client identifier
+	gone  map[string]Caller  // who has left lately, to name who a will is of
+	rates map[rateKey]rate
+	p     Payload // decoded last, for its memory
+}
+
+// FirewallOptions are the rules. A limit of 0 means the default.
+type FirewallOptions struct {
+	Rules    []FirewallRule // the first that fits an identity is its rule
+	NoPins   bool           // who has no rule speaks for nobody
+	OwnHosts []string       // host ids that no client may have
+
+	RebirthsPerMinute int // asked by one identity of one node; default 12
+	BirthsPerMinute   int // NBIRTHs of one node, and DBIRTHs of it for each of its devices; default 30
+	BirthBytes        int // of one birth; default 1 MiB
+	Metrics           int // of one birth, and aliases; default 50,000
+	Devices           int // of one node in one session; default 1000
+	Bindings          int // names that are kept; default 10,000
+}
+
+func (o FirewallOptions) withDefaults() FirewallOptions {
+	o.RebirthsPerMinute = cmp.Or(o.RebirthsPerMinute, 12)
+	o.BirthsPerMinute = cmp.Or(o.BirthsPerMinute, 30)
+	o.BirthBytes = cmp.Or(o.BirthBytes, 1<<20)
+	o.Metrics = cmp.Or(o.Metrics, 50_000)
+	o.Devices = cmp.Or(o.Devices, 1000)
+	o.Bindings = cmp.Or(o.Bindings, 10_000)
+	return o
+}
+
+// FirewallRule binds the identities that fit all of User, Cert and Client; an empty one fits every identity, and in each * stands for any
+// text. What they may be: the nodes of Group and Node, which are patterns too (%u stands for the user, %c for the client identifier),
+// the host Host, and one that sends commands, to Groups or, without any, to all.
+type FirewallRule struct {
+	User, Cert, Client string
+	Group, Node        string
+	Host               string
+	Commands           bool
+	Groups             []string
+}
+
+// Caller is who an MQTT connection is.
+type Caller struct {
+	ClientID string
+	User     string // empty: anonymous
+	Cert     string // subject of the client certificate, empty without one
+	Address  string // host:port, or what a unix socket tells of its peer
+	Will     *Packet
+}
+
+// Packet is a message as a client publishes it, or a will.
+type Packet struct {
+	Topic   string
+	Payload []byte
+	QoS     byte
+	Retain  bool
+}
+
+// Binding says who speaks for a node or a host.
+type Binding struct {
+	Group   string    `json:"group,omitempty"` // of a node
+	Node    string    `json:"node,omitempty"`
+	Host    string    `json:"host,omitempty"` // of a host
+	Key     string    `json:"identity"`
+	Client  string    `json:"client"` // who spoke for it last
+	User    string    `json:"user,omitempty"`
+	Address string    `json:"address"`
+	Since   time.Time `json:"since"`  // when this identity was bound
+	Pinned  bool      `json:"pinned"` // by first use, else by a rule
+}
+
+// Name is what the binding is kept under: node/GROUP/NODE or host/ID.
+func (b *Binding) Name() string {
+	if b.Host != "" {
+		return hostName(b.Host)
+	}
+	return nodeName(NodeRef{b.Group, b.Node})
+}
+
+func nodeName(n NodeRef) string { return "node/" + n.Group + "/" + n.Node }
+func hostName(id string) string { return "host/" + id }
+
+// guest is a session that is connected.
+type guest struct {
+	caller  Caller // without the will's payload
+	key     string
+	rule    *FirewallRule
+	isNode  bool
+	node    NodeRef
+	host    string
+	bdSeq   int // of its will; -1: none
+	devices map[string]struct{}
+}
+
+// NewFirewall returns one that knows the bindings of before.
+func NewFirewall(o FirewallOptions, kept []Binding) *Firewall {
+	f := &Firewall{o: o.withDefaults(), bound: map[string]Binding{}, pins: map[string]string{}, here: map[string]*guest{}, gone: map[string]Caller{}, rates: map[rateKey]rate{}}
+	for _, b := range kept {
+		if len(f.bound) < f.o.Bindings {
+			f.bind(b)
+		}
+	}
+	return f
+}
+
+// Bindings returns all bindings, in order of their names.
+func (f *Firewall) Bindings() []Binding {
+	list := slices.Collect(maps.Values(f.bound))
+	slices.SortFunc(list, func(a, b Binding) int { return cmp.Compare(a.Name(), b.Name()) })
+	return list
+}
+
+// Forget ends a binding: the next that uses the name has it. False: there is none. Who spoke for it does so no more in the
+// session that it has.
+func (f *Firewall) Forget(name string) bool {
+	b, ok := f.bound[name]
+	if !ok {
+		return false
+	}
+	f.unbind(name)
+	for _, g := range f.here {
+		if g.key == b.Key && (g.isNode && nodeName(g.node) == name || g.host != "" && hostName(g.host) == name) {
+			g.isNode, g.node, g.host = false, NodeRef{}, ""
+		}
+	}
+	return true
+}
+
+func (f *Firewall) bind(b Binding) {
+	f.unbind(b.Name())
+	f.bound[b.Name()] = b
+	if b.Pinned {
+		f.pins[b.Key] = b.Name()
+	}
+}
+
+func (f *Firewall) unbind(name string) {
+	if old := f.bound[name]; f.pins[old.Key] == name {
+		delete(f.pins, old.Key)
+	}
+	delete(f.bound, name)
+}
+
+// Connect judges a CONNECT before it is accepted. A binding that it made or changed is returned as well, to be kept.
+func (f *Firewall) Connect(c Caller, now time.Time) (*Violation, *Binding) {
+	rule := f.ruleOf(c)
+	if c.Will == nil {
+		return f.withoutWill(c, rule), nil
+	}
+	t, kind, why := classify(c.Will.Topic)
+	switch kind {
+	case kindBad:
+		return breach(BreachTopic, t, "a will on %.200q: %s", c.Will.Topic, why), nil
+	case kindReserved:
+		return breach(BreachReserved, t, "a will on %.200q, where only the server writes", c.Will.Topic), nil
+	case kindState, kindLegacyState:
+		if v := f.stateWill(t, kind, c.Will); v != nil {
+			return v, nil
+		}
+		return f.claim(c, rule, Binding{Host: t.Host}, t, now)
+	case kindNode, kindCommand:
+		if v := f.deathWill(t, c.Will); v != nil {
+			return v, nil
+		}
+		return f.claim(c, rule, Binding{Group: t.Group, Node: t.Node}, t, now)
+	}
+	return f.withoutWill(c, rule), nil
+}
+
+// withoutWill judges a client whose will, if it has one, is none of Sparkplug's. Of an edge node nobody would know that it died.
+func (f *Firewall) withoutWill(c Caller, rule *FirewallRule) *Violation {
+	switch b, pinned := f.bound[f.pins[keyOf(c, rule)]]; {
+	case rule != nil && rule.Node != "" && rule.Host == "" && !rule.Commands:
+		return breach(BreachWill, Topic{}, "an edge node connects without its NDEATH as will")
+	case rule == nil && pinned && b.Node != "":
+		return breach(BreachWill, Topic{Group: b.Group, Node: b.Node}, "the edge node %s/%s connects without its NDEATH as will", b.Group, b.Node)
+	}
+	return nil
+}
+
+// deathWill judges a will on a topic of edge nodes: it is an NDEATH that says which session it ends.
+// [tck-id-message-flow-edge-node-birth-publish-will-message] [tck-id-payloads-ndeath-will-message]
+func (f *Firewall) deathWill(t Topic, w *Packet) *Violation {
+	switch {
+	case t.Type != NDEATH:
+		return breach(BreachWill, t, "the will is %s of %s/%s, which only a living node can say", article(t.Type), t.Group, t.Node)
+	case w.Retain:
+		return breach(BreachRetain, t, "the will of %s/%s is retained: it would be dead for whoever comes later", t.Group, t.Node)
+	case w.QoS > 1:
+		return breach(BreachQoS, t, "the will of %s/%s has QoS %d", t.Group, t.Node, w.QoS)
+	}
+	if err := f.p.Decode(w.Payload, Limits{}); err != nil {
+		return breach(BreachPayload, t, "the will of %s/%s is no Sparkplug payload", t.Group, t.Node)
+	}
+	if f.p.HasSeq {
+		return breach(BreachSeq, t, "the will of %s/%s has a seq", t.Group, t.Node)
+	}
+	if BdSeqOf(&f.p) < 0 {
+		return breach(BreachWill, t, "the will of %s/%s has no bdSeq: it ends no session", t.Group, t.Node)
+	}
+	return nil
+}
+
+// stateWill judges a host's will. [tck-id-host-topic-phid-death-payload]
+func (f *Firewall) stateWill(t Topic, kind topicKind, w *Packet) *Violation {
+	if slices.Contains(f.o.OwnHosts, t.Host) {
+		return breach(BreachState, t, "a will for the host %.80q, which this appliance is", t.Host)
+	}
+	if kind == kindLegacyState {
+		return nil
+	}
+	if s, err := ParseState(w.Payload); err != nil || s.Online {
+		return breach(BreachWill, t, "the will of the host %.80q does not say that it is offline", t.Host)
+	}
+	return nil
+}
+
+// claim binds the caller to the name in b, if nothing speaks against it.
+func (f *Firewall) claim(c Caller, rule *FirewallRule, b Binding, t Topic, now time.Time) (*Violation, *Binding) {
+	b.Key, b.Client, b.User, b.Address, b.Since, b.Pinned = keyOf(c, rule), c.ClientID, c.User, c.Address, now, rule == nil
+	if v := f.mayBe(c, rule, &b, t); v != nil {
+		return v, nil
+	}
+	old, taken := f.bound[b.Name()]
+	switch {
+	case taken && old.Key == b.Key:
+		b.Since = old.Since
+	case taken && (b.Pinned || !old.Pinned && f.speaks(old.Key, b.Name())): // a rule wins over a first use
+		return breach(BreachTaken, t, "%s is spoken for by %s, client %.80q at %s", speaker(t), old.Key, old.Client, old.Address), nil
+	case !taken && len(f.bound) >= f.o.Bindings && (b.Pinned || len(f.bound) >= 2*f.o.Bindings): // first uses do not keep out whom a rule knows
+		return breach(BreachFull, t, "%s is the first use of a name, and as many are known as allowed", speaker(t)), nil
+	}
+	f.bind(b)
+	return nil, &b
+}
+
+// mayBe tells whether the rule, or the first use of another name, is against it.
+func (f *Firewall) mayBe(c Caller, rule *FirewallRule, b *Binding, t Topic) *Violation {
+	name := f.pins[b.Key]
+	switch {
+	case rule == nil && f.o.NoPins:
+		return breach(BreachUnknown, t, "no rule says who this is, and %s needs one", speaker(t))
+	case rule == nil && name != "" && name != b.Name():
+		return breach(BreachForeign, t, "%s by who is bound to %s", speaker(t), name)
+	case rule != nil && b.Host != "" && !glob(rule.Host, b.Host):
+		return breach(BreachState, t, "%s, which its rule does not say", speaker(t))
+	case rule != nil && b.Node != "" && !(glob(rule.expand(rule.Group, c), b.Group) && glob(rule.expand(rule.Node, c), b.Node)):
+		return breach(BreachForeign, t, "%s, which its rule does not say", speaker(t))
+	}
+	return nil
+}
+
+// speaks tells whether someone of that identity is connected as that node or host.
+func (f *Firewall) speaks(key, name string) bool {
+	for _, g := range f.here {
+		if g.key == key && (g.isNode && nodeName(g.node) == name || g.host != "" && hostName(g.host) == name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Joined takes note of a session that has begun, of which Connect was asked.
+func (f *Firewall) Joined(c Caller) {
+	rule := f.ruleOf(c)
+	g := &guest{caller: c, key: keyOf(c, rule), rule: rule, bdSeq: -1}
+	g.caller.Will = nil
+	if c.Will != nil {
+		t, kind, _ := classify(c.Will.Topic)
+		b := Binding{Group: t.Group, Node: t.Node, Host: t.Host}
+		switch mine := f.bound[b.Name()].Key == g.key; {
+		case mine && (kind == kindState || kind == kindLegacyState):
+			g.host = t.Host
+		case mine && kind == kindNode && f.p.Decode(c.Will.Payload, Limits{}) == nil:
+			g.isNode, g.node, g.bdSeq = true, t.NodeRef(), BdSeqOf(&f.p)
+		}
+	}
+	f.here[c.ClientID] = g
+	delete(f.gone, c.ClientID)
+}
+
+// Left takes note of a session whose connection has ended; its will may follow.
+func (f *Firewall) Left(clientID string) {
+	g := f.here[clientID]
+	if g == nil {
+		return
+	}
+	if len(f.gone) >= maxGone {
+		clear(f.gone)
+	}
+	f.gone[clientID] = g.caller
+	delete(f.here, clientID)
+}
+
+// maxGone bounds the clients that have left and are remembered.
+const maxGone = 1000
+
+// ruleOf returns the first rule that fits, nil without one.
+func (f *Firewall) ruleOf(c Caller) *FirewallRule {
+	for i := range f.o.Rules {
+		r := &f.o.Rules[i]
+		if r.User == "" && r.Cert == "" && r.Client == "" {
+			continue
+		}
+		if fits(r.User, c.User) && fits(r.Cert, c.Cert) && fits(r.Client, c.ClientID) {
+			return r
+		}
+	}
+	return nil
+}
+
+// fits is glob, where an empty pattern fits all; others fit no empty text: * is a user, not the lack of one.
+func fits(pattern, text string) bool { return pattern == "" || text != "" && glob(pattern, text) }
+
+// glob tells whether pattern, in which * stands for any text, is text.
+func glob(pattern, text string) bool {
+	first, rest, stars := strings.Cut(pattern, "*")
+	if !stars {
+		return pattern == text
+	}
+	text, ok := strings.CutPrefix(text, first)
+	if !ok {
+		return false
+	}
+	for {
+		part, more, again := strings.Cut(rest, "*")
+		if !again {
+			return strings.HasSuffix(text, part)
+		}
+		i := strings.Index(text, part)
+		if i < 0 {
+			return false
+		}
+		text, rest = text[i+len(part):], more
+	}
+}
+
+// expand puts the names of the caller into a pattern of its rule. A name with a star in it would widen the pattern: it fits nothing.
+func (r *FirewallRule) expand(pattern string, c Caller) string {
+	if !strings.Contains(pattern, "%") {
+		return pattern
+	}
+	if strings.Contains(c.User+c.ClientID, "*") {
+		return ""
+	}
+	return strings.NewReplacer("%u", c.User, "%c", c.ClientID).Replace(pattern)
+}
+
+// keyOf names an identity. Whom a rule knows is known by its user; many devices may share a user, so else its client identifier counts too.
+func keyOf(c Caller, rule *FirewallRule) string {
+	switch {
+	case c.Cert != "":
+		return "certificate " + short(c.Cert)
+	case c.User != "" && rule != nil:
+		return "user " + short(c.User)
+	case c.User != "":
+		return "user " + short(c.User) + ", client " + short(c.ClientID)
+	}
+	return "client " + short(c.ClientID) + " at " + network(c.Address)
+}
+
+// network is what stays the same of an address when a device comes back: loopback, its /24 or /64, or that it is a socket of this machine.
+func network(address string) string {
+	at, err := netip.ParseAddrPort(address)
+	ip := at.Addr().Unmap()
+	switch {
+	case err != nil:
+		return "local socket"
+	case ip.IsLoopback():
+		return "loopback"
+	case ip.Is4():
+		p, _ := ip.Prefix(24)
+		return p.String()
+	}
+	p, _ := ip.WithZone("").Prefix(64)
+	return p.String()
+}
+
+// speaker names the node or host of a topic.
+func speaker(t Topic) string {
+	if t.Host != "" {
+		return fmt.Sprintf("the host %.80q", t.Host)
+	}
+	return fmt.Sprintf("the edge node %.80q/%.80q", t.Group, t.Node)
+}
+
+// article puts the article before a message type.
+func article(t MessageType) string {
+	if t.OfDevice() || t == STATE {
+		return "a " + t.String()
+	}
+	return "an " + t.String()
+}

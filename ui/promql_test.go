@@ -23,6 +23,9 @@ func (noSeries) Cursor(_, _, _, _ string, _, _ journal.Millis) (*historian.Curso
 func (noSeries) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, int) ([]historian.Column, error) {
 	return nil, historian.ErrNoSeries
 }
+func (noSeries) Active(context.Context, journal.Millis, journal.Millis) (map[historian.Metric]bool, bool, error) {
+	return nil, false, nil
+}
 func (noSeries) Gaps(context.Context, string, string, string, journal.Millis, journal.Millis) ([]historian.Gap, error) {
 	return nil, nil
 }

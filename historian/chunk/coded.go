@@ -53,6 +53,24 @@ func makeCodes() (of [codeCount][16]uint16, symbols [codeCount][1 << codeBits]ui
 	return of, symbols
 }
 
+// lengthsOf[s] are symbol s's lengths in all codes, three in a word, so that three codes are added up at once: a block's
+// MaxSamples symbols of codeBits have no more than laneBits.
+var lengthsOf = packLengths()
+
+const (
+	lanes    = 3
+	laneBits = 21
+)
+
+func packLengths() (of [16][codeCount / lanes]uint64) {
+	for c, lengths := range codeLengths {
+		for s, l := range lengths {
+			of[s][c/lanes] |= uint64(l) << (c % lanes * laneBits)
+		}
+	}
+	return of
+}
+
 // codeFor finds the code and the number of low bits with which v is smallest, and its size in bytes.
 func codeFor(v []uint64) (code, low, size int) {
 	sum := uint64(0)
@@ -74,11 +92,14 @@ func codeFor(v []uint64) (code, low, size int) {
 				extra += (bits.Len64((x>>k-escape)|1) + 6) / 7
 			}
 		}
-		for c := range codeLengths {
-			n := 0
-			for s, l := range codeLengths[c] {
-				n += hist[s] * int(l)
+		var total [codeCount / lanes]uint64
+		for s, n := range hist {
+			for i := range total {
+				total[i] += uint64(n) * lengthsOf[s][i]
 			}
+		}
+		for c := range codeLengths {
+			n := int(total[c/lanes] >> (c % lanes * laneBits) & (1<<laneBits - 1))
 			if n = (n+len(v)*k+7)/8 + extra; n < size {
 				code, low, size = c, k, n
 			}

@@ -1,7 +1,6 @@
 package historian
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -191,11 +190,11 @@ func (r *hourRoll) group(ctx context.Context, d *storeFile, group uint32, fresh 
 		old := parseRollups(tx, bucketMinute, hourKey(r.from, group))
 		r.arena = r.arena[:0]
 		for _, l := range leads {
-			if err := r.samples(l); err != nil {
+			row, n, err := r.lead(l, carried[l.id], edges)
+			if err != nil {
 				return err
 			}
-			row := r.rows(l.id, carried[l.id], edges)
-			if was := old.find(l.id); was != nil && counted(was.Rows) > len(r.points) {
+			if was := old.find(l.id); was != nil && counted(was.Rows) > n {
 				row = *was // samples that it tells of are no more
 				row.Rows = slices.Clone(was.Rows)
 			}
@@ -255,121 +254,4 @@ func (r *hourRoll) read(tx *bolt.Tx, d *storeFile, leads []lead) error {
 		}
 	}
 	return nil
-}
-
-// samples gathers a metric's samples of the hour, each stamp once: of several the last to arrive.
-func (r *hourRoll) samples(l lead) error {
-	r.points = r.points[:0]
-	if sorted, err := r.gather(l, false); sorted || err != nil {
-		return err
-	}
-	r.points = r.points[:0]
-	if _, err := r.gather(l, true); err != nil {
-		return err
-	}
-	order := make([]int, len(r.points))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(r.points[a].at, r.points[b].at), cmp.Compare(r.index[a], r.index[b]))
-	})
-	out := make([]point, 0, len(order))
-	for _, i := range order {
-		if n := len(out); n > 0 && out[n-1].at == r.points[i].at {
-			out = out[:n-1]
-		}
-		out = append(out, r.points[i])
-	}
-	r.points = append(r.points[:0], out...)
-	return nil
-}
-
-// gather appends the samples block by block, with their indices if they are asked for. sorted: they ascend by time.
-func (r *hourRoll) gather(l lead, indices bool) (sorted bool, err error) {
-	sorted, r.index = true, r.index[:0]
-	last := journal.Millis(-1)
-	for k, b := range r.blocks {
-		for _, e := range l.epochs {
-			i, ok := b.Find(e.id)
-			if !ok || b.Entries[i].Last < r.from || b.Entries[i].First >= r.from+hourMillis {
-				continue
-			}
-			if indices {
-				err = b.Complete(i, &r.lines[k], &r.cols)
-			} else {
-				err = b.Columns(i, &r.lines[k], &r.cols)
-			}
-			if isDamage(err) {
-				r.s.reportDamage(r.s.days.path(dayOf(r.from)), err)
-				continue
-			}
-			if err != nil {
-				return false, err
-			}
-			sorted = r.take(&last, indices) && sorted
-		}
-	}
-	return sorted, nil
-}
-
-// take appends what the columns hold of the hour.
-func (r *hourRoll) take(last *journal.Millis, indices bool) (sorted bool) {
-	sorted = true
-	r.floats = r.cols.Floats(r.floats[:0])
-	quality, run := journal.Good, len(r.floats)
-	runs := r.cols.Quality
-	if len(runs) > 0 {
-		run = 0
-	}
-	for i, at := range r.cols.At {
-		for run == 0 && len(runs) > 0 {
-			quality, run, runs = runs[0].Quality, runs[0].Count, runs[1:]
-		}
-		run--
-		if at < r.from || at >= r.from+hourMillis {
-			continue
-		}
-		sorted = sorted && at > *last
-		*last = at
-		f := r.floats[i]
-		r.points = append(r.points, point{at, f, f == f && believed(quality), quality})
-		if indices {
-			r.index = append(r.index, r.cols.Index[i])
-		}
-	}
-	return sorted
-}
-
-// rows rolls up what was gathered.
-func (r *hourRoll) rows(id journal.SeriesID, carried held, edges []journal.Millis) chunk.Rollups {
-	r.count += len(r.points)
-	step, n := hourMillis, 1
-	if len(r.points) >= minuteSamples {
-		step, n = minuteMillis, 60
-	}
-	r.roller.begin(r.from, step, n, carried, edges)
-	r.roller.addAll(r.points)
-	list, out := r.roller.end()
-	at := len(r.arena)
-	for i := range list {
-		if !list[i].Empty() {
-			r.arena = append(r.arena, list[i])
-		}
-	}
-	rows := chunk.Rollups{Series: id, Rows: r.arena[at:len(r.arena):len(r.arena)], Quality: journal.Good}
-	if out.on {
-		rows.Holds, rows.Quality = chunk.HoldsUnusable, out.quality
-		if out.ok {
-			rows.Holds = chunk.HoldsLast
-		}
-	}
-	return rows
-}
-
-func counted(rows []Rollup) (n int) {
-	for i := range rows {
-		n += rows[i].Count
-	}
-	return n
 }

@@ -114,6 +114,43 @@ func (r *roller) addAll(list []point) {
 	}
 }
 
+// addGood adds points of quality Good; a value that is NaN does not count.
+func (r *roller) addGood(times []journal.Millis, values []float64) {
+	for i := 0; i < len(times); {
+		from, f := times[i], values[i]
+		r.add(point{from, f, f == f, journal.Good})
+		i++
+		if f != f {
+			continue
+		}
+		row := &r.rows[r.k]
+		at, f, first, sum, integral, low, high := from, f+0, i, row.Sum, row.Integral, row.Min, row.Max
+		end := min(row.Until, r.edge)
+		for ; i < len(times); i++ {
+			t, x := times[i], values[i]
+			if x != x || t >= end {
+				break
+			}
+			x += 0 // no negative zero
+			integral += f * float64(t-at)
+			at, f = t, x
+			sum += x
+			if x < low {
+				low = x
+			}
+			if x > high {
+				high = x
+			}
+		}
+		if good := i - first; good > 0 {
+			row.GoodMs += at - from
+			row.Count, row.Good = row.Count+good, row.Good+good
+			row.Sum, row.Integral, row.Min, row.Max, row.Last = sum, integral, low, high, f
+			r.hold(held{point{at, f, true, journal.Good}, true})
+		}
+	}
+}
+
 // row is the one that t lies in. Time only goes on.
 func (r *roller) row(t journal.Millis) *Rollup {
 	for t >= r.rows[r.k].Until {

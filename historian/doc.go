@@ -20,7 +20,7 @@
 //
 // When an hour is over, flushLoop rolls it up (roll.go): what each metric comes to over its minutes and the hour, what it held
 // at the beginning included. Late samples and events mark the hours that they change, in the transaction that writes them;
-// until those are rolled up again, a query asks the samples.
+// until those are rolled up again, which is when no more has come for an hour (mark.go), a query asks the samples.
 //
 // Goroutines, ended by Run's ctx and awaited by Run: followLoop (journal to head), flushLoop (head to files, rollups,
 // retention), and lookUpAll, which finds the last values and ends. Backup has one for each file, writeLoop, ended and awaited when

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -109,14 +108,11 @@ func (s *Store) askRoll() {
 	}
 }
 
-// rollUp has one turn. It returns true when there is more to do at once. Marked hours are rolled up again once an hour: a trickle
-// of late samples would else have the same hours read and written with every flush. Until then they are answered from samples.
+// rollUp has one turn. It returns true when there is more to do at once.
 func (s *Store) rollUp(ctx context.Context) (more bool) {
 	budget := rollTurn
-	hour := floorTo(max(0, millis(s.o.Clock())), hourMillis)
-	again := !s.markRest || hour != s.remarked
 	for _, day := range s.rollDays() {
-		done, err := s.rollDay(ctx, day, again, &budget)
+		done, err := s.rollDay(ctx, day, !s.markRest, &budget)
 		switch {
 		case ctx.Err() != nil:
 			return false
@@ -131,7 +127,6 @@ func (s *Store) rollUp(ctx context.Context) (more bool) {
 			return true
 		}
 	}
-	s.remarked = hour
 	return false
 }
 
@@ -149,8 +144,9 @@ func (s *Store) rollDays() []int64 {
 	return slices.Sorted(maps.Keys(s.rolling))
 }
 
-// rollDay rolls a day up as far as it is over, with again its marked hours too. done: nothing more can come but by a flush.
-func (s *Store) rollDay(ctx context.Context, day int64, again bool, budget *int) (done bool, err error) {
+// rollDay rolls a day up as far as it is over, and its marked hours when they have rested, or with now at once. done: nothing
+// more can come but by a flush.
+func (s *Store) rollDay(ctx context.Context, day int64, now bool, budget *int) (done bool, err error) {
 	if len(s.days.existing(day, day)) == 0 {
 		return true, nil
 	}
@@ -164,9 +160,11 @@ func (s *Store) rollDay(ctx context.Context, day int64, again bool, budget *int)
 			return false, err
 		}
 		thin := s.days.isThin(day) // then there are no samples
+		marked, rested := s.rested(st.marks, now)
 		switch {
-		case len(st.marks) > 0 && !thin && again:
-			err = s.rollHour(ctx, day, st, st.marks[0].hour, budget)
+		case rested && !thin:
+			err = s.rollHour(ctx, day, st, marked, budget)
+			delete(s.resting, marked)
 		case st.until < limit && !thin:
 			err = s.rollHour(ctx, day, st, st.until, budget)
 		case len(st.marks) > 0 && !thin:
@@ -223,95 +221,6 @@ func (s *Store) isTrended(day int64) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.trended[day]
-}
-
-// unroll marks, in a flush's transaction, the hours of its day that are rolled up and change by what it writes.
-func (w *dayWriter) unroll(tx *bolt.Tx) error {
-	meta := tx.Bucket(bucketMeta)
-	st := readRolled(meta, w.job.day)
-	if st.until == dayStart(w.job.day) {
-		return nil
-	}
-	marks := make(map[hourMark]bool)
-	for _, k := range w.job.cells {
-		if hour := floorTo(k.window, hourMillis); hour < st.until {
-			for _, m := range w.job.head.cells[k].members {
-				if m.series != nil {
-					marks[hourMark{hour, w.s.catalog.lead(m.series).group}] = true
-				}
-			}
-		}
-	}
-	for _, e := range w.job.life {
-		for _, at := range lifeTimes(e) {
-			if hour := floorTo(at, hourMillis); dayOf(hour) == w.job.day && hour < st.until {
-				for _, g := range w.s.catalog.groupsOf(owner{e.Group, e.Node, e.Device}) {
-					marks[hourMark{hour, g}] = true
-				}
-			}
-		}
-	}
-	return putMarks(meta, marks)
-}
-
-func putMarks(meta *bolt.Bucket, marks map[hourMark]bool) error {
-	keys := make([][]byte, 0, len(marks))
-	for m := range marks {
-		keys = append(keys, m.key())
-	}
-	slices.SortFunc(keys, bytes.Compare)
-	for _, k := range keys {
-		if err := meta.Put(k, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lifeTimes are when what holds may begin or end by an event: see deadSpans.
-func lifeTimes(e loggedEvent) []journal.Millis {
-	if e.Kind == journal.GapEvent {
-		return []journal.Millis{e.At, max(e.At, e.Until)}
-	}
-	return []journal.Millis{e.At, max(0, e.logged)}
-}
-
-// unrollOthers marks hours in other days' files for the events that a job holds, before the job is written.
-func (s *Store) unrollOthers(job *dayJob) error {
-	for _, e := range job.life {
-		for _, at := range lifeTimes(e) {
-			if day := dayOf(at); day != job.day {
-				if err := s.markDay(day, floorTo(at, hourMillis), s.catalog.groupsOf(owner{e.Group, e.Node, e.Device})); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// markDay marks an hour of a day for groups, if it is rolled up.
-func (s *Store) markDay(day int64, hour journal.Millis, groups []uint32) error {
-	if len(s.days.existing(day, day)) == 0 || s.days.isThin(day) {
-		return nil
-	}
-	st, err := s.rolledOf(day)
-	if err != nil || hour >= st.until {
-		return err
-	}
-	marks := make(map[hourMark]bool)
-	for _, g := range groups {
-		marks[hourMark{hour, g}] = true
-	}
-	s.setTrended(day, false)
-	if s.rolling != nil {
-		s.rolling[day] = true
-	}
-	err = s.days.get(day).update(func(tx *bolt.Tx) error { return putMarks(tx.Bucket(bucketMeta), marks) })
-	if err != nil {
-		return fmt.Errorf("mark %s: %w", s.days.path(day), err)
-	}
-	return nil
 }
 
 // nextDay is the first day behind one that has samples or had.

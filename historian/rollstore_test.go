@@ -450,8 +450,8 @@ func TestRowsOutliveSamples(t *testing.T) {
 	}
 }
 
-// TestMarksRest: an hour that late samples change again and again is rolled up again once an hour of the clock; until then its
-// rows are not known, so that nobody is told of the old ones.
+// TestMarksRest: an hour that late samples change again and again is rolled up again when an hour of the clock brought none,
+// or after a day; until then its rows are not known, so that nobody is told of the old ones.
 func TestMarksRest(t *testing.T) {
 	r := newRig(t, Options{})
 	defer r.close()
@@ -459,30 +459,48 @@ func TestMarksRest(t *testing.T) {
 	steady(r)
 	r.rollAll()
 	from, to := noon, noon.Add(time.Hour)
-	late := func(i int) {
+	sent := 3600
+	late := func() {
 		t.Helper()
-		r.add(key(0), at(noon.Add(time.Duration(i)*time.Second+500*time.Millisecond), 1))
+		sent++
+		r.add(key(0), at(noon.Add(time.Duration(sent)*time.Millisecond+500*time.Microsecond), 1))
 		r.follow()
 		r.flush(flushAll)
 		r.rollAll()
 	}
-	now := r.clock.Now().Truncate(time.Hour).Add(time.Hour)
-	r.clock.Set(now)
-	late(1) // the first of an hour
-	if _, unknown := r.rowsOf(key(0), hourMillis, from, to); unknown != 0 {
-		t.Errorf("%s not known in a new hour of the clock", unknown)
-	}
-	r.clock.Set(now.Add(30 * time.Minute))
-	for i := range 3 {
-		late(10 + i)
-		if rows, unknown := r.rowsOf(key(0), hourMillis, from, to); unknown != time.Hour {
-			t.Errorf("%d rows, %s not known, want the hour not known", len(rows), unknown)
+	expect := func(when string, known bool) {
+		t.Helper()
+		rows, unknown := r.rowsOf(key(0), hourMillis, from, to)
+		if n := counted(rows); known && (n != sent || unknown != 0) || !known && unknown != time.Hour {
+			t.Errorf("%s: rows count %d of %d samples, %s not known", when, n, sent, unknown)
 		}
 	}
-	r.clock.Set(now.Add(time.Hour))
-	r.rollAll()
-	rows, unknown := r.rowsOf(key(0), hourMillis, from, to)
-	if n := counted(rows); n != 3600+4 || unknown != 0 {
-		t.Errorf("rows count %d samples, %s not known; want 3604 and all known", n, unknown)
+	pass := func(d time.Duration) { r.clock.Set(r.clock.Now().Add(d)); r.rollAll() }
+	pass(time.Hour)
+	expect("nothing is late", true)
+	late()
+	expect("one is late", false)
+	pass(59 * time.Minute)
+	expect("an hour has not passed", false)
+	late()
+	pass(59 * time.Minute)
+	expect("another came", false)
+	pass(time.Minute)
+	expect("an hour without", true)
+	for range 46 {
+		late()
+		pass(30 * time.Minute)
+		expect("one each half an hour", false)
 	}
+	late()
+	pass(30 * time.Minute)
+	late()
+	pass(30 * time.Minute)
+	expect("for a day", true)
+	late()
+	r.crash()
+	r.open()
+	r.s.markRest = true
+	r.rollAll()
+	expect("after a start", true)
 }

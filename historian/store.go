@@ -65,8 +65,8 @@ type Store struct {
 	clock     timekeeper
 	until     journal.Millis // of the newest record that Open found, at least
 	torn      bool           // a crash cut a flush short, and it is not finished yet
-	markRest  bool           // marked hours wait for the clock's next hour; tests do not
-	remarked  journal.Millis // the clock's hour in which they were last rolled up again
+	markRest  bool           // marked hours wait until nothing more comes for them; in tests they do not
+	resting   map[journal.Millis]rest
 	rolling   map[int64]bool // days that may have hours to roll up; nil: all
 	rolls     chunk.RollupEncoder
 	carry     carry // what the hour that is rolled up next takes over
@@ -145,7 +145,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1),
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
-		dropped: make(map[int64]bool), unfit: make(map[int64]bool)}
+		dropped: make(map[int64]bool), unfit: make(map[int64]bool), resting: make(map[journal.Millis]rest)}
 	s.atPeak = func() {}
 	s.head, s.pieceRows, s.rawRows, s.markRest = newHead(s.window), pieceRows, rawRows, true
 	return s

@@ -28,6 +28,7 @@ type dayWriter struct {
 	duplicates, lateN   uint64
 	mended              bool                        // the file has samples beyond its position: a sample that comes may be one of them
 	buf                 []journal.Sample            // of one cell
+	marks               map[hourMark]bool           // hours that are to be rolled up again
 	lates               map[uint32][]journal.Sample // that come late, by group
 	lateHere            map[uint32][]journal.Sample // that are late in the file already, of groups that were asked for
 }
@@ -62,6 +63,7 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 		return err
 	}
 	s.setTrended(job.day, false)
+	s.rests(w.marks)
 	if s.rolling != nil {
 		s.rolling[job.day] = true
 	}

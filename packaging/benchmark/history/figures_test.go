@@ -54,7 +54,8 @@ func TestFigures(t *testing.T) {
 	live := paced(t, []pacedJob{{Set: g1, Duration: length}, {Set: g2, Duration: length},
 		{Peer: true, Set: g1, Duration: length}, {Peer: true, Set: g2, Duration: length}})
 	b.add("2", "device bytes a sample, live, a commit each second, G1 / G2", fmt.Sprintf("%.1f / %.1f (not synced)", live[2].DevBytes, live[3].DevBytes),
-		fmt.Sprintf("%.1f / %.1f; journal %.1f / %.1f of it before padding", live[0].DevBytes, live[1].DevBytes, live[0].PayloadB, live[1].PayloadB), "25 / 10")
+		fmt.Sprintf("%.1f / %.1f; journal %.1f / %.1f of it before padding; segments made ready %.1f / %.1f of it", live[0].DevBytes, live[1].DevBytes,
+			live[0].PayloadB, live[1].PayloadB, live[0].preparedB(), live[1].preparedB()), "25 / 10")
 	b.add("3", "one durable commit of a second of G1", "–", commitCost(t, newDisk(t, 512)), "whole 4 KB pages, 1 flush")
 	b.add("4", "CPU a sample: log, sync, encode, verify, G1 / G2", fmt.Sprintf("%v / %v", tsdb1.cpu, tsdb2.cpu),
 		fmt.Sprintf("%v / %v; live %v / %v", ours1.cpu, ours2.cpu, live[0].CPU, live[1].CPU), "0.6 µs")

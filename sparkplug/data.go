@@ -87,7 +87,7 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	at, code := s.stampOf(n, pm, p), s.properties(n, m, pm)
 	if !pm.Historical {
 		s.set(m, v)
-		m.at, m.received, m.code = at, s.now, code
+		m.at, m.received, m.code = at, s.arrived, code
 		m.missing, m.unfit = birth && pm.Missing, false
 		if s.out.Changed == nil {
 			s.out.Changed = make([]MetricRef, 0, more)
@@ -98,7 +98,7 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 		return
 	}
 	ref := m.ref()
-	s.record(Sample{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name, At: at, Received: s.now,
+	s.record(Sample{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name, At: at, Received: s.arrived,
 		Value: v, Quality: code, Historical: pm.Historical, Birth: birth, Slot: &m.slot}, more)
 }
 

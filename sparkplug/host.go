@@ -138,6 +138,7 @@ func (h *Host) Step(in Input, now time.Time) Output {
 type step struct {
 	h       *Host
 	now     time.Time
+	arrived time.Time // when the message came that is applied: now, unless it was held
 	out     Output
 	samples []Sample // backing of the output's samples; never grown beyond its capacity, so pointers stay valid
 	silent  bool     // Seed: nothing is reported
@@ -145,7 +146,7 @@ type step struct {
 
 func (h *Host) begin(now time.Time) *step {
 	h.turn++
-	return &step{h: h, now: now}
+	return &step{h: h, now: now, arrived: now}
 }
 
 // message sends one message to the function for its type.
@@ -199,7 +200,7 @@ func (s *step) undecodable(t Topic, m *Message, err error) {
 	if n := s.node(t.NodeRef()); n != nil && !s.elsewhere(n, m) {
 		s.warn(n, t.Type.String()+" cannot be decoded: "+err.Error())
 		if n.state == StateOnline {
-			s.doubtful(n, CauseUndecodable, t.Type.String()+" cannot be decoded: "+err.Error())
+			s.doubtful(n, s.now, CauseUndecodable, t.Type.String()+" cannot be decoded: "+err.Error())
 		}
 		s.wantRebirth(n, AskGarbled, t.Type.String()+" cannot be decoded")
 	}

@@ -251,5 +251,5 @@ func (s *step) stamp(p *Payload) time.Time {
 	if p.HasTimestamp && p.Timestamp <= maxDate {
 		return time.UnixMilli(int64(p.Timestamp))
 	}
-	return s.now
+	return s.arrived
 }

@@ -119,7 +119,9 @@ func (s *step) applyHeld(n *node, x held) {
 	var p Payload // the scratch payload may still be in use
 	s.advance(n, x.seq)
 	if err := p.Decode(x.payload, s.h.o.Limits); err == nil {
+		s.arrived = x.at
 		s.dispatch(n, x.topic, x.payload, &p)
+		s.arrived = s.now
 	}
 }
 
@@ -146,7 +148,7 @@ func (s *step) flushHeld(n *node) (reason string) {
 	if len(n.held) == 0 {
 		return ""
 	}
-	waiting, from := n.held, n.next
+	waiting, from, since := n.held, n.next, n.held[0].at
 	slices.SortStableFunc(waiting, func(a, b held) int { return int(a.seq-from) - int(b.seq-from) })
 	reason = fmt.Sprintf("sequence gap: expected %d, got %d", from, waiting[0].seq)
 	s.clearHeld(n)
@@ -155,7 +157,7 @@ func (s *step) flushHeld(n *node) (reason string) {
 	s.h.stats.Gaps++
 	s.touch(n)
 	s.event(Event{Kind: SeqGap, At: s.now, Group: n.ref.Group, Node: n.ref.Node, Reason: reason, BdSeq: n.bdSeq})
-	s.doubtful(n, CauseGap, reason)
+	s.doubtful(n, since, CauseGap, reason)
 	for _, x := range waiting {
 		s.applyHeld(n, x)
 	}
@@ -163,8 +165,8 @@ func (s *step) flushHeld(n *node) (reason string) {
 }
 
 // doubtful leaves the metrics uncertain that are older than a loss, and reports them.
-func (s *step) doubtful(n *node, kind Cause, text string) {
-	n.doubt = doubt{at: s.now, kind: kind, text: text}
+func (s *step) doubtful(n *node, since time.Time, kind Cause, text string) {
+	n.doubt = doubt{at: since, kind: kind, text: text}
 	for _, d := range n.all() {
 		if d.state == StateOnline {
 			for _, m := range d.sorted {

@@ -89,7 +89,7 @@ func (m *Metric) As(t DataType) (Value, error) {
 	if t.IsArray() && m.Field == FieldBytes {
 		return Value{}, checkArray(t, m.Value.Bytes)
 	}
-	return Value{}, fmt.Errorf("%s cannot travel in field %d", t, m.Field)
+	return Value{}, fmt.Errorf("%s in %s", t, m.Field)
 }
 
 // as is As without the words.

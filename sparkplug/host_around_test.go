@@ -296,8 +296,8 @@ func TestHostWarnings(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 	p.ndata(10, p.double("Speed", 2)) // seq goes on from the birth's 9
-	p.want(`rebirth asked metric "Speed": Int32 cannot travel in field 13`)
-	p.wantWarning("cannot travel")
+	p.want(`rebirth asked metric "Speed": Int32 in double_value`)
+	p.wantWarning("in double_value")
 	if got := p.value("", "Speed"); got != "1 uncertain" {
 		t.Errorf("the device says another thing, shown is %s", got)
 	}

@@ -369,7 +369,7 @@ func TestHostValues(t *testing.T) {
 		{"back", p.double("t", 6), "t=6", "6 good"},
 		{"transient in data", Metric{Name: "t", Value: DoubleValue(7), Transient: true}, "", "7 good"},
 		{"float for a double", Metric{Name: "t", Value: FloatValue(1.5)}, "t=1.5", "1.5 good"},
-		{"text for a double", Metric{Name: "t", Value: StringValue("x")}, `rebirth asked metric "t": Double cannot travel in field 15`, "1.5 uncertain"},
+		{"text for a double", Metric{Name: "t", Value: StringValue("x")}, `rebirth asked metric "t": Double in string_value`, "1.5 uncertain"},
 		{"a double again", p.double("t", 8), "t=8", "8 good"},
 	}
 	for i, tt := range tests {

@@ -79,6 +79,17 @@ const (
 	FieldExtension Field = 19
 )
 
+// String is the member's name in the protocol buffer, such as string_value.
+func (f Field) String() string {
+	if f >= FieldInt && int(f-FieldInt) < len(fieldNames) {
+		return fieldNames[f-FieldInt]
+	}
+	return "no value"
+}
+
+var fieldNames = [...]string{"int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value", "bytes_value",
+	"dataset_value", "template_value", "extension_value"}
+
 // Metric is one metric of a payload.
 //
 // Type 0 means that the message names no datatype, as DATA and commands usually do; then Value.Type is

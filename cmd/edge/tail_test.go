@@ -48,8 +48,14 @@ func startTail(t *testing.T, args ...string) (lines <-chan string, code <-chan i
 // runNodes runs one small node of group G on a broker until the test ends.
 func runNodes(t *testing.T, broker string) *simulate.Fleet {
 	t.Helper()
-	fleet, err := simulate.New(simulate.Options{Broker: broker, Nodes: simulate.Generic("G", 1, 1, 8), Interval: 20 * time.Millisecond,
+	return runFleet(t, simulate.Options{Broker: broker, Nodes: simulate.Generic("G", 1, 1, 8), Interval: 20 * time.Millisecond,
 		BackoffMin: 20 * time.Millisecond})
+}
+
+// runFleet runs simulated nodes until the test ends.
+func runFleet(t *testing.T, o simulate.Options) *simulate.Fleet {
+	t.Helper()
+	fleet, err := simulate.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,20 +33,20 @@ var shows = []struct {
 	fault Fault
 	page  string
 }{
-	{ClockSkew, `the warning “time stamps from the future: the node's clock is ahead”, and by how much`},
-	{SeqGap, `the warning or event “sequence gap: expected *, got *”, a rebirth asked and answered, values good again`},
-	{LostBirth, `“data before a birth”`},
-	{AliasReuse, `the warning “alias 1 stands for two metrics”`},
-	{TypeChange, `the warning “has another datatype than in its birth”`},
-	{NoWill, `after a kill “no will came”, some seconds late`},
-	{BdSeqStuck, `“bdSeq”`},
-	{Flapping, `“flapping”`},
-	{DuplicateID, `“take”`},
-	{HugeBirth, `more than 5,000 metrics of one node`},
-	{Garbage, `the warning “cannot be decoded”`},
-	{SlowLink, `births that take seconds, values that come late`},
-	{Backlog, `the node offline for a while; then the gap in its trends is filled with historical values`},
-	{DeviceLoss, `the device offline by “DDEATH” and its values stale, the node online`},
+	{ClockSkew, `“the node's clock is ahead”, by two hours`},
+	{SeqGap, `“sequence gap: expected * got *”, a rebirth asked and answered`},
+	{LostBirth, `“before a birth”, a rebirth asked; known from then on`},
+	{AliasReuse, `“alias 1 stands for two metrics”`},
+	{TypeChange, `“Double in string_value”`},
+	{NoWill, `when it is killed “no will came”, after some seconds`},
+	{BdSeqStuck, `“bd_seq":0” in every session, each death believed all the same`},
+	{Flapping, `deaths by “lost connection” again and again`},
+	{DuplicateID, `deaths by “take-over”, again and again`},
+	{HugeBirth, `“"metrics":50*” metrics of the node itself`},
+	{Garbage, `“cannot be decoded”, a rebirth asked and answered`},
+	{SlowLink, `“"state":"online"” some seconds late, and values that come late`},
+	{Backlog, `“"state":"offline"” for a while; then the gap in its trends is filled`},
+	{DeviceLoss, `“DDEATH” at the device, and its values stale; the node online`},
 }
 
 // Faults lists all faults in the order of the command's help.

@@ -21,7 +21,7 @@ func (s *step) nodeDeath(t Topic, m *Message, p *Payload) {
 	switch {
 	case bdSeq < 0:
 		s.warn(n, "NDEATH without bdSeq [tck-id-topics-ndeath-payload]")
-	case n.bdSeq < 0:
+	case n.bdSeq < 0 && !n.lastBirth.IsZero(): // a client that left before it was born has shown none
 		s.warn(n, "NDEATH with a bdSeq, NBIRTH without [tck-id-payloads-ndeath-bdseq]")
 	}
 	if p.HasSeq {

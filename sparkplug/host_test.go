@@ -74,6 +74,19 @@ func TestHostDeaths(t *testing.T) {
 	}
 }
 
+// The will of a client that left before its birth is nothing to complain of: what it would have been born with is not known.
+func TestHostDeathBeforeBirth(t *testing.T) {
+	p := newPlant(t, Options{})
+	p.ndata(3, p.double("a", 1))
+	p.ndeath(6)
+	if w := p.node().Warnings; len(w) > 0 {
+		t.Errorf("warnings %q", w)
+	}
+	if s := p.node().State; s != StateOffline {
+		t.Errorf("state %s", s)
+	}
+}
+
 // [tck-id-operational-behavior-edge-node-termination-host-action-ddeath-devices-offline]
 // [tck-id-operational-behavior-edge-node-termination-host-action-ddeath-devices-tags-stale]
 // [tck-id-topics-ddeath-topic] [tck-id-payloads-ddeath-seq-number]

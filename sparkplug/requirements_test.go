@@ -6,7 +6,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,46 +17,63 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "renew testdata/proof.tsv")
 
-// otherParts says who answers for assertions that no test of this package or of observe proves; the first prefix wins.
-// "text" marks statements that leave nothing to test here: definitions, advice, and what the encoding itself ensures.
-var otherParts = []struct{ part, prefixes string }{
-	{"broker", "conformance-mqtt"},
-	{"sparkplug/uplink, sparkplug/simulate (edge node sessions)", `principles-rbe principles-birth principles-persistence message-flow-edge-node
-		message-flow-device operational-behavior-edge-node operational-behavior-device operational-behavior-data-publish
-		operational-behavior-data-commands-rebirth operational-behavior-primary topics-nbirth topics-ndata topics-dbirth topics-ddata
-		topics-ddeath payloads-nbirth payloads-dbirth payloads-ndata payloads-ddata payloads-ndeath payloads-ddeath payloads-template
-		payloads-alias payloads-name payloads-sequence topic-structure-namespace-unique`},
-	{"cmd/edge (the host beside the broker)", `components-ph conformance-primary message-flow-phid message-flow-hid host-topic-phid
-		operational-behavior-host-application payloads-state`},
-	{"text", `payloads-dataset payloads-metric payloads-propertyset payloads-timestamp case-sensitivity topic-structure intro`},
+// columns are the subjects of observe/kit in the order of the table, each with the files of testdata/verdicts that its runs wrote.
+// Those of ours come first; what holds of them proves an assertion.
+var columns = []struct {
+	name, files string
+	ours        bool
+}{
+	{"our host", "our-host", true},
+	{"our host as a client", "client-host-3.1.1 client-host-5", true},
+	{"our server", "our-server", true},
+	{"simulator", "simulator-3.1.1 simulator-5", true},
+	{"uplink", "uplink", true},
+	{"npm sparkplug-client", "npm-client", false},
+	{"nats-server", "nats-server", false},
+	{"mosquitto", "mosquitto", false},
 }
 
-// TestRequirements lists every assertion of the specification with the tests that name it, or with the part that answers
-// for it, and holds the list against testdata/proof.tsv. An id that does not exist is an error wherever it is written.
+// namingFolders hold tests that name assertions.
+var namingFolders = []string{".", "observe", "observe/kit", "simulate", "uplink", "../cmd/edge", "../broker/auth", "../broker/server", "../broker/router"}
+
+// An assertion is a line of the table. Rules without a tck-id are among them.
+type assertion struct {
+	id, level, profile string
+	tests              []string
+	verdicts           []string // by column, empty where it was not asked
+	note               string
+}
+
+// TestRequirements makes the table testdata/proof.tsv: every assertion of the specification with the tests that carry it, what the
+// runs of observe/kit found of each subject, and a note from testdata/notes.tsv: why no test of ours can carry it, or why a
+// yardstick differs. An id that does not exist is an error wherever it is written.
 func TestRequirements(t *testing.T) {
-	levels := requirements(t)
-	proofs := map[string][]string{}
-	for _, dir := range []string{".", "observe"} {
-		for name, ids := range testsNaming(t, dir, levels) {
+	all, byID := requirements(t)
+	for _, dir := range namingFolders {
+		for name, ids := range testsNaming(t, dir, byID) {
 			for id := range ids {
-				proofs[id] = append(proofs[id], filepath.Join("sparkplug", dir)+"."+name)
+				byID[id].tests = append(byID[id].tests, filepath.Join("sparkplug", dir)+"."+name)
 			}
 		}
 	}
-	var out strings.Builder
-	proven := 0
-	for _, id := range slices.Sorted(maps.Keys(levels)) {
-		by := proofs[id]
-		slices.Sort(by)
-		text := strings.Join(by, " ")
-		if len(by) > 0 {
-			proven++
-		} else if text = partFor(id); text == "" {
-			t.Errorf("%s is proven by no test, and no other part answers for it", id)
-		}
-		fmt.Fprintf(&out, "%s\t%s\t%s\n", id, levels[id], text)
+	all = readVerdicts(t, all, byID)
+	readNotes(t, all)
+	out := strings.Builder{}
+	out.WriteString("id\tlevel\tprofile\ttests\t")
+	for _, c := range columns {
+		out.WriteString(c.name + "\t")
 	}
-	t.Logf("%d of %d assertions are named by tests of sparkplug and sparkplug/observe", proven, len(levels))
+	out.WriteString("note\n")
+	carried := 0
+	for _, a := range all {
+		a.judge(t)
+		if len(a.tests) > 0 {
+			carried++
+		}
+		slices.Sort(a.tests)
+		fmt.Fprintf(&out, "%s\t%s\t%s\t%s\t%s\t%s\n", a.id, a.level, a.profile, strings.Join(slices.Compact(a.tests), " "), strings.Join(a.verdicts, "\t"), a.note)
+	}
+	t.Logf("%d of %d assertions are carried by tests", carried, len(all))
 	if *rewrite {
 		if err := os.WriteFile("testdata/proof.tsv", []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -72,41 +88,123 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
-// requirements returns the level of each id.
-func requirements(t *testing.T) map[string]string {
+// judge says what an assertion's line lacks.
+func (a *assertion) judge(t *testing.T) {
+	if len(a.tests) == 0 && a.note == "" {
+		t.Errorf("%s is carried by no test, and testdata/notes.tsv does not say why", a.id)
+	}
+	for i, v := range a.verdicts {
+		switch {
+		case v != "broken":
+		case columns[i].ours:
+			t.Errorf("%s is broken by %s", a.id, columns[i].name)
+		case a.note == "":
+			t.Errorf("%s is broken by %s, and testdata/notes.tsv does not say why", a.id, columns[i].name)
+		}
+	}
+}
+
+// requirements returns the assertions in the order of the specification, and by id.
+func requirements(t *testing.T) ([]*assertion, map[string]*assertion) {
 	t.Helper()
 	data, err := os.ReadFile("testdata/requirements.tsv")
 	if err != nil {
 		t.Fatal(err)
 	}
-	levels := map[string]string{}
+	var all []*assertion
+	byID := map[string]*assertion{}
 	for line := range strings.Lines(string(data)) {
 		if f := strings.Split(strings.TrimSpace(line), "\t"); strings.HasPrefix(f[0], "tck-id-") {
-			levels[f[0]] = f[3]
+			a := &assertion{id: f[0], profile: f[2], level: f[3], verdicts: make([]string, len(columns))}
+			all = append(all, a)
+			byID[a.id] = a
 		}
 	}
-	if len(levels) != 299 {
-		t.Fatalf("%d assertions, want 299", len(levels))
+	if len(byID) != 299 {
+		t.Fatalf("%d assertions, want 299", len(byID))
 	}
-	return levels
+	return all, byID
 }
 
-func partFor(id string) string {
-	for _, p := range otherParts {
-		for _, prefix := range strings.Fields(p.prefixes) {
-			if strings.HasPrefix(id, "tck-id-"+prefix) {
-				return p.part
+// readVerdicts fills the columns. Rules of the kit that have no tck-id come behind the assertions.
+func readVerdicts(t *testing.T, all []*assertion, byID map[string]*assertion) []*assertion {
+	t.Helper()
+	for i, c := range columns {
+		for file := range strings.FieldsSeq(c.files) {
+			data, err := os.ReadFile(filepath.Join("testdata", "verdicts", file+".tsv"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			test := ""
+			for line := range strings.Lines(string(data)) {
+				line = strings.TrimSpace(line)
+				if name, ok := strings.CutPrefix(line, "# "); ok {
+					test = name
+					continue
+				}
+				id, verdict, _ := strings.Cut(line, "\t")
+				a := byID[id]
+				if a == nil && strings.HasPrefix(id, "rule-") {
+					a = &assertion{id: id, level: "rule", profile: "without a tck-id", verdicts: make([]string, len(columns))}
+					all, byID[id] = append(all, a), a
+				}
+				if a == nil {
+					t.Errorf("%s: there is no assertion %s", file, id)
+					continue
+				}
+				a.verdicts[i] = worse(a.verdicts[i], verdict)
+				if c.ours && verdict == "holds" {
+					a.tests = append(a.tests, test)
+				}
 			}
 		}
 	}
+	return all
+}
+
+// worse joins the verdicts of two runs of one subject.
+func worse(a, b string) string {
+	for _, v := range []string{"broken", "holds", "not seen"} {
+		if a == v || b == v {
+			return v
+		}
+	}
 	return ""
+}
+
+// readNotes fills the notes: "ids, separated by spaces, * at an end for any" tab "note". A note that no id has is an error.
+func readNotes(t *testing.T, all []*assertion) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/notes.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		ids, note, ok := strings.Cut(strings.TrimSpace(line), "\t")
+		if !ok {
+			t.Errorf("notes.tsv: %q is not ids, tab, note", line)
+			continue
+		}
+		for id := range strings.FieldsSeq(ids) {
+			prefix, many := strings.CutSuffix(id, "*")
+			used := false
+			for _, a := range all {
+				if name := strings.TrimPrefix(a.id, "tck-id-"); name == id || many && strings.HasPrefix(name, prefix) {
+					a.note, used = strings.TrimSpace(a.note+" "+note), true
+				}
+			}
+			if !used {
+				t.Errorf("notes.tsv: no assertion %s", id)
+			}
+		}
+	}
 }
 
 var idPattern = regexp.MustCompile(`tck-id-[-A-Za-z0-9]+[A-Za-z0-9]`)
 
 // testsNaming returns, for each test function of a folder, the ids in its comment and among its expected findings. Ids in
 // other files are checked to exist.
-func testsNaming(t *testing.T, dir string, levels map[string]string) map[string]map[string]bool {
+func testsNaming(t *testing.T, dir string, byID map[string]*assertion) map[string]map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -124,7 +222,7 @@ func testsNaming(t *testing.T, dir string, levels map[string]string) map[string]
 		}
 		for _, c := range f.Comments {
 			for _, id := range idPattern.FindAllString(c.Text(), -1) {
-				if levels[id] == "" {
+				if byID[id] == nil {
 					t.Errorf("%s: there is no assertion %s", file, id)
 				}
 			}
@@ -132,7 +230,7 @@ func testsNaming(t *testing.T, dir string, levels map[string]string) map[string]
 		if strings.HasSuffix(file, "_test.go") {
 			for _, d := range f.Decls {
 				if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "Test") {
-					out[fn.Name.Name] = idsOf(fn, levels)
+					out[fn.Name.Name] = idsOf(fn, byID)
 				}
 			}
 		}
@@ -140,16 +238,18 @@ func testsNaming(t *testing.T, dir string, levels map[string]string) map[string]
 	return out
 }
 
-func idsOf(fn *ast.FuncDecl, levels map[string]string) map[string]bool {
+func idsOf(fn *ast.FuncDecl, byID map[string]*assertion) map[string]bool {
 	ids := map[string]bool{}
 	for _, id := range idPattern.FindAllString(fn.Doc.Text(), -1) {
-		ids[id] = true
+		if byID[id] != nil {
+			ids[id] = true
+		}
 	}
 	ast.Inspect(fn, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 			text, _ := strconv.Unquote(lit.Value)
 			for _, word := range strings.Fields(text) {
-				if id := "tck-id-" + strings.TrimPrefix(word, "tck-id-"); levels[id] != "" {
+				if id := "tck-id-" + strings.TrimPrefix(word, "tck-id-"); byID[id] != nil {
 					ids[id] = true
 				}
 			}

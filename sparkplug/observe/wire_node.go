@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"strings"
 	"time"
 
 	"edge/broker/packets"
@@ -57,6 +58,7 @@ const (
 	oldOfflineIDs   = "operational-behavior-edge-node-termination-host-offline-timestamp"
 	waitIDs         = "message-flow-edge-node-birth-publish-phid-wait"
 	goodbyeIDs      = "operational-behavior-edge-node-intentional-disconnect-ndeath payloads-ndeath-will-message-publisher"
+	caseIDs         = "case-sensitivity-sparkplug-ids"
 	uniqueNodeIDs   = "intro-edge-node-id-uniqueness topic-structure-namespace-unique-edge-node-descriptor payloads-nbirth-edge-node-descriptor"
 )
 
@@ -66,6 +68,10 @@ func (c *Conn) openNode(ref sparkplug.NodeRef, at time.Time) {
 	if n == nil {
 		n = &edgeNode{ref: ref, bdSeq: -1, open: map[*Conn]bool{}, states: map[string]int64{}}
 		c.w.nodes[ref] = n
+	}
+	for other := range c.w.nodes {
+		same := strings.EqualFold(other.Group, ref.Group) && strings.EqualFold(other.Node, ref.Node)
+		c.check(at, "", other == ref || !same, caseIDs, "edge nodes %v and %v", other, ref)
 	}
 	s := &nodeSession{n: n, bdSeq: -1, devices: map[string]bool{}, owed: map[string]bool{}}
 	c.node = s
@@ -137,7 +143,7 @@ func (s *nodeSession) publish(c *Conn, t sparkplug.Topic, p *packets.Publish, at
 		c.check(at, p.Topic, s.born, "message-flow-device-birth-publish-nbirth-wait", "DBIRTH before the NBIRTH of its connection")
 		c.check(at, p.Topic, c.hears(sparkplug.Topic{Type: sparkplug.DCMD, Group: t.Group, Node: t.Node, Device: t.Device}.String()) == 1,
 			"message-flow-device-dcmd-subscribe", "the device's DCMD is not subscribed to at QoS 1")
-		s.devices[t.Device] = true
+		s.device(c, p.Topic, t.Device, at)
 		delete(s.owed, t.Device)
 	case sparkplug.NDATA, sparkplug.DDATA:
 		s.data(c, t, at)
@@ -146,6 +152,15 @@ func (s *nodeSession) publish(c *Conn, t sparkplug.Topic, p *packets.Publish, at
 	case sparkplug.NDEATH:
 		s.death(c, p, at)
 	}
+}
+
+// device judges the name of a device that is born: two of one name would be born twice by one NBIRTH.
+func (s *nodeSession) device(c *Conn, topic, device string, at time.Time) {
+	c.check(at, topic, !s.fresh || !s.devices[device], "topic-structure-namespace-unique-device-id", "device %.60q is born twice", device)
+	for other := range s.devices {
+		c.check(at, topic, other == device || !strings.EqualFold(other, device), caseIDs, "devices %.60q and %.60q", other, device)
+	}
+	s.devices[device] = true
 }
 
 func (s *nodeSession) nodeBirth(c *Conn, p *packets.Publish, at time.Time) {

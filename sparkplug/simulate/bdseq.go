@@ -37,7 +37,7 @@ func openBdSeqs(file string) (*bdSeqs, error) {
 }
 
 // next is the number for one CONNECT attempt: 0 at first, then one more than the last, modulo 256. It is on disk
-// before it is used. [tck-id-payloads-nbirth-bdseq-increment]
+// before it is used. [tck-id-topics-nbirth-bdseq-increment]
 func (b *bdSeqs) next(key string) (uint8, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

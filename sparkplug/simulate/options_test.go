@@ -85,7 +85,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// [tck-id-payloads-nbirth-bdseq-increment]
+// [tck-id-topics-nbirth-bdseq-increment]
 func TestBdSeqCountsEveryAttemptAndOutlivesTheProgram(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bdseq")
 	var got []uint8

@@ -69,7 +69,7 @@ func (m *model) ensure(device string) *metricSet {
 	return s
 }
 
-// nodeBirth takes an NBIRTH: the devices are not born again until their own. [tck-id-message-flow-edge-node-birth-publish-nbirth-order]
+// nodeBirth takes an NBIRTH: the devices are not born again until their own. [tck-id-message-flow-device-birth-publish-nbirth-wait]
 func (m *model) nodeBirth(p *sparkplug.Payload, fresh, owes bool) {
 	m.born = fresh
 	m.node.replace(p, owes)

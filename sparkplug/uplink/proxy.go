@@ -194,7 +194,7 @@ func (n *node) session(ctx context.Context, server int, postmortem bool) (ending
 }
 
 // subscribe comes before the births, QoS 1: commands, STATE, and other people's births under our name.
-// [tck-id-message-flow-edge-node-ncmd-subscribe] [tck-id-message-flow-device-dcmd-subscribe] [tck-id-message-flow-phid-sub]
+// [tck-id-message-flow-edge-node-ncmd-subscribe] [tck-id-message-flow-device-dcmd-subscribe]
 func (s *session) subscribe(ctx context.Context) error {
 	base := sparkplug.Namespace + "/" + s.n.ref.Group
 	subs := []paho.SubscribeOptions{

@@ -94,7 +94,7 @@ func (s *session) end() {
 }
 
 // births publishes NBIRTH with seq 0 and the DBIRTHs of all devices that are alive, from the values of now.
-// [tck-id-payloads-sequence-num-zero-nbirth] [tck-id-message-flow-device-birth-publish-nbirth-wait]
+// [tck-id-payloads-sequence-num-req-nbirth] [tck-id-message-flow-device-birth-publish-nbirth-wait]
 func (s *session) births() error {
 	n := s.n
 	b := s.birth(s.u.o.Clock())

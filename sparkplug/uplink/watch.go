@@ -116,7 +116,7 @@ func (u *Uplink) hostOffline(server int) bool {
 	return v.seen && !v.online
 }
 
-// moved tells whether another server is used now. One at a time. [tck-id-operational-behavior-edge-node-multiple-servers-single-server]
+// moved tells whether another server is used now. One at a time. [tck-id-operational-behavior-primary-application-state-with-multiple-servers-single-server]
 func (u *Uplink) moved(server int) bool { return u.hosts.server() != server }
 
 // failed moves to the next server when this one cannot be reached. With a primary host its STATE decides.

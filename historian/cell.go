@@ -291,3 +291,15 @@ func (c *cell) all(dst []journal.Sample) []journal.Sample {
 func (c *cell) has(e *series) bool {
 	return int(e.place) < len(c.members) && c.members[e.place].series != nil
 }
+
+// stamps are those of all samples, and their series.
+func (c *cell) stamps() (stamps map[stamp]bool, series map[journal.SeriesID]bool) {
+	stamps, series = make(map[stamp]bool, c.count), make(map[journal.SeriesID]bool)
+	for i := range c.slots {
+		for r := c.rowsOf(i); r.next(); {
+			stamps[stamp{r.member.series.id, r.at}] = true
+			series[r.member.series.id] = true
+		}
+	}
+	return stamps, series
+}

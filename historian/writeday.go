@@ -27,7 +27,7 @@ type dayWriter struct {
 	totals              totals
 	duplicates, lateN   uint64
 	mended              bool                        // the file has samples beyond its position: a sample that comes may be one of them
-	buf                 []journal.Sample            // of one cell
+	buf, old            []journal.Sample            // of one cell
 	marks               map[hourMark]bool           // hours that are to be rolled up again
 	lates               map[uint32][]journal.Sample // that come late, by group
 	lateHere            map[uint32][]journal.Sample // that are late in the file already, of groups that were asked for
@@ -213,18 +213,24 @@ func (w *dayWriter) samples(k cellKey, again bool) ([]journal.Sample, error) {
 	return out, nil
 }
 
-// have reads what the file holds of a group in a window that was written before, by stamp: of several the last to arrive. Of a
-// mended file it reads the indices as well.
+// have reads what the file holds of a group in a window that was written before, by the stamps of the cell: of several the last
+// to arrive. Of a mended file it reads all, and the indices as well.
 func (w *dayWriter) have(k cellKey, again bool) (have map[stamp]journal.Sample, indices map[journal.Index]bool, err error) {
 	if !again && !w.mended {
 		return nil, nil, nil
 	}
+	c := w.job.head.cells[k]
+	stamps, series := c.stamps()
 	have, indices = make(map[stamp]journal.Sample), make(map[journal.Index]bool)
 	take := func(list []journal.Sample) {
-		for _, v := range list {
+		for i := range list {
+			v := &list[i]
 			at := stamp{v.Series, v.At}
+			if !w.mended && !stamps[at] {
+				continue
+			}
 			if old, ok := have[at]; !ok || old.Index < v.Index {
-				have[at] = v
+				have[at] = *v
 			}
 			if w.mended {
 				indices[v.Index] = true
@@ -236,12 +242,18 @@ func (w *dayWriter) have(k cellKey, again bool) (have map[stamp]journal.Sample, 
 	err = eachUnit(w.block.Cursor(), k.group, first, last, func(_, v []byte) error {
 		if b, err := chunk.Parse(v); err == nil && b.First < end && b.Last >= k.window {
 			b.Objects = w.objects()
-			if list, err := b.All(nil); err == nil { // a damaged block has no say in what is a repetition
-				take(list)
+			for i := range b.Entries {
+				if !w.mended && !series[b.Entries[i].Series] {
+					continue
+				}
+				if w.old, err = b.Decode(w.old[:0], i); err == nil { // what is damaged has no say in what is a repetition
+					take(w.old)
+				}
 			}
 		}
 		return nil
 	})
+	clear(w.old) // of texts
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	easyRate = 10_000                 // samples a second at which an export works half of the time
-	writing  = 100                    // a pause's length in stretches of work while a window is written
-	lookFor  = 50 * time.Millisecond  // how long what comes in is counted
-	longest  = 250 * time.Millisecond // of a pause
+	easyRate  = 10_000                // samples a second at which an export works half of the time
+	firstRate = 100_000               // is assumed before anything was counted
+	writing   = 100                   // a pause's length in stretches of work while a window is written
+	lookFor   = 50 * time.Millisecond // how long what comes in is counted
+	longest   = 2 * time.Second       // of a pause
 )
 
 // pace makes an export give way to what comes in. After each stretch of work it pauses for that time, times what came in a second
@@ -33,7 +34,7 @@ type pace struct {
 func newPace(rows *historian.Rows) *pace {
 	now := time.Now()
 	index, _ := rows.Load()
-	return &pace{load: rows.Load, index: index, begun: now, at: now}
+	return &pace{load: rows.Load, rate: firstRate, index: index, begun: now, at: now}
 }
 
 // rest ends a stretch of work.

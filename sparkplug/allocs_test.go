@@ -121,7 +121,7 @@ func TestDecodeHostile(t *testing.T) {
 
 // TestShowHostile: neither does what is shown of a value take more than its bytes allow.
 func TestShowHostile(t *testing.T) {
-	const times, besides = 256, 256 << 10
+	const times, besides = 512, 256 << 10
 	member := appendBytes(nil, 2, nil)
 	values := map[string]Value{
 		"booleans": {Type: BooleanArray, Bytes: append(raw(t, "00 00 10 00"), make([]byte, 1<<17)...)},

@@ -70,7 +70,7 @@ func (f *Files[K]) Add(key K, m Metadata, part []byte, now time.Time) (whole []b
 		if problem = f.begin(key, m, now); problem != "" {
 			return nil, problem
 		}
-	case m.Seq == o.first:
+	case m.Seq == o.first, m.Seq == 0:
 		problem = o.lost("a new one began")
 		f.Drop(key)
 		if again := f.begin(key, m, now); again != "" {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // part is one part of a file as a test sends it.
@@ -136,6 +138,55 @@ func TestFilesBounded(t *testing.T) {
 	if len(told) != 3 || f.bytes != 0 || !f.Due().IsZero() {
 		t.Errorf("told %v; %d bytes, due %v", told, f.bytes, f.Due())
 	}
+}
+
+// TestFilesAgainstModel: parts of three files are lost, come twice, or in another order, between restarts of a file. What gets whole is
+// always a file as it was sent, and without a loss it does get whole; what is held is bounded.
+func TestFilesAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := Files[int]{MaxBytes: 4000, MaxOpen: 2}
+		sent, next, sound := map[int][]part{}, map[int]int{}, map[int]bool{}
+		now := t0
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			key := rapid.IntRange(0, 2).Draw(t, "file")
+			now = now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second)
+			f.Expire(now, func(key int, problem string) { sound[key] = false })
+			list := sent[key]
+			if next[key] >= len(list) {
+				body := rapid.StringN(0, 30, -1).Draw(t, "file's text")
+				list = parts(body, rapid.IntRange(1, 9).Draw(t, "part"))
+				sent[key], next[key], sound[key] = list, 0, true
+			}
+			k := next[key]
+			switch rapid.SampledFrom([]string{"send", "send", "send", "send", "lose", "repeat"}).Draw(t, "step") {
+			case "lose":
+				next[key]++
+				sound[key] = false
+				continue
+			case "repeat":
+				k, sound[key] = max(0, k-1), false
+			default:
+				next[key]++
+			}
+			whole, problem := f.Add(key, list[k].md, []byte(list[k].data), now)
+			if problem != "" && len(f.open) == 2 {
+				sound[key] = false // no room
+			}
+			var text strings.Builder
+			for _, p := range list {
+				text.WriteString(p.data)
+			}
+			if whole != nil && string(whole) != text.String() {
+				t.Fatalf("%q gets whole, sent %q", whole, text.String())
+			}
+			if last := k == len(list)-1; last && sound[key] && whole == nil {
+				t.Fatalf("%q does not get whole: %q", text.String(), problem)
+			}
+			if f.bytes > 4000 || len(f.open) > 2 || f.bytes == 0 != (len(f.open) == 0) {
+				t.Fatalf("%d bytes, %d files", f.bytes, len(f.open))
+			}
+		}
+	})
 }
 
 func TestMetadata(t *testing.T) {

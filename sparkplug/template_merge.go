@@ -171,14 +171,16 @@ func (c *completion) merge(base, part TemplateValue, depth int) TemplateValue {
 	for i := range part.Metrics {
 		m := &part.Metrics[i]
 		k := members.find(m)
-		if k < 0 { // its birth lacked it
+		if k < 0 { // its birth lacked it, or called it by its name only
 			member := def.member(c, m)
 			if member == nil {
 				c.problem("member %.80q of an instance is neither in its birth nor in its definition [tck-id-payloads-template-instance-members]", m.Name)
 				continue
 			}
-			k, base.Metrics = len(base.Metrics), append(base.Metrics, *member)
-			members.add(member, k)
+			if k = members.find(member); k < 0 {
+				k, base.Metrics = len(base.Metrics), append(base.Metrics, *member)
+				members.add(member, k)
+			}
 		}
 		c.replace(&base.Metrics[k], m, depth)
 	}

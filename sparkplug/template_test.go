@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 
 	"edge/proto/sparkplugpb"
 )
@@ -177,6 +178,68 @@ func TestTemplateMerged(t *testing.T) {
 	if _, _, err := motor().Merged(base, Value{Type: Template, Bytes: []byte{0xff}}, Limits{}); err == nil {
 		t.Error("garbage is merged")
 	}
+}
+
+// TestTemplateAgainstModel: instances come whole, then in part, by name or by alias, members null or without a datatype. What is made of them
+// is what a map of members says.
+func TestTemplateAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := []string{"a", "b", "c", "d", "e"}
+		def := TemplateValue{IsDefinition: true}
+		for i, n := range names {
+			def.Metrics = append(def.Metrics, int32s(n, uint64(i+1), 0))
+		}
+		defs := Definitions{"T": def.Value().Bytes}
+		member := func(i int) (Metric, string) {
+			m := int32s(names[i], uint64(i+1), rapid.Int64Range(-5, 5).Draw(t, "value"))
+			if rapid.IntRange(0, 4).Draw(t, "null") == 0 {
+				m.Value = Value{Type: Int32, Null: true}
+			}
+			shown := string(AppendJSON(nil, m.Value))
+			if rapid.Bool().Draw(t, "no datatype") {
+				m = sent(m)
+			}
+			switch rapid.IntRange(0, 2).Draw(t, "called by") {
+			case 0:
+				m.Name = ""
+			case 1:
+				m.HasAlias = false
+			}
+			return m, shown
+		}
+		model := map[string]string{}
+		var born []Metric
+		for i := range names {
+			if rapid.IntRange(0, 3).Draw(t, "in the birth") > 0 {
+				m, shown := member(i)
+				model[names[i]], born = shown, append(born, m)
+			}
+		}
+		whole, _, err := defs.Born(instance("T", born), Limits{})
+		for step := range rapid.IntRange(1, 8).Draw(t, "steps") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ParseTemplate(whole, Limits{})
+			if err != nil || len(got.Metrics) != len(model) {
+				t.Fatalf("step %d: %d members, want %v: %v", step, len(got.Metrics), model, err)
+			}
+			for _, m := range got.Metrics {
+				if s := string(AppendJSON(nil, m.Value)); s != model[m.Name] || m.Type != Int32 {
+					t.Fatalf("step %d: member %q %s is %s, want %s", step, m.Name, m.Type, s, model[m.Name])
+				}
+			}
+			var part []Metric
+			for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(names)-1), 1, 3, rapid.ID[int]).Draw(t, "members") {
+				m, shown := member(i)
+				model[names[i]], part = shown, append(part, m)
+			}
+			whole, _, err = defs.Merged(whole, instance("T", part), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 // TestTemplateGrows: DATA cannot make an instance grow beyond its definition, nor cost more than its bytes.

@@ -30,7 +30,12 @@
 // the same blocks: half of MaxSamples at most; what does not fit it reads by an hour of one series at a time. It holds no transaction
 // while it waits. The rule that must not break: what the engine sees of a series is what the historian knows of it at that time, or nothing.
 //
-// not done: rollups under long ranges, text as an info series, exemplars, rules, native histograms.
+// Rollups are not read. A function sees samples and their times, and a row has neither: rate, increase, changes and resets need each
+// step, avg_over_time and quantile_over_time how many of each value there are. Only min_over_time and max_over_time could, and not the
+// same: a row of a minute has what came from its beginning on and before its end, a range (t-d, t] the other way round. What lies
+// too far back to be read within Options.Timeout is refused, and the answer says so; charts of years are historian.Charts'.
+//
+// not done: rollups under long ranges, for these reasons; text as an info series, exemplars, rules, native histograms.
 //
 // Sources: prometheus.io/docs/prometheus/3.x, "HTTP API" and "Querying basics" (staleness); Sparkplug 3.0, chapters 5 and 6.
 package promql

@@ -11,18 +11,20 @@ import (
 func (h *Host) Nodes() []NodeView {
 	out := make([]NodeView, len(h.sorted))
 	for i, n := range h.sorted {
-		out[i] = n.view()
+		out[i] = h.nodeView(n)
 	}
 	return out
 }
 
-// Node returns one node.
+// Node returns one node, with its Sessions.
 func (h *Host) Node(group, node string) (NodeView, bool) {
 	n := h.nodes[NodeRef{group, node}]
 	if n == nil {
 		return NodeView{}, false
 	}
-	return n.view(), true
+	v := h.nodeView(n)
+	v.Sessions = slices.Clone(n.notes)
+	return v, true
 }
 
 // Stats returns the host's counters.
@@ -46,13 +48,18 @@ func (n *node) all() []*device {
 	return out
 }
 
-func (n *node) view() NodeView {
+func (h *Host) nodeView(n *node) NodeView {
 	v := NodeView{Group: n.ref.Group, Node: n.ref.Node, State: n.state, Since: n.since, Reason: sentence(n.why),
 		BdSeq: n.bdSeq, Seq: n.seq, LastBirth: n.lastBirth, LastDeath: n.lastDeath, DeathReason: sentence(n.died),
 		Metrics: len(n.own.metrics), RebirthsAsked: n.asked, RebirthsDone: n.answered, Gaps: n.gaps,
-		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew.value(), Server: n.server, RebirthCauses: n.causes}
+		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew.value(), Server: n.server, RebirthCauses: n.causes,
+		Why: h.whyNode(n)}
 	for _, d := range n.all()[1:] {
-		v.Devices = append(v.Devices, DeviceView{Device: d.name, State: d.state, Since: d.since, Reason: sentence(d.why), Metrics: len(d.metrics)})
+		x := DeviceView{Device: d.name, State: d.state, Since: d.since, Reason: sentence(d.why), Metrics: len(d.metrics)}
+		if d.state != StateOnline {
+			x.Why = h.whyDevice(d)
+		}
+		v.Devices = append(v.Devices, x)
 	}
 	return v
 }

@@ -44,6 +44,8 @@ type NodeView struct {
 	Gaps          int                // sequence gaps since start
 	Warnings      []string           // conformance warnings, newest last, at most 16
 	Client        ClientView
+	Sessions      []SessionNote // the newest 20, oldest first; nil in Nodes
+	Why           []Reason      // see Host.Why
 	ClockSkew     time.Duration // how far the node's clock is ahead of ours, the way of its messages taken out
 	Server        string        // where it was born last; empty for a host that has one
 }
@@ -54,6 +56,7 @@ type DeviceView struct {
 	State   State
 	Since   time.Time
 	Reason  string
+	Why     []Reason // see Host.Why; none while it is online
 	Metrics int
 }
 

@@ -66,16 +66,10 @@ func (u *UI) clients(w http.ResponseWriter, r *http.Request) {
 
 func clientToJSON(c *server.ClientInfo) clientJSON {
 	out := clientJSON{
-		ID: c.ClientID, User: c.User, Address: c.Addr, Listener: c.Listener, TLS: c.TLS, Certificate: c.Cert, Protocol: "3.1.1",
+		ID: c.ClientID, User: c.User, Address: c.Addr, Listener: c.Listener, TLS: c.TLS, Certificate: c.Cert, Protocol: protocolName(c.Protocol),
 		Connected: c.Connected, Since: stamp(c.Since), KeepAlive: seconds(c.KeepAlive), WillTopic: c.Will, Subscriptions: len(c.Subscriptions),
 		Inflight: c.Inflight, Queued: c.Queued, QueuedBytes: c.QueuedBytes, OutboxBytes: c.OutboxBytes, Unacknowledged: c.Receiving,
 		Dropped: c.Dropped, Slow: c.Slow, Received: trafficToJSON(&c.Received), Sent: trafficToJSON(&c.Sent),
-	}
-	switch c.Protocol {
-	case 3:
-		out.Protocol = "3.1"
-	case 5:
-		out.Protocol = "5.0"
 	}
 	if c.SessionExpiry != math.MaxInt64 {
 		s := seconds(c.SessionExpiry)
@@ -85,6 +79,16 @@ func clientToJSON(c *server.ClientInfo) clientJSON {
 		out.LastDisconnect = &leavingJSON{string(c.Last.Reason), stamp(c.Last.At), c.Last.Addr}
 	}
 	return out
+}
+
+func protocolName(version byte) string {
+	switch version {
+	case 3:
+		return "3.1"
+	case 5:
+		return "5.0"
+	}
+	return "3.1.1"
 }
 
 func trafficToJSON(t *broker.Traffic) trafficJSON {

@@ -24,6 +24,7 @@ type nodeJSON struct {
 	Rebirths    rebirthsJSON `json:"rebirths"`
 	Gaps        int          `json:"gaps"`
 	Client      *clientRef   `json:"client"`
+	Why         []whyJSON    `json:"why"`
 	Warnings    []string     `json:"warnings"`
 	ClockSkewMs int64        `json:"clock_skew_ms"`
 }
@@ -34,11 +35,19 @@ type deathJSON struct {
 }
 
 type deviceJSON struct {
-	Device  string `json:"device"`
-	State   string `json:"state"`
-	Reason  string `json:"reason"`
-	Since   stamp  `json:"since"`
-	Metrics int    `json:"metrics"`
+	Device  string    `json:"device"`
+	State   string    `json:"state"`
+	Reason  string    `json:"reason"`
+	Since   stamp     `json:"since"`
+	Metrics int       `json:"metrics"`
+	Why     []whyJSON `json:"why"`
+}
+
+// whyJSON is a line of a chain of reasons; the one behind it explains it.
+type whyJSON struct {
+	Kind string `json:"kind"`
+	At   stamp  `json:"at"`
+	Text string `json:"text"` // with the time
 }
 
 type rebirthsJSON struct {
@@ -47,10 +56,32 @@ type rebirthsJSON struct {
 	Causes   map[string]int `json:"causes"` // of asked
 }
 
+// clientRef is the MQTT client that speaks for a node, connected or as it was last.
 type clientRef struct {
-	ID      string `json:"id"`
+	ID          string  `json:"id"`
+	Address     string  `json:"address"`
+	TLS         bool    `json:"tls"`
+	User        string  `json:"user"`
+	Certificate string  `json:"certificate"`
+	Protocol    string  `json:"protocol"`   // empty: not known
+	KeepAlive   float64 `json:"keep_alive"` // seconds; 0: none
+	WillTopic   string  `json:"will_topic"`
+	Connected   bool    `json:"connected"`
+	Since       stamp   `json:"since"` // of the connection
+	Ended       stamp   `json:"ended"`
+	EndReason   string  `json:"end_reason"`
+}
+
+// sessionJSON is a connection that began or ended, or was refused.
+type sessionJSON struct {
+	Kind    string `json:"kind"`
+	Time    stamp  `json:"time"`
+	Last    stamp  `json:"last"`
+	Client  string `json:"client"`
 	Address string `json:"address"`
-	TLS     bool   `json:"tls"`
+	User    string `json:"user"`
+	Detail  string `json:"detail"`
+	Count   int    `json:"count"`
 }
 
 func (u *UI) nodes(w http.ResponseWriter, r *http.Request) {
@@ -78,8 +109,9 @@ func (u *UI) node(w http.ResponseWriter, r *http.Request) {
 	}
 	out := struct {
 		nodeJSON
-		Events []eventJSON `json:"events"`
-	}{nodeToJSON(n), []eventJSON{}}
+		Sessions []sessionJSON `json:"sessions"`
+		Events   []eventJSON   `json:"events"`
+	}{nodeToJSON(n), sessionsJSON(n.Sessions), []eventJSON{}}
 	if u.opt.History != nil {
 		es, err := u.opt.History.Events(r.Context(), historian.EventQuery{Group: n.Group, Node: n.Node, Limit: 50})
 		if err != nil {
@@ -109,13 +141,13 @@ func nodeToJSON(n sparkplug.NodeView) nodeJSON {
 		BdSeq: notNegative(n.BdSeq), Seq: notNegative(n.Seq), LastBirth: stamp(n.LastBirth), Metrics: n.Metrics,
 		Devices:  make([]deviceJSON, 0, len(n.Devices)),
 		Rebirths: rebirthsJSON{n.RebirthsAsked, n.RebirthsDone, map[string]int{}}, Gaps: n.Gaps,
-		Warnings: append([]string{}, n.Warnings...), ClockSkewMs: n.ClockSkew.Milliseconds(),
+		Why: whyToJSON(n.Why), Warnings: append([]string{}, n.Warnings...), ClockSkewMs: n.ClockSkew.Milliseconds(),
 	}
 	if !n.LastDeath.IsZero() {
 		out.LastDeath = &deathJSON{stamp(n.LastDeath), n.DeathReason}
 	}
 	if n.Client.ID != "" {
-		out.Client = &clientRef{n.Client.ID, n.Client.Address, n.Client.TLS}
+		out.Client = clientToRef(&n.Client)
 	}
 	for cause, asked := range n.RebirthCauses {
 		if asked > 0 {
@@ -123,7 +155,32 @@ func nodeToJSON(n sparkplug.NodeView) nodeJSON {
 		}
 	}
 	for _, d := range n.Devices {
-		out.Devices = append(out.Devices, deviceJSON{d.Device, string(d.State), d.Reason, stamp(d.Since), d.Metrics})
+		out.Devices = append(out.Devices, deviceJSON{d.Device, string(d.State), d.Reason, stamp(d.Since), d.Metrics, whyToJSON(d.Why)})
+	}
+	return out
+}
+
+func clientToRef(c *sparkplug.ClientView) *clientRef {
+	out := &clientRef{ID: c.ID, Address: c.Address, TLS: c.TLS, User: c.User, Certificate: c.Cert, KeepAlive: seconds(c.KeepAlive),
+		WillTopic: c.WillTopic, Connected: c.Connected, Since: stamp(c.Since), Ended: stamp(c.Ended), EndReason: c.EndReason}
+	if c.Protocol != 0 {
+		out.Protocol = protocolName(c.Protocol)
+	}
+	return out
+}
+
+func whyToJSON(chain []sparkplug.Reason) []whyJSON {
+	out := make([]whyJSON, 0, len(chain))
+	for _, r := range chain {
+		out = append(out, whyJSON{string(r.Kind), stamp(r.At), r.Line()})
+	}
+	return out
+}
+
+func sessionsJSON(notes []sparkplug.SessionNote) []sessionJSON {
+	out := make([]sessionJSON, 0, len(notes))
+	for _, x := range notes {
+		out = append(out, sessionJSON{string(x.Kind), stamp(x.At), stamp(x.Last), x.ClientID, x.Address, x.User, x.Detail, x.Count})
 	}
 	return out
 }

@@ -230,7 +230,7 @@ func hostOf(address string) string {
 
 // shown makes a name from outside fit for a line: one with anything in it that could mislead is quoted, a long one is cut.
 func shown(s string) string {
-	const most = 100
+	const most = 160
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}

@@ -198,11 +198,12 @@ func (s *step) undecodable(t Topic, m *Message, err error) {
 		return
 	}
 	if n := s.node(t.NodeRef()); n != nil && !s.elsewhere(n, m) {
-		s.warn(n, t.Type.String()+" cannot be decoded: "+err.Error())
+		text := t.Type.String() + " cannot be decoded: " + err.Error()
+		s.warn(n, text)
 		if n.state == StateOnline {
-			s.doubtful(n, s.now, CauseUndecodable, t.Type.String()+" cannot be decoded: "+err.Error())
+			s.doubtful(n, s.now, CauseUndecodable, text)
 		}
-		s.wantRebirth(n, AskGarbled, t.Type.String()+" cannot be decoded")
+		s.wantRebirth(n, AskGarbled, text)
 	}
 }
 

@@ -56,7 +56,7 @@ func (h *Host) beyond(n *node) (r Reason, ok bool) {
 		count += d.beyond
 	}
 	return Reason{Kind: CauseLimit, At: n.lastBirth,
-		Text: fmt.Sprintf("%d metrics of node %s are above the limit of %d and are not taken", count, shown(n.ref.Node), h.o.MaxMetrics)}, count > 0
+		Text: fmt.Sprintf("node %s has as many metrics as are taken, %d, and %d more were not", shown(n.ref.Node), h.o.MaxMetrics, count)}, count > 0
 }
 
 // title is how a device is called in a line; the node's own metrics belong to the node.
@@ -224,7 +224,7 @@ func (n *node) unansweredLine() Reason {
 	if n.unanswered > 1 {
 		text = fmt.Sprintf("a rebirth was asked %d times and not answered", n.unanswered)
 	}
-	if n.askedFor != "" {
+	if n.askedFor != "" && n.askedFor != n.doubt.text {
 		text += " (" + shown(n.askedFor) + ")"
 	}
 	return Reason{Kind: CauseUnanswered, At: n.firstAsk, Text: text, Lasts: true}

@@ -3,7 +3,10 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -62,7 +65,7 @@ func (c *conn) refuseMalformed(err error) {
 	switch {
 	case errors.As(err, &secure):
 		c.refused(RefuseTLS, err)
-		c.tellRefused(RefuseTLS + ": " + shorten(err.Error()))
+		c.tellRefused(RefuseTLS + ": " + certificateFault(secure.err))
 	case errors.As(err, &upgrade):
 		c.refused(RefuseUpgrade, err)
 	case errors.As(err, &fault):
@@ -100,6 +103,21 @@ func (c *conn) refuse(err error) {
 	if _, ok := packets.ConnackV4(refused.code); c.version == packets.V5 || ok {
 		c.refuseWith(&packets.Connack{Code: refused.code, ReasonString: toldWhy(err)})
 	}
+}
+
+// certificateFault is what was wrong with a client's certificate, or else with the handshake: the same each time.
+func certificateFault(err error) string {
+	var fault *tls.CertificateVerificationError
+	if !errors.As(err, &fault) {
+		return err.Error()
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(fault.Err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
+		const layout = "2006-01-02T15:04:05Z"
+		return fmt.Sprintf("the certificate of %s is good only from %s to %s", shorten(invalid.Cert.Subject.String()),
+			invalid.Cert.NotBefore.UTC().Format(layout), invalid.Cert.NotAfter.UTC().Format(layout))
+	}
+	return fault.Err.Error()
 }
 
 // tellRefused tells the taps of a connection that was not let in: who speaks for a plant's node is of interest when it may not.

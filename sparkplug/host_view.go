@@ -23,7 +23,7 @@ func (h *Host) Node(group, node string) (NodeView, bool) {
 		return NodeView{}, false
 	}
 	v := h.nodeView(n)
-	v.Sessions = slices.Clone(n.notes)
+	v.Sessions = h.Sessions(n.ref)
 	return v, true
 }
 

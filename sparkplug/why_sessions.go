@@ -28,6 +28,14 @@ func (n *node) noteEnd(c *ClientView) {
 	n.note(SessionNote{Kind: c.End, At: c.Ended, Last: c.Ended, ClientID: c.ID, Address: c.Address, User: c.User, Detail: c.EndDetail, Count: 1})
 }
 
+// Sessions returns the newest connections of clients that speak for a node, their ends, and what was refused, oldest first.
+func (h *Host) Sessions(ref NodeRef) []SessionNote {
+	if n := h.nodes[ref]; n != nil {
+		return slices.Clone(n.notes)
+	}
+	return nil
+}
+
 // refusal is what was refused of a node, over and over.
 type refusal struct {
 	Refused

@@ -48,6 +48,12 @@ type Entry struct {
 // maxLog is how many entries a Wire keeps; what comes after is judged all the same.
 const maxLog = 1 << 17
 
+// What is remembered for peers beyond these bounds is not: they are judged message by message only.
+const (
+	maxPeers = 5000 // edge nodes, and hosts
+	maxAsked = 1024 // SUBSCRIBEs of a connection that wait for their SUBACK
+)
+
 // NewWire returns a Wire that has seen nothing.
 func NewWire(o WireOptions) *Wire {
 	if o.Clock == nil {
@@ -179,12 +185,18 @@ func (c *Conn) check(at time.Time, topic string, ok bool, ids, format string, ar
 }
 
 func (c *Conn) fromClient(p packets.Packet, at time.Time) {
-	switch p := p.(type) {
-	case *packets.Connect:
-		c.connect, c.version = p, p.Version
+	if first, ok := p.(*packets.Connect); ok && c.connect == nil {
+		c.connect, c.version = first, first.Version
 		c.role(at)
+	}
+	if c.connect == nil {
+		return // no server takes it
+	}
+	switch p := p.(type) {
 	case *packets.Subscribe:
-		c.asked[p.PacketID] = p.Filters
+		if len(c.asked) < maxAsked {
+			c.asked[p.PacketID] = p.Filters
+		}
 		if c.host != nil {
 			c.host.subscribe(c, p, at)
 		}
@@ -252,7 +264,7 @@ func (c *Conn) fromServer(p packets.Packet, at time.Time) {
 		filters := c.asked[p.PacketID]
 		delete(c.asked, p.PacketID)
 		for i, f := range filters {
-			if i < len(p.Codes) && !p.Codes[i].Failed() {
+			if i < len(p.Codes) && !p.Codes[i].Failed() && len(c.subscribed) < packets.MaxEntries {
 				c.subscribed = append(c.subscribed, f)
 			}
 		}

@@ -48,6 +48,9 @@ func isNow(ms int64, at time.Time) bool { return at.Sub(time.UnixMilli(ms)).Abs(
 func (c *Conn) openHost(id string, at time.Time) {
 	h := c.w.hosts[id]
 	if h == nil {
+		if len(c.w.hosts) >= maxPeers {
+			return
+		}
 		h = &hostApp{open: map[*Conn]bool{}}
 		c.w.hosts[id] = h
 	}

@@ -66,6 +66,9 @@ const (
 func (c *Conn) openNode(ref sparkplug.NodeRef, at time.Time) {
 	n := c.w.nodes[ref]
 	if n == nil {
+		if len(c.w.nodes) >= maxPeers {
+			return
+		}
 		n = &edgeNode{ref: ref, bdSeq: -1, open: map[*Conn]bool{}, states: map[string]int64{}}
 		c.w.nodes[ref] = n
 	}
@@ -160,7 +163,9 @@ func (s *nodeSession) device(c *Conn, topic, device string, at time.Time) {
 	for other := range s.devices {
 		c.check(at, topic, other == device || !strings.EqualFold(other, device), caseIDs, "devices %.60q and %.60q", other, device)
 	}
-	s.devices[device] = true
+	if len(s.devices) < maxDevices {
+		s.devices[device] = true
+	}
 }
 
 func (s *nodeSession) nodeBirth(c *Conn, p *packets.Publish, at time.Time) {

@@ -14,6 +14,8 @@
 //	go test ./sparkplug/observe/kit -run External -kit.node group/node/device -kit.listen :18830 -kit.broker host:port
 //	go test ./sparkplug/observe/kit -run External -kit.host id -kit.listen :18830 -kit.broker host:port
 //
+// The last two need -timeout 0 -v, and end with an interrupt; what they do not see is what nobody made the subject do.
+//
 // A verdict takes part in the table of sparkplug/testdata/proof.tsv by Report.Committed: what a run finds must equal the
 // committed column of its subject. -kit.rewrite renews the columns.
 //

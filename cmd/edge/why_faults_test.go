@@ -131,12 +131,12 @@ var faults = []fault{
 	}, metricT, "good", "a rebirth was asked and not answered (alias 99 in NDATA is not in the birth)"},
 	{"garbage", func(p *patient) { p.lives(p.name+"-c").raw(sparkplug.NDATA, "", []byte("{\"not\": \"protobuf\"}")) },
 		metricT, "uncertain", "a message of node {N} was lost and it was not born again: NDATA cannot be decoded: " +
-			"not a Sparkplug payload: byte 0 of a message of 19 is no field; a rebirth was asked and not answered"},
+			"not a Sparkplug payload: …"},
 	{"another datatype in data", func(p *patient) {
 		s := p.lives(p.name + "-c")
 		s.says(sparkplug.DDATA, "D1", sparkplug.Metric{Name: "T", Type: sparkplug.String, Value: sparkplug.StringValue("warm")})
 	}, metricT, "uncertain", "its newest value does not fit the Double of its birth and was not taken; " +
-		`a rebirth was asked and not answered (metric "T": Double cannot travel in field 15)`},
+		`a rebirth was asked and not answered (metric "T": Double …`},
 	{"null", func(p *patient) {
 		p.lives(p.name+"-c").says(sparkplug.DDATA, "D1", sparkplug.Metric{Name: "T", Value: sparkplug.Value{Null: true}})
 	}, metricT, "null", "the device says null"},

@@ -201,7 +201,7 @@ func (s *step) undecodable(t Topic, m *Message, err error) {
 		text := t.Type.String() + " cannot be decoded: " + err.Error()
 		s.warn(n, text)
 		if n.state == StateOnline {
-			s.doubtful(n, s.now, CauseUndecodable, text)
+			s.doubtful(n, CauseUndecodable, text)
 		}
 		s.wantRebirth(n, AskGarbled, text)
 	}

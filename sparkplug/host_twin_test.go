@@ -10,6 +10,7 @@ import (
 // the other, with no index, no buffer and no shortcut.
 type twin struct {
 	now     time.Time
+	turn    int
 	nodes   []*twinNode // by name
 	pace    time.Time   // no request before
 	records []twinRecord
@@ -38,7 +39,7 @@ type twinNode struct {
 	devices   []*twinDevice // the first is the node itself, ""
 	held      []twinMsg
 	until     time.Time
-	doubt     time.Time
+	doubt     int // the step of the last loss
 	want      bool
 	wantFor   RebirthCause
 	wantAt    time.Time
@@ -67,6 +68,7 @@ type twinMetric struct {
 	shared   bool // another of the device has its alias
 	at       time.Time
 	received time.Time
+	turn     int // the step it came in
 }
 
 // twinMsg is a message; one with a place in the sequence may be held.
@@ -150,6 +152,7 @@ func (n *twinNode) device(name string) *twinDevice {
 // step is one Step of the host: what is overdue first.
 func (w *twin) step(now time.Time, m *twinMsg, lost *string) {
 	w.now, w.records, w.asked = now, nil, nil
+	w.turn++
 	for _, n := range w.nodes {
 		if !n.until.IsZero() && !n.until.After(now) {
 			w.giveUp(n)
@@ -244,7 +247,7 @@ func (w *twin) nbirth(m twinMsg) {
 	}
 	at := w.at(&m)
 	n.server, n.state, n.since, n.why, n.bd, n.seq = m.server, StateOnline, at, "", m.bd, m.seq
-	n.born, n.unborn, n.lastBirth, n.doubt = m.stamp, AskNoBirth, at, time.Time{}
+	n.born, n.unborn, n.lastBirth, n.doubt = m.stamp, AskNoBirth, at, 0
 	for _, d := range n.devices[1:] {
 		if d.state != StateOffline {
 			d.state, d.since, d.why = StateOffline, at, CauseNotReborn
@@ -273,7 +276,7 @@ func (w *twin) declare(n *twinNode, d *twinDevice, m *twinMsg) {
 		aliases[v.alias]++
 	}
 	for _, v := range m.metrics {
-		x := twinMetric{shared: v.alias >= 0 && aliases[v.alias] > 1, name: v.name, alias: v.alias, v: v.v, null: v.null || v.missing, missing: v.missing, at: at, received: m.arrived}
+		x := twinMetric{shared: v.alias >= 0 && aliases[v.alias] > 1, name: v.name, alias: v.alias, v: v.v, null: v.null || v.missing, missing: v.missing, at: at, received: m.arrived, turn: w.turn}
 		d.metrics = append(d.metrics, x)
 		if !v.missing && v.name != NameRebirth {
 			w.records = append(w.records, twinRecord{node: n.name, device: d.name, metric: v.name, at: at, v: v.v, null: v.null, birth: true})
@@ -439,6 +442,7 @@ func (w *twin) value(n *twinNode, d *twinDevice, m *twinMsg, v twinValue) {
 		at := w.at(m)
 		if !v.historical {
 			x.v, x.null, x.at, x.received, x.unfit, x.missing = v.v, v.null, at, m.arrived, false, false
+			x.turn = w.turn
 		}
 		w.records = append(w.records, twinRecord{node: n.name, device: d.name, metric: x.name, at: at, v: v.v, null: v.null, historical: v.historical})
 	}
@@ -456,7 +460,7 @@ func (d *twinDevice) quality(n *twinNode, i int) Quality {
 		return QualityNever
 	case x.null:
 		return QualityNull
-	case x.shared, x.received.Before(n.doubt):
+	case x.shared, x.turn < n.doubt:
 		return QualityUncertain
 	}
 	return QualityGood
@@ -497,7 +501,7 @@ func (w *twin) flush(n *twinNode) {
 	all, from := n.held, n.seq+1
 	n.held, n.until = nil, time.Time{}
 	n.gaps++
-	n.doubt = all[0].arrived
+	n.doubt = w.turn
 	w.event(SeqGap, n, "", w.now, n.bd)
 	for d := range 256 {
 		for _, m := range all {

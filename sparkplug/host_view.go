@@ -124,7 +124,7 @@ func (m *metric) quality() (Quality, Cause) {
 		return QualityUncertain, CauseQuality
 	case m.shared:
 		return QualityUncertain, CauseAlias
-	case m.received.Before(d.node.doubt.at):
+	case m.turn < d.node.doubt.turn:
 		return QualityUncertain, d.node.doubt.kind
 	}
 	return QualityGood, ""

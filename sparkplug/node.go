@@ -69,6 +69,7 @@ type node struct {
 // doubt is a loss in a node's session; zero: none.
 type doubt struct {
 	at   time.Time
+	turn uint64 // metrics whose newest value came in an earlier step are doubtful; a clock may be set back
 	kind Cause
 	text string
 }
@@ -105,6 +106,7 @@ type metric struct {
 	value     Value // Bytes owned by the metric
 	at        time.Time
 	received  time.Time
+	turn      uint64 // the step of the newest value
 	touched   uint64
 	slot      Slot
 }

@@ -148,7 +148,7 @@ func (s *step) flushHeld(n *node) (reason string) {
 	if len(n.held) == 0 {
 		return ""
 	}
-	waiting, from, since := n.held, n.next, n.held[0].at
+	waiting, from := n.held, n.next
 	slices.SortStableFunc(waiting, func(a, b held) int { return int(a.seq-from) - int(b.seq-from) })
 	reason = fmt.Sprintf("sequence gap: expected %d, got %d", from, waiting[0].seq)
 	s.clearHeld(n)
@@ -157,7 +157,7 @@ func (s *step) flushHeld(n *node) (reason string) {
 	s.h.stats.Gaps++
 	s.touch(n)
 	s.event(Event{Kind: SeqGap, At: s.now, Group: n.ref.Group, Node: n.ref.Node, Reason: reason, BdSeq: n.bdSeq})
-	s.doubtful(n, since, CauseGap, reason)
+	s.doubtful(n, CauseGap, reason)
 	for _, x := range waiting {
 		s.applyHeld(n, x)
 	}
@@ -165,8 +165,8 @@ func (s *step) flushHeld(n *node) (reason string) {
 }
 
 // doubtful leaves the metrics uncertain that are older than a loss, and reports them.
-func (s *step) doubtful(n *node, since time.Time, kind Cause, text string) {
-	n.doubt = doubt{at: since, kind: kind, text: text}
+func (s *step) doubtful(n *node, kind Cause, text string) {
+	n.doubt = doubt{at: s.now, turn: s.h.turn, kind: kind, text: text}
 	for _, d := range n.all() {
 		if d.state == StateOnline {
 			for _, m := range d.sorted {

@@ -9,6 +9,13 @@
 //	start     after a kill with a full window, and with a year on disk; memory of a window; late samples
 //
 // Device bytes are sectors written to a loop device with its own ext4 (noatime, commit=60), which needs root; without it the
-// table says so. CPU is what the process took less what the generator did. Bytes repeat; times want a machine that has
+// table says so. They are those of a journal that uses its segments again: before the paced run it is filled until it does, and has
+// made its spares ready. A new store writes 160 MB of zeros for that, once.
+//
+// CPU is what the process took less what the generator did, the kernel's part and rollups with it. Of G1 a commit has 282 samples, so
+// that what one costs the kernel, some 45 us, and its wake-ups are more than half; live it is more, for each device's message wakes the
+// process at its own time, where the peer gets a second's samples at once. Bytes repeat; times want a machine that has
 // nothing else to do. What must hold on every machine, bytes, is held by the historian's own tests.
+//
+// Late samples are measured until the last hour that they changed is rolled up again.
 package history

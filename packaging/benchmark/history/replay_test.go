@@ -62,6 +62,9 @@ func replay(t *testing.T, set gen.Set, d disk, late *lateness) (out replayed) {
 			<-time.After(time.Second)
 		}
 		<-time.After(3 * time.Minute) // the last window ends, the last hour is rolled up
+		if late != nil {
+			<-time.After(9 * time.Hour) // and what came late, when no more of it has come for an hour
+		}
 		r.stop()
 		out.cpu = (processCPU() - cpu - made) / time.Duration(out.samples)
 		out.journal = float64(r.j.Stats().CommitBytes) / float64(out.samples)

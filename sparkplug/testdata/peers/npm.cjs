@@ -1,7 +1,19 @@
-// Writes what sparkplug-payload 1.0.3 makes of a message: node npm.cjs NAME > npm_NAME.bin
+// Writes what sparkplug-payload 1.0.3 makes of messages: node npm.cjs NAME > npm_NAME.bin
+// Without a name, all of them: {"NAME": "base64", ...}
 const { get } = require("sparkplug-payload");
 const at = 1786000000000;
 const messages = {
+  // Datatypes on every metric, no metric timestamps, bdSeq as UInt64, an alias of 0.
+  birth: { timestamp: at, seq: 0, metrics: [
+    {name:"bdSeq", value:0, type:"UInt64"},
+    {name:"i8", value:-1, type:"Int8"},{name:"i32", value:-12, type:"Int32"},{name:"i64", value:-5, type:"Int64"},
+    {name:"u32", value:4000000000, type:"UInt32"},{name:"f", value:1.5, type:"Float", alias: 0},{name:"d", value:1.25, type:"Double", isHistorical:true},
+    {name:"b", value:true, type:"Boolean"},{name:"s", value:"hi", type:"String", properties:{engUnit:{type:"String", value:"C"}, Quality:{type:"Int32", value:192}}},
+    {name:"by", value:Buffer.from([0,255]), type:"Bytes"},{name:"n", value:null, type:"Double"},
+    {name:"dt", value:1786000000000, type:"DateTime"},
+    {name:"ds", type:"DataSet", value:{numOfColumns:2, types:["String","Int32"], columns:["a","b"], rows:[["x",1],["y",-2]]}},
+    {name:"t", type:"Template", value:{templateRef:"T", isDefinition:false, version:"1", metrics:[{name:"m",value:3,type:"Int32"}], parameters:[{name:"p",type:"String",value:"q"}]}},
+  ] },
   // By alias, without names; the library writes a datatype on every metric, and UInt32 into long_value.
   ndata: { timestamp: at, seq: 255, metrics: [
     { alias: 0, value: 21.5, type: "Double", timestamp: at },
@@ -40,4 +52,11 @@ const messages = {
   ndeath: { timestamp: at, metrics: [{ name: "bdSeq", value: 255, type: "UInt64" }] },
   ncmd: { timestamp: at, metrics: [{ name: "Node Control/Rebirth", value: true, type: "Boolean" }] },
 };
-process.stdout.write(Buffer.from(get("spBv1.0").encodePayload(messages[process.argv[2]])));
+const encode = (name) => Buffer.from(get("spBv1.0").encodePayload(messages[name]));
+if (process.argv[2]) {
+  process.stdout.write(encode(process.argv[2]));
+} else {
+  const all = {};
+  for (const name of Object.keys(messages)) all[name] = encode(name).toString("base64");
+  process.stdout.write(JSON.stringify(all));
+}

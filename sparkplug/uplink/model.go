@@ -114,6 +114,7 @@ func (s *metricSet) replace(p *sparkplug.Payload, owes bool) {
 		if !pm.HasTimestamp {
 			pm.Timestamp, pm.HasTimestamp = p.Timestamp, p.HasTimestamp
 		}
+		pm.Relayed(sparkplug.Limits{})
 		n := &metric{m: pm, quality: takeQuality(&pm)}
 		n.m.Properties = pm.Properties
 		s.list = append(s.list, n)
@@ -215,7 +216,11 @@ func setQuality(m *sparkplug.Metric, q journal.Quality) {
 }
 
 func valueOf(v journal.Value) sparkplug.Value {
-	return sparkplug.Value{Type: sparkplug.DataType(v.Type), Null: v.Null, Num: v.Num, Bytes: v.Bytes}
+	out := sparkplug.Value{Type: sparkplug.DataType(v.Type), Null: v.Null, Num: v.Num, Bytes: v.Bytes}
+	if out.Type == sparkplug.Template {
+		out = sparkplug.Unaliased(out, sparkplug.Limits{})
+	}
+	return out
 }
 
 // widen returns v as a value of another datatype if nothing is lost by it. History from before a datatype changed

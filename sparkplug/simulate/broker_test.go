@@ -1,13 +1,8 @@
 package simulate
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +14,7 @@ import (
 
 	"edge/sparkplug"
 	"edge/sparkplug/observe"
+	"edge/sparkplug/observe/kit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,65 +26,7 @@ const patience = 90 * time.Second
 func startBroker(t *testing.T) string {
 	t.Helper()
 	t.Parallel()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		if path = "/usr/sbin/mosquitto"; !isFile(path) {
-			t.Skip("mosquitto is not on the PATH: apt-get install mosquitto")
-		}
-	}
-	address := freeAddress(t)
-	host, port, _ := net.SplitHostPort(address)
-	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
-	lines := fmt.Sprintf("listener %s %s\nallow_anonymous true\nmax_queued_messages 0\n", port, host)
-	if err := os.WriteFile(conf, []byte(lines), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "-v", "-c", conf)
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	up, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for s, told := bufio.NewScanner(log), false; s.Scan(); {
-			if !told && strings.HasSuffix(s.Text(), " running") {
-				told = true
-				close(up)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-		_ = cmd.Wait()
-	})
-	select {
-	case <-up:
-	case <-ended:
-		t.Fatal("mosquitto ended at its start")
-	case <-time.After(patience):
-		t.Fatal("mosquitto does not start")
-	}
-	return address
-}
-
-func isFile(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return kit.StartMosquitto(t).Addr
 }
 
 // seen is one message as a subscriber of everything got it.

@@ -33,7 +33,13 @@ const allocBytes = 256 << 10
 
 // openBolt opens a file that exists; one that will be written is read as a whole before (see readTree).
 func openBolt(path string, readOnly bool, capBytes int64) (db *bolt.DB, err error) {
-	if !readOnly {
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case st.Size() < 2*pageBytes: // of none bbolt would make a new one
+		return nil, &CorruptError{File: path, Err: fmt.Errorf("it has %d bytes", st.Size()), Hint: hintQuarantine}
+	case !readOnly:
 		if err := readTree(path); err != nil {
 			return nil, err
 		}

@@ -103,6 +103,7 @@ func TestDamagedFilesAreMovedAside(t *testing.T) {
 		return os.WriteFile(path, b, 0o640)
 	}
 	noise := func(path string) error { return os.WriteFile(path, []byte("not a database"), 0o640) }
+	empty := func(path string) error { return os.Truncate(path, 0) }
 	for _, c := range []struct {
 		name, file string
 		damage     func(string) error
@@ -110,6 +111,9 @@ func TestDamagedFilesAreMovedAside(t *testing.T) {
 		{"day cut", "part/2026-03-10.db", cut},
 		{"day without meta pages", "part/2026-03-10.db", zero},
 		{"day is something else", "part/2026-03-10.db", noise},
+		{"day is empty", "part/2026-03-10.db", empty},
+		{"older day is empty", "part/2026-03-08.db", empty},
+		{"catalog is empty", "catalog.db", empty},
 		{"catalog cut", "catalog.db", cut},
 		{"catalog without meta pages", "catalog.db", zero},
 		{"catalog is something else", "catalog.db", noise},

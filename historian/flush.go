@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"edge/historian/journal"
@@ -127,6 +128,9 @@ func (s *Store) tellFlush(err error) {
 		s.o.Log.Info("history is written again", "part", "historian")
 		s.event(journal.Event{Kind: journal.SystemEvent, Reason: "history is written again"})
 		return
+	}
+	if errors.Is(err, syscall.ENOSPC) { // whatever the file system says is free
+		s.dropBallast()
 	}
 	s.o.Log.Error("history cannot be written; free disk space", "part", "historian", "err", err)
 	s.event(journal.Event{Kind: journal.SystemEvent,

@@ -18,6 +18,8 @@ type Options struct {
 	MaxBytes int64         // all files of the store, one more while it is written anew; the oldest samples go first, then minutes, then hours; 0: no limit
 	DayBytes int64         // one day file cannot grow beyond this; default 8 GiB
 
+	Ballast bool // keep a file of 1 % of the disk, at least 64 MiB and at most 2 %, which is removed when the disk is full
+
 	MaxSeries     int // series in the catalog; Resolve refuses more; default 200,000
 	MaxValueBytes int // a longer text, bytes or structure is dropped, counted and told of; default 64 KiB, at most 16 MiB
 

@@ -46,7 +46,11 @@ type Stats struct {
 	SamplesTotal   uint64 // samples at rest and in the head
 	Bytes          int64  // all files of the historian, journal not counted
 	BytesPerSample float64
-	Space          Space  // how much room the disk has
+	Space          Space // how much room the disk has
+	DiskFree       int64 // bytes of the disk that are free, and all
+	DiskTotal      int64
+	Limit          int64  // Options.MaxBytes; 0: none
+	Ballast        int64  // bytes of a file that is removed when the disk is full; 0: it is not there
 	Head           int    // samples held in memory, not yet in a block
 	Duplicates     uint64 // repetitions of a sample with the same series, time, value and quality: dropped
 	Late           uint64 // samples that came after their window was written, and too few for a block of their own

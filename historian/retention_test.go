@@ -3,6 +3,7 @@ package historian
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -295,6 +296,8 @@ func TestSpaceOf(t *testing.T) {
 		{"a fifth", disk * 19 / 100, disk, SpaceOK, SpaceWarn},
 		{"a tenth", disk * 9 / 100, disk, SpaceWarn, SpaceDrop},
 		{"the reserve", disk * 4 / 100, disk, SpaceOK, SpaceLow},
+		{"nothing", disk / 200, disk, SpaceLow, SpaceFull},
+		{"a little more than nothing", disk * 2 / 100, disk, SpaceFull, SpaceFull},
 		{"a little more again", disk * 6 / 100, disk, SpaceLow, SpaceLow},
 		{"more again", disk * 8 / 100, disk, SpaceLow, SpaceDrop},
 		{"a little more than a fifth", disk * 21 / 100, disk, SpaceWarn, SpaceWarn},
@@ -346,6 +349,56 @@ func TestFillingDisk(t *testing.T) {
 	if e := r.events(); strings.Contains(e, "before it was delivered") {
 		t.Errorf("events\n%s", e)
 	}
+	r.close()
+}
+
+// The ballast is there on a disk that has room, survives a start, is removed when the disk is full, also at the start, and comes back.
+func TestBallast(t *testing.T) {
+	const disk = 1 << 30
+	free := int64(disk / 2)
+	r := newRig(t, Options{})
+	r.o.Ballast = true
+	r.o.Space = func() (int64, int64, error) { return free, disk, nil }
+	r.close()
+	check := func(when string, want int64) {
+		t.Helper()
+		if got := bytesOf(r.s.ballastPath()); got != want || r.s.Stats().Ballast != want {
+			t.Errorf("%s: %d bytes of ballast, the store says %d, want %d", when, got, r.s.Stats().Ballast, want)
+		}
+	}
+	const size = disk / 50 / 4096 * 4096
+	r.open()
+	if got := bytesOf(r.s.ballastPath()); got < size || got > size+4096 {
+		t.Fatalf("%d bytes of ballast, want %d", got, size)
+	}
+	size2 := bytesOf(r.s.ballastPath())
+	if r.s.measure(); r.s.bytes.Load() > size/2 {
+		t.Errorf("%d bytes of history: the ballast counts", r.s.bytes.Load())
+	}
+	r.close()
+	free = disk / 30
+	r.open()
+	check("on a disk with a reserve", size2)
+	free = disk / 200
+	r.s.retain()
+	check("on a full disk", 0)
+	if e := r.events(); !strings.Contains(e, "the disk is full: 20 MiB that were kept for this are freed") {
+		t.Errorf("events\n%s", e)
+	}
+	free = disk / 10
+	r.s.retain()
+	check("before it has room", 0)
+	free = disk / 2
+	r.s.retain()
+	check("with room again", size2)
+	r.close()
+	free = 0
+	r.open()
+	check("opened on a full disk", 0)
+	free = disk / 2
+	r.s.retain()
+	r.s.tellFlush(fmt.Errorf("write a day: %w", syscall.ENOSPC))
+	check("when a write fails", 0)
 	r.close()
 }
 

@@ -29,8 +29,8 @@ func (s *Store) hasRoom(bytes int64) bool {
 func (s *Store) measure() {
 	sum, largest := int64(0), int64(0)
 	eachFile(s.dir, s.o.Quarantine, func(path string, bytes int64) {
-		if strings.HasSuffix(path, ".tmp") {
-			return // it lies in what is spare
+		if strings.HasSuffix(path, ".tmp") || path == s.ballastPath() {
+			return // the one lies in what is spare, the other goes when it must
 		}
 		sum += bytes
 		if strings.HasSuffix(path, ".db") {

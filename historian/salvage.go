@@ -28,6 +28,8 @@ type wreck struct {
 	rolled []element              // the state of its rollups
 	lost   []Gap                  // times whose blocks were not reached
 
+	until journal.Millis // where the last window ends that was found
+
 	lacksEvents, lacksLife bool // rows of events, or of births, deaths and gaps, may be lost
 }
 
@@ -90,6 +92,7 @@ func (w *wreck) replace(save func() error) error {
 func (w *wreck) save() error {
 	metas := readMetas(w.file)
 	var err error
+	var undone bool
 	if len(metas) > 0 {
 		err = w.page(metas[0].root, nil, nil, nil, 0)
 	} else {
@@ -99,10 +102,15 @@ func (w *wreck) save() error {
 		w.miss(nil, nil, nil) // elements left a page without a trace
 	}
 	if err == nil && (len(w.lost) > 0 || len(metas) < 2) { // a meta page that is lost may have been of the last transaction
+		before := w.about.totals.samples
 		err = w.others()
+		undone = len(metas) < 2 && w.about.totals.samples == before // nothing is left of it, if it was the newer one
 	}
 	if err == nil && w.had.samples > 0 && w.about.totals.samples >= w.had.samples {
 		w.lost = nil // all was found
+	}
+	if undone {
+		w.lost = append(w.lost, Gap{From: dayStart(w.d.unit), To: dayStart(w.d.unit + 1), Cause: "the day's file may have lost its last transaction"})
 	}
 	if w.lacksEvents && w.lacksLife { // else each is made of the other
 		w.lost = append(w.lost, Gap{From: dayStart(w.d.unit), To: dayStart(w.d.unit + 1), Cause: "births, deaths and gaps of the day may be lost"})

@@ -16,9 +16,10 @@ const (
 	SpaceWarn       // below 20 %: an event
 	SpaceDrop       // below 10 %: the oldest samples go, one file a minute
 	SpaceLow        // below 5 %: no rollups and no rewriting; the oldest files that no uplink is owed go at once
+	SpaceFull       // below 1 %: the ballast is freed
 )
 
-func (l Space) String() string { return [...]string{"ok", "warn", "drop", "low"}[l] }
+func (l Space) String() string { return [...]string{"ok", "warn", "drop", "low", "full"}[l] }
 
 // spaceWhole is the size from which on a disk counts as no larger: on a large one a few percent are room enough.
 const spaceWhole = 64 << 30
@@ -30,7 +31,7 @@ func spaceOf(free, total int64, was Space) Space {
 		return SpaceOK
 	}
 	level := SpaceOK
-	for l, percent := range [...]int64{SpaceWarn: 20, SpaceDrop: 10, SpaceLow: 5} {
+	for l, percent := range [...]int64{SpaceWarn: 20, SpaceDrop: 10, SpaceLow: 5, SpaceFull: 1} {
 		if Space(l) <= was {
 			percent += 2
 		}
@@ -52,14 +53,22 @@ func diskSpace(dir string) func() (free, total int64, err error) {
 	}
 }
 
-// lookAtSpace is called by flushLoop, again and again, and after a file went.
+// lookAtSpace is called by Open, then by flushLoop, again and again, and after a file went.
 func (s *Store) lookAtSpace() Space {
 	free, total, err := s.o.Space()
 	was := Space(s.space.Load())
 	if err != nil {
 		return was
 	}
+	s.free.Store(free)
+	s.total.Store(total)
 	level := spaceOf(free, total, was)
+	switch level {
+	case SpaceFull:
+		s.dropBallast()
+	case SpaceOK:
+		s.keepBallast(total)
+	}
 	if level == was {
 		return level
 	}
@@ -69,6 +78,7 @@ func (s *Store) lookAtSpace() Space {
 		SpaceWarn: "the disk is filling up: free space, or lower historian.retention",
 		SpaceDrop: "the disk is nearly full: the oldest samples are removed; free space",
 		SpaceLow:  "the disk is full but for a reserve: the oldest history is removed, rollups wait; free space",
+		SpaceFull: "the disk is full: what cannot be written is lost; free space",
 	}[level]
 	s.o.Log.Warn(text, "part", "historian", "free", free, "total", total)
 	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%s (%d of %d MiB are free)", text, free>>20, total>>20)})

@@ -91,6 +91,8 @@ type Store struct {
 	bytes       atomic.Int64 // of all files
 	largest     atomic.Int64 // of the largest of them
 	space       atomic.Int64 // the disk's Space
+	free, total atomic.Int64 // its bytes
+	ballast     atomic.Int64 // bytes of the file of ballast, 0: none
 	early, late atomic.Int64 // bounds of the present time, see timekeeper
 
 	lives     lifeCache
@@ -108,6 +110,8 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 			return nil, fmt.Errorf("open historian: %w", err)
 		}
 	}
+	s.ballast.Store(bytesOf(s.ballastPath()))
+	s.lookAtSpace() // a store on a full disk has room to start
 	from, err := s.openFiles()
 	if err == nil {
 		s.until = s.clock.known
@@ -194,8 +198,9 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (lacks bool, err err
 	}
 	if err == nil && !d.bothMetas() {
 		lacks = true
-		err = s.unrollAll(d)
-		if !s.logReaches(a.pos) {
+		if s.logReaches(a.pos) {
+			err = s.unrollAll(d)
+		} else {
 			err = &CorruptError{File: d.path, Err: errors.New("a meta page is lost"), Hint: hintQuarantine}
 		}
 	}
@@ -356,7 +361,8 @@ func (s *Store) Stats() Stats {
 	}
 	s.mu.RUnlock()
 	rest := s.days.samples()
-	st := Stats{Space: Space(s.space.Load()), Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
+	st := Stats{Space: Space(s.space.Load()), DiskFree: s.free.Load(), DiskTotal: s.total.Load(), Limit: s.o.MaxBytes, Ballast: s.ballast.Load(),
+		Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
 		Duplicates: s.duplicates.Load(), Late: s.lateSamples.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load(),
 		LostSamples: s.lostSamples.Load(), LostEvents: s.lostEvents.Load()}
 	if rest > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"edge/historian"
 	"edge/historian/journal"
 )
 
@@ -94,6 +95,12 @@ type historianJSON struct {
 	SamplesTotal   uint64  `json:"samples_total"`
 	Bytes          int64   `json:"bytes"`
 	BytesPerSample float64 `json:"bytes_per_sample"`
+	Space          string  `json:"space"` // ok, warn, drop, low, full: how much room its disk has
+	DiskFree       int64   `json:"disk_free_bytes"`
+	LimitBytes     int64   `json:"limit_bytes"`   // 0: none
+	BallastBytes   int64   `json:"ballast_bytes"` // 0: freed, the disk was full
+	LostSamples    uint64  `json:"lost_samples_total"`
+	LostEvents     uint64  `json:"lost_events_total"`
 }
 
 func (u *UI) status(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +122,8 @@ func (u *UI) status(w http.ResponseWriter, r *http.Request) {
 	}
 	if u.opt.History != nil {
 		h := u.opt.History.Stats()
-		s.Historian = historianJSON{h.Series, h.SamplesTotal, h.Bytes, finite(h.BytesPerSample)}
+		s.Historian = historianJSON{h.Series, h.SamplesTotal, h.Bytes, finite(h.BytesPerSample), h.Space.String(), h.DiskFree, h.Limit, h.Ballast,
+			h.LostSamples, h.LostEvents}
 	}
 	answer(w, http.StatusOK, s)
 }
@@ -140,6 +148,12 @@ func (u *UI) warnings() []string {
 	if u.opt.Journal != nil {
 		if s := u.opt.Journal.Stats(); s.Err == nil && s.Spares == 0 && s.Segments > 0 {
 			out = append(out, "the journal has no spare segment: a commit may have to make a file; is the disk full?")
+		}
+	}
+	if u.opt.History != nil {
+		if h := u.opt.History.Stats(); h.Space > historian.SpaceOK {
+			out = append(out, fmt.Sprintf("the disk is filling up, level %s: %d of %d MiB are free; free space, or lower historian.retention",
+				h.Space, h.DiskFree>>20, h.DiskTotal>>20))
 		}
 	}
 	if u.opt.Broker != nil {

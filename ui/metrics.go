@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"edge/historian"
 	"edge/historian/journal"
 	"edge/sparkplug"
 )
@@ -34,6 +35,16 @@ var (
 	descBytes      = describe("historian_bytes", "Bytes of all files of the historian, the journal not counted.")
 	descDuplicates = describe("historian_duplicates_total", "Samples that were already there.")
 	descLate       = describe("historian_late_total", "Samples older than the head.")
+	descNotKept    = describe("historian_refused_total", "Samples older than retention, over a day in the future, or too long.")
+	descUnknown    = describe("historian_unknown_total", "Samples of a series without a schema.")
+	descLost       = describe("historian_lost_total", "What a day's file had no room for; told as gaps.", "what")
+	descSpace      = describe("historian_space", "1 for the level of the disk's free space.", "level")
+	descDiskFree   = describe("historian_disk_free_bytes", "Bytes of the historian's disk that are free.")
+	descDiskTotal  = describe("historian_disk_bytes", "Bytes of the historian's disk.")
+	descLimit      = describe("historian_limit_bytes", "historian.retention.bytes; 0: no limit.")
+	descBallast    = describe("historian_ballast_bytes", "Bytes of a file that is removed when the disk is full; 0: it is not there.")
+	descNoSeries   = describe("historian_no_series_total", "Samples of new metrics that the full catalog did not take.")
+	descUnsaid     = describe("sparkplug_outbox_dropped_total", "Messages of the host that its full outbox did not take; it asks again.")
 
 	descQueries = describe("promql_queries_total", "Questions to the query API of Prometheus, by how they ended.", "result")
 	descRunning = describe("promql_running", "Questions being answered.")
@@ -77,6 +88,7 @@ func (c statsCollector) Collect(ch chan<- prometheus.Metric) {
 	c.broker(s)
 	c.journal(s)
 	c.plant(s)
+	c.unkept(s)
 	c.historian(s)
 	c.promql(s)
 	c.uplinks(s)
@@ -119,6 +131,15 @@ func (c statsCollector) plant(s sender) {
 	s.counter(descDuels, h.StateDuels, "given_up")
 }
 
+func (c statsCollector) unkept(s sender) {
+	if c.u.opt.Unkept == nil {
+		return
+	}
+	messages, samples := c.u.opt.Unkept()
+	s.counter(descUnsaid, messages)
+	s.counter(descNoSeries, samples)
+}
+
 func (c statsCollector) historian(s sender) {
 	if c.u.opt.History == nil {
 		return
@@ -130,6 +151,17 @@ func (c statsCollector) historian(s sender) {
 	s.gauge(descBytes, float64(h.Bytes))
 	s.counter(descDuplicates, h.Duplicates)
 	s.counter(descLate, h.Late)
+	s.counter(descNotKept, h.Refused)
+	s.counter(descUnknown, h.Unknown)
+	s.counter(descLost, h.LostSamples, "samples")
+	s.counter(descLost, h.LostEvents, "events")
+	for l := historian.SpaceOK; l <= historian.SpaceFull; l++ {
+		s.gauge(descSpace, oneIf(l == h.Space), l.String())
+	}
+	s.gauge(descDiskFree, float64(h.DiskFree))
+	s.gauge(descDiskTotal, float64(h.DiskTotal))
+	s.gauge(descLimit, float64(h.Limit))
+	s.gauge(descBallast, float64(h.Ballast))
 }
 
 func (c statsCollector) promql(s sender) {

@@ -31,13 +31,14 @@ type Options struct {
 
 	Version    string
 	Commit     string
-	Durability string           // "safe" or "fast", shown on the page
-	DataDir    string           // whose disk GET /api/v1/status tells of; empty: none
-	Started    time.Time        // zero: the time of New
-	Hosts      []string         // names besides localhost that the Host header may hold on a loopback listener
-	Ready      func() []string  // why the appliance is not ready, empty when it is; nil: always ready
-	Log        *slog.Logger     // nil: slog.Default
-	Now        func() time.Time // nil: time.Now
+	Durability string                            // "safe" or "fast", shown on the page
+	DataDir    string                            // whose disk GET /api/v1/status tells of; empty: none
+	Started    time.Time                         // zero: the time of New
+	Hosts      []string                          // names besides localhost that the Host header may hold on a loopback listener
+	Unkept     func() (messages, samples uint64) // of the plant: what its outbox and the catalog had no room for; nil: not told
+	Ready      func() []string                   // why the appliance is not ready, empty when it is; nil: always ready
+	Log        *slog.Logger                      // nil: slog.Default
+	Now        func() time.Time                  // nil: time.Now
 }
 
 // Plant is what the Sparkplug host knows. Its methods return copies and are called from many goroutines.

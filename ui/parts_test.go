@@ -455,7 +455,7 @@ func newParts(now func() time.Time, change func(*Options)) *testParts {
 		}
 	}
 	opt := Options{Plant: p.plant, History: p.plant.past, Uplinks: p.uplinks, Broker: testBroker{}, Journal: newTestJournal(), Commands: p.commands, Firewall: testFirewall{}, PromQL: promql.New(noSeries{}, promql.Options{}),
-		Version: "1.0.0-test", Now: now, Started: start}
+		Unkept: func() (messages, samples uint64) { return 3, 4 }, Version: "1.0.0-test", Now: now, Started: start}
 	p.demo = &testDemo{plant: p.plant, up: p.uplinks, now: now}
 	opt.Demo = p.demo
 	if change != nil {

@@ -42,6 +42,7 @@ type appOptions struct {
 	tuneUplink    func(*uplink.Options)  // last word on an uplink's options
 	tuneJournal   func(*journal.Options) // the same for the journal's
 	keepProcessor bool                   // as server.Options
+	ballast       bool                   // as historian.Options
 }
 
 // NewApp opens the data folder and takes the addresses of a valid configuration. Nothing runs before Run.

@@ -95,7 +95,7 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err 
 	r := cfg.Historian.Retention
 	p.history, err = historian.Open(dir("history"), p.journal, historian.Options{
 		Quarantine: quarantine, Raw: time.Duration(r.Raw), Minute: time.Duration(r.Minute), Hour: time.Duration(r.Hour),
-		MaxBytes: int64(r.Bytes), Log: log,
+		MaxBytes: int64(r.Bytes), Ballast: o.ballast, Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("open historian: %w", err)
@@ -269,7 +269,7 @@ func (p *pipeline) joinPage(cfg *Config, log *slog.Logger, o appOptions) {
 	p.ui = ui.New(ui.Options{
 		Plant: p.plant, History: p.history, Export: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Journal: p.journal, Commands: p.commands, Demo: o.demo, Firewall: fw,
 		PromQL:  promql.New(p.history, promql.Options{Log: log.With("part", "promql")}),
-		Version: b.Version, Commit: b.Commit, Durability: cfg.Broker.Durability, DataDir: cfg.Data, Ready: p.ready,
+		Version: b.Version, Commit: b.Commit, Durability: cfg.Broker.Durability, DataDir: cfg.Data, Ready: p.ready, Unkept: p.plant.unkept,
 		Log: log.With("part", "page"),
 	})
 	p.plant.live = p.ui
@@ -304,6 +304,10 @@ func (p *pipeline) ready() []string {
 		reasons = append(reasons, "the journal cannot write: "+s.Err.Error())
 	} else if s.Lag > 10*time.Second {
 		reasons = append(reasons, fmt.Sprintf("the journal is %s behind: the disk is too slow", s.Lag.Round(time.Second)))
+	}
+	if h := p.history.Stats(); h.Space >= historian.SpaceLow {
+		reasons = append(reasons, fmt.Sprintf("the disk is nearly full: %d of %d MiB are free, the oldest history is removed; free space",
+			h.DiskFree>>20, h.DiskTotal>>20))
 	}
 	return reasons
 }

@@ -290,6 +290,13 @@ func (p *plant) publish(to broker.Publisher, m sparkplug.Publish) broker.Index {
 }
 
 // Stats implements ui.Plant.
+// unkept counts the host's messages for which the outbox had no room, and samples for which the catalog had none.
+func (p *plant) unkept() (messages, samples uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dropped.Load(), p.rec.refused
+}
+
 func (p *plant) Stats() sparkplug.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -56,7 +56,7 @@ func runRun(ctx context.Context, args []string, std streams) int {
 		log.Warn(w.Message, "key", w.Key)
 	}
 	keep := tuneRuntime(loaded.Config.Broker.EventLoops)
-	app, err := NewApp(&loaded.Config, log, appOptions{keepProcessor: keep})
+	app, err := NewApp(&loaded.Config, log, appOptions{keepProcessor: keep, ballast: true})
 	if err != nil {
 		fmt.Fprintln(std.err, "edge run:", err)
 		return startCode(err)

@@ -28,7 +28,6 @@ type wreck struct {
 	rolled []element              // the state of its rollups
 	lost   []Gap                  // times whose blocks were not reached
 
-
 	lacksEvents, lacksLife bool // rows of events, or of births, deaths and gaps, may be lost
 }
 

@@ -18,7 +18,7 @@ type skew struct {
 const (
 	skewWindow = 30 * time.Second // and at least
 	skewSeen   = 8                // messages make a window
-	skewStep   = 2 * time.Second  // a larger change from window to window is a step
+	skewStep   = 5 * time.Second  // a larger change from window to window is a step
 )
 
 // value is the best estimate.

@@ -12,8 +12,8 @@
 // A metric's current value is true only between its birth and its death: nothing is shown as good that a live node
 // did not say in its present session, and no death of an older session ends a newer one.
 //
-// not done: several servers at once (a Host sees one; take one each); the STATE/<id> topics and texts of
-// Sparkplug 2.2.
+// A Host may be on several servers: a node is on the one of its newest NBIRTH, and Lost makes stale only who is on that one. In
+// the broker's own process there is one server, and it cannot be lost: it ends with the program, after every will.
 //
 // An instance of a template is shown and recorded whole, as its birth, its definition and later DATA together say; a
 // historical one as it came, since what it was part of is not known. A file in parts is a value once it is whole.

@@ -113,7 +113,7 @@ func TestReadAllocatesItsAnswer(t *testing.T) {
 			t.Fatal(len(out.Samples), err)
 		}
 	}
-	if n := testing.AllocsPerRun(20, read); n > 80 {
+	if n := testing.AllocsPerRun(20, read); n > 150 { // 52, and twice that where -race makes a pool forget
 		t.Errorf("%v allocations", n)
 	}
 	var before, after runtime.MemStats

@@ -18,6 +18,9 @@
 // An instance of a template is shown and recorded whole, as its birth, its definition and later DATA together say; a
 // historical one as it came, since what it was part of is not known. A file in parts is a value once it is whole.
 //
+// Why something is not well is a chain of reasons (why.go), made when it is asked for from what a node and its devices keep:
+// metric, device, node, session, client. Host.Why gives it, Explain its text.
+//
 // Where to start reading: topic.go, payload.go, wire.go, decode.go; template_merge.go and files.go for what takes more than
 // one message; then host_api.go, host.go, node.go.
 //

@@ -307,14 +307,28 @@ func (p *plant) Stats() sparkplug.Stats {
 func (p *plant) Nodes() []sparkplug.NodeView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.host.Nodes()
+	all := p.host.Nodes()
+	for i := range all {
+		p.notRecorded(&all[i])
+	}
+	return all
 }
 
 // Node implements ui.Plant.
 func (p *plant) Node(group, node string) (sparkplug.NodeView, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.host.Node(group, node)
+	n, ok := p.host.Node(group, node)
+	p.notRecorded(&n)
+	return n, ok
+}
+
+// notRecorded says of a node that the journal takes nothing: its values are shown, and will be missing from the history.
+func (p *plant) notRecorded(n *sparkplug.NodeView) {
+	if span, ok := p.rec.lost[sparkplug.NodeRef{Group: n.Group, Node: n.Node}]; ok {
+		n.Why = append(n.Why, sparkplug.Reason{Kind: sparkplug.CauseNotRecorded, At: span.from, Lasts: true, Also: len(n.Why) > 0,
+			Text: "its values are not recorded, the journal takes nothing"})
+	}
 }
 
 // Metrics implements ui.Plant. It takes the lock for a page at a time, so that a large plant is not held up.

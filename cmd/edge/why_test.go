@@ -311,3 +311,24 @@ func (a *authority) expired(t *testing.T) tls.Certificate {
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+// While the journal takes nothing, a node's values are shown and it is said that they are not recorded.
+func TestNotRecordedIsTold(t *testing.T) {
+	now := time.Date(2026, 8, 6, 14, 0, 0, 0, time.UTC)
+	p := &plant{host: sparkplug.NewHost(sparkplug.Options{})}
+	for _, node := range []string{"lost", "kept"} {
+		birth := sparkplug.Encode(&sparkplug.Payload{Timestamp: sparkplug.Millis(now), HasTimestamp: true, HasSeq: true})
+		p.host.Step(sparkplug.Input{Message: &sparkplug.Message{Topic: "spBv1.0/F/NBIRTH/" + node, Payload: birth}}, now)
+	}
+	p.rec.lose(sparkplug.NodeRef{Group: "F", Node: "lost"}, now, 1)
+	for _, n := range p.Nodes() {
+		want := ""
+		if n.Node == "lost" {
+			want = "its values are not recorded, the journal takes nothing since 2026-08-06T14:00:00Z"
+		}
+		one, _ := p.Node("F", n.Node)
+		if got := sparkplug.Explain(n.Why); got != want || sparkplug.Explain(one.Why) != want {
+			t.Errorf("node %s: %q, want %q", n.Node, got, want)
+		}
+	}
+}

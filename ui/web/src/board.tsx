@@ -8,7 +8,7 @@ import * as f from "./format";
 import { StateShape, StateWord } from "./shapes";
 import { canCommand, events, nodes, openKeys, serverNow } from "./store";
 import { groupKey, nodeKey } from "./tree";
-import type { Node } from "./types";
+import type { Node, Reason } from "./types";
 
 export const nodeHref = (n: { group: string; node: string }): string => `#/node/${encodeURIComponent(n.group)}/${encodeURIComponent(n.node)}`;
 
@@ -41,13 +41,13 @@ function Tile({ n }: { n: Node }) {
         <span class="name">{n.node}</span>
         <StateWord state={n.state} />
       </a>
-      <p class="reason" title={n.reason}>
+      <p class="reason" title={chain(n.why) || n.reason}>
         {n.state === "online" ? `${n.group} · ${metrics} metrics` : n.reason || "not heard since the start"}
       </p>
       <Facts n={n} />
       <ul class="devices" aria-label="devices">
         {n.devices.map((d) => (
-          <li key={d.device} data-device={`${n.group}/${n.node}/${d.device}`} data-state={d.state} title={`${d.device}: ${d.state}${d.reason ? ", " + d.reason : ""}`}>
+          <li key={d.device} data-device={`${n.group}/${n.node}/${d.device}`} data-state={d.state} title={chain(d.why) || `${d.device}: ${d.state}`}>
             <StateShape state={d.state} />
             {d.device}
             {d.state !== "online" && <span class="word"> {d.state}</span>}
@@ -110,11 +110,11 @@ export function NodeView({ group, node }: { group: string; node: string }) {
           </a>
           <RebirthButton n={n} />
         </header>
-        <p class="reason">{n.reason}</p>
+        <Why list={n.why} />
         <Facts n={n}>
           <dt>client</dt>
           <dd class={n.state === "online" ? "" : "dim"}>
-            {n.client ? `${n.state === "online" ? "" : "was "}${n.client.id} from ${n.client.address}${n.client.tls ? " by TLS" : ""}` : "not connected"}
+            {n.client ? `${n.client.connected ? "" : "was "}${[n.client.id, n.client.user && `user ${n.client.user}`, n.client.certificate].filter(Boolean).join(", ")} from ${n.client.address}${n.client.tls ? " by TLS" : ""}${n.client.protocol ? `, MQTT ${n.client.protocol}` : ""}` : "not connected"}
           </dd>
           <dt>clock</dt>
           <dd>{Math.abs(n.clock_skew_ms) < 1000 ? "within 1 s" : `${f.duration(Math.abs(n.clock_skew_ms) / 1000)} ${n.clock_skew_ms < 0 ? "slow" : "fast"}`}</dd>
@@ -138,7 +138,7 @@ export function NodeView({ group, node }: { group: string; node: string }) {
                 </td>
                 <td>{f.clock(d.since, serverNow.value)}</td>
                 <td class="num">{d.metrics}</td>
-                <td>{d.reason}</td>
+                <td title={chain(d.why)}>{d.reason}</td>
               </tr>
             ))}
           </tbody>
@@ -161,6 +161,22 @@ export function NodeView({ group, node }: { group: string; node: string }) {
         <EventList list={own.slice(0, 200)} />
       </section>
     </div>
+  );
+}
+
+// A chain of reasons as lines: what the operator has to know first, then what it comes from.
+const chain = (list: Reason[]): string => list.map((r) => f.reason(r.text, serverNow.value)).join("\n");
+
+function Why({ list }: { list: Reason[] }) {
+  if (list.length === 0) return null;
+  return (
+    <ol class="reason" data-why>
+      {list.map((r, i) => (
+        <li key={i} data-kind={r.kind}>
+          {f.reason(r.text, serverNow.value)}
+        </li>
+      ))}
+    </ol>
   );
 }
 

@@ -74,3 +74,10 @@ test("a lost uplink stands out, a restored one does not", () => {
 test("counts are grouped", () => {
   assert.equal(f.count(12431), "12,431");
 });
+
+test("the times of a reason are the reader's", () => {
+  const day = new Date(2026, 7, 6, 14, 2, 11);
+  const text = `device D1 dead since ${day.toISOString().replace(".000", "")}: its will fired`;
+  assert.equal(f.reason(text, day.getTime() + 1000), "device D1 dead since 14:02:11: its will fired");
+  assert.equal(f.reason("no time"), "no time");
+});

@@ -52,6 +52,9 @@ export function clock(t: Time | undefined, now = Date.now()): string {
   return d.toDateString() === new Date(now).toDateString() ? time : `${dayFormat.format(d)} ${time}`;
 }
 
+// A reason as the appliance says it, its times in UTC made times of the reader's day.
+export const reason = (text: string, now = Date.now()): string => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, (t) => clock(t, now));
+
 // Two units at most: 4 s, 3 min 05 s, 2 h 10 min, 5 d 3 h.
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";

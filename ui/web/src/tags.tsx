@@ -149,9 +149,10 @@ function MetricCells({ id }: { id: string }) {
   const live = cell.live.value;
   const m = cell.metric;
   const text = f.value(live.value, m.datatype);
+  const cause = live.cause && `${live.quality === "good" ? "" : `${live.quality} because: `}${f.reason(live.cause)}`;
   return (
     <>
-      <span class={`c-value q-${live.quality}`} role="gridcell" data-value={id} title={live.cause || text}>
+      <span class={`c-value q-${live.quality}`} role="gridcell" data-value={id} title={cause || text}>
         {text}
       </span>
       <span class="c-unit" role="gridcell">
@@ -160,7 +161,7 @@ function MetricCells({ id }: { id: string }) {
       <span class="c-range" role="gridcell">
         <Range value={live.value} low={m.low} high={m.high} />
       </span>
-      <span class="c-quality" role="gridcell" title={live.cause}>
+      <span class="c-quality" role="gridcell" title={cause}>
         <QualityMark quality={live.quality} />
       </span>
       <span class="c-age" role="gridcell">

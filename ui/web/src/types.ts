@@ -5,12 +5,20 @@ export type NodeState = "online" | "offline" | "unknown";
 export type Quality = "good" | "uncertain" | "stale" | "bad" | "null" | "never";
 export type Value = null | boolean | number | string | object;
 
+// A line of a chain: the next one explains it. Its text has the time in UTC; format.ts makes it the reader's.
+export interface Reason {
+  kind: string;
+  at: Time;
+  text: string;
+}
+
 export interface Device {
   device: string;
   state: NodeState;
   reason: string;
   since: Time;
   metrics: number;
+  why: Reason[];
 }
 
 export interface Node {
@@ -27,7 +35,8 @@ export interface Node {
   devices: Device[];
   rebirths: { asked: number; answered: number; causes: Record<string, number> };
   gaps: number;
-  client: { id: string; address: string; tls: boolean } | null;
+  client: { id: string; address: string; tls: boolean; user: string; certificate: string; protocol: string; connected: boolean } | null;
+  why: Reason[];
   warnings: string[];
   clock_skew_ms: number;
 }

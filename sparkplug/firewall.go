@@ -113,6 +113,7 @@ type guest struct {
 	rule    *FirewallRule
 	isNode  bool
 	node    NodeRef
+	prefix  string // of all its topics
 	host    string
 	bdSeq   int // of its will; -1: none
 	devices map[string]struct{}
@@ -299,6 +300,7 @@ func (f *Firewall) Joined(c Caller) {
 			g.host = t.Host
 		case mine && kind == kindNode && f.p.Decode(c.Will.Payload, Limits{}) == nil:
 			g.isNode, g.node, g.bdSeq = true, t.NodeRef(), BdSeqOf(&f.p)
+			g.prefix = Namespace + "/" + t.Group + "/"
 		}
 	}
 	f.here[c.ClientID] = g

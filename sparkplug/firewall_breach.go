@@ -68,8 +68,11 @@ const (
 
 // Guarded tells whether the firewall has a say in a topic. Of nearly all others it looks at one character.
 func Guarded(topic string) bool {
-	if topic == "" || !strings.ContainsRune("sS/$", rune(topic[0])) {
+	switch {
+	case topic == "" || strings.IndexByte("sS/$", topic[0]) < 0:
 		return false
+	case strings.HasPrefix(topic, Namespace+"/"):
+		return true
 	}
 	_, kind, _ := classify(topic)
 	return kind != kindForeign

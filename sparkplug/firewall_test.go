@@ -253,6 +253,24 @@ func TestFirewallKeys(t *testing.T) {
 	}
 }
 
+// TestFirewallKnowsData: the short way for data is taken for a node's own data only.
+func TestFirewallKnowsData(t *testing.T) {
+	f := NewFirewall(FirewallOptions{}, nil)
+	join(t, f, caller("a", "", "N"))
+	for topic, want := range map[string]bool{
+		"spBv1.0/G/NDATA/N": true, "spBv1.0/G/DDATA/N/D": true, "spBv1.0/G/NDATA/N/D": false, "spBv1.0/G/DDATA/N": false, "spBv1.0/G/DDATA/N/": false,
+		"spBv1.0/G/DDATA/N/D/E": false, "spBv1.0/G/DDATA/N2/D": false, "spBv1.0/G/NDATA/": false, "spBv1.0/G/NDATA": false, "spBv1.0/G/XDATA/N": false,
+		"spBv1.0/G2/NDATA/N": false, "spBv1.0/G/NDEATH/N": false, "spBv1.0/G/": false, "": false,
+	} {
+		if f.here["a"].isData(topic) != want {
+			t.Errorf("%s: %v", topic, !want)
+		}
+		if v := f.Publish("a", "", Packet{Topic: topic, Payload: dataOf(9)}, t0); want && v != nil {
+			t.Errorf("%s: %v", topic, v)
+		}
+	}
+}
+
 // TestFirewallAllocates nothing for the messages that nearly all are.
 func TestFirewallAllocates(t *testing.T) {
 	f := NewFirewall(FirewallOptions{}, nil)

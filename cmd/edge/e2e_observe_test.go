@@ -55,7 +55,7 @@ func (a *testApp) scrape(t *testing.T) map[string]float64 {
 	return scrape(t, a.URL())
 }
 
-func scrape(t *testing.T, page string) map[string]float64 {
+func scrape(t testing.TB, page string) map[string]float64 {
 	t.Helper()
 	resp, err := http.Get(page + "metrics")
 	if err != nil {

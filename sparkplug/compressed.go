@@ -21,6 +21,7 @@ func (p *Payload) inflate(l Limits) error {
 	outer := *p
 	*p = Payload{Names: outer.Names}
 	if err := p.read(body, l); err != nil {
+		*p = Payload{Names: outer.Names}
 		return err
 	}
 	if p.UUID == compressedUUID {

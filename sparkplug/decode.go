@@ -44,6 +44,41 @@ func (p *Payload) read(data []byte, l Limits) error {
 	return d.payload(data)
 }
 
+// What is kept for the next message: data of a device needs no more.
+const (
+	maxKeptPayload    = 1024
+	maxKeptMetrics    = 4096
+	maxKeptProperties = 16
+	maxKeptUnknown    = 256
+)
+
+// release lets go of a message of size bytes after its use, if it was a large one: each of thousands of reused metrics may
+// have been the largest once.
+func (p *Payload) release(size int) {
+	if size <= maxKeptPayload && !p.Compressed {
+		return
+	}
+	if cap(p.Metrics) > maxKeptMetrics {
+		p.Metrics = nil
+	}
+	for i := range p.Metrics {
+		p.Metrics[i].forget()
+	}
+	p.Unknown = nil
+}
+
+func (m *Metric) forget() {
+	properties, unknown := m.Properties[:cap(m.Properties)], m.Unknown // pairing may have cut properties off
+	if len(properties) > maxKeptProperties {
+		properties = nil
+	}
+	if cap(unknown) > maxKeptUnknown {
+		unknown = nil
+	}
+	clear(properties)
+	*m = Metric{Properties: properties[:0], Unknown: unknown[:0]}
+}
+
 // Names keeps the names that were decoded last, so that a metric that comes again costs no memory. Its size is fixed:
 // 64 KiB, and 512 KiB of names at most. It may serve one Payload after the other, not two at a time.
 type Names struct {

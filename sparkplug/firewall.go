@@ -216,6 +216,7 @@ func (f *Firewall) deathWill(t Topic, w *Packet) *Violation {
 	case w.QoS > 1:
 		return breach(BreachQoS, t, "the will of %s/%s has QoS %d", t.Group, t.Node, w.QoS)
 	}
+	defer f.p.release(len(w.Payload))
 	if err := f.p.Decode(w.Payload, Limits{}); err != nil {
 		return breach(BreachPayload, t, "the will of %s/%s is no Sparkplug payload", t.Group, t.Node)
 	}
@@ -295,6 +296,7 @@ func (f *Firewall) Joined(c Caller) {
 	if c.Will != nil {
 		t, kind, _ := classify(c.Will.Topic)
 		b := Binding{Group: t.Group, Node: t.Node, Host: t.Host}
+		defer f.p.release(len(c.Will.Payload))
 		switch mine := f.bound[b.Name()].Key == g.key; {
 		case mine && (kind == kindState || kind == kindLegacyState):
 			g.host = t.Host

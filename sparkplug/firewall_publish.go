@@ -143,8 +143,8 @@ func (f *Firewall) birth(g *guest, t Topic, payload []byte, now time.Time) *Viol
 	if v := f.tooOften(g, t, now); v != nil {
 		return v
 	}
-	defer f.release()
 	p := &f.p
+	defer p.release(len(payload))
 	err := p.Decode(payload, Limits{Metrics: f.o.Metrics})
 	switch {
 	case errors.Is(err, ErrLimit):
@@ -161,13 +161,6 @@ func (f *Firewall) birth(g *guest, t Topic, payload []byte, now time.Time) *Viol
 		return breach(BreachAliases, t, "%s that gives the alias %d to two metrics", article(t.Type), alias)
 	}
 	return nil
-}
-
-// release lets go of the memory of a large payload.
-func (f *Firewall) release() {
-	if cap(f.p.Metrics) > 256 {
-		f.p = Payload{}
-	}
 }
 
 // tooOften counts births and devices. A node may be born so often, and for each of its devices so often a device.
@@ -212,6 +205,7 @@ func (f *Firewall) twice(p *Payload) (alias uint64, ok bool) {
 // death judges an NDEATH that a node says itself: it ends its own session.
 func (f *Firewall) death(g *guest, t Topic, payload []byte) *Violation {
 	p := &f.p
+	defer p.release(len(payload))
 	switch err := p.Decode(payload, Limits{}); {
 	case err != nil:
 		return breach(BreachPayload, t, "an NDEATH that is no Sparkplug payload")
@@ -236,8 +230,8 @@ func (f *Firewall) command(g *guest, t Topic, m Packet, now time.Time) *Violatio
 	case m.QoS > 1:
 		return breach(BreachQoS, t, "%s is published at QoS 2", article(t.Type))
 	}
-	defer f.release()
 	p := &f.p
+	defer p.release(len(m.Payload))
 	switch err := p.Decode(m.Payload, Limits{Metrics: f.o.Metrics}); {
 	case err != nil:
 		return breach(BreachPayload, t, "%s that is no Sparkplug payload", article(t.Type))

@@ -128,8 +128,8 @@ func (h *Host) Step(in Input, now time.Time) Output {
 	case in.Lost != nil:
 		s.lost(in.Lost)
 	}
-	if cap(h.scratch.Metrics) > 4096 { // a birth's; data is small
-		h.scratch.Metrics = nil
+	if in.Message != nil {
+		h.scratch.release(len(in.Message.Payload))
 	}
 	return s.out
 }

@@ -3,7 +3,9 @@ package historian
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"slices"
 
 	"edge/historian/journal"
@@ -26,8 +28,24 @@ func isLife(k journal.EventKind) bool {
 	return false
 }
 
+// maxKeyName is how long a name may be in a key: an MQTT topic has 64 KB, a key of bbolt 32.
+const maxKeyName = 4096
+
+// keyed is o as keys have it: of a name that is too long for one its beginning and its SHA-256 stand there.
+func (o owner) keyed() owner {
+	short := func(name string) string {
+		if len(name) <= maxKeyName {
+			return name
+		}
+		sum := sha256.Sum256([]byte(name))
+		return name[:maxKeyName-2*len(sum)] + hex.EncodeToString(sum[:])
+	}
+	return owner{short(o.group), short(o.node), short(o.device)}
+}
+
 // lifePrefix begins the keys of one owner's rows; with all names empty those of everybody.
 func lifePrefix(o owner) []byte {
+	o = o.keyed()
 	var b []byte
 	for _, name := range [...]string{o.group, o.node, o.device} {
 		b = appendText(b, name)
@@ -194,7 +212,7 @@ func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Milli
 			return nil, err
 		}
 		for _, w := range who {
-			for _, e := range rows[w] {
+			for _, e := range rows[w.keyed()] {
 				if e.At >= from && e.At < to && len(out) < maxLife {
 					out = append(out, e)
 				}
@@ -210,7 +228,7 @@ func (s *Store) lifeBetween(ctx context.Context, o owner, from, to journal.Milli
 			return nil, err
 		}
 		for _, w := range who {
-			for _, e := range rows[w] {
+			for _, e := range rows[w.keyed()] {
 				if e.At < to && (e.At >= from || e.Kind == journal.GapEvent && e.Until > from) && len(out) < maxLife {
 					out = append(out, e)
 				}
@@ -255,7 +273,7 @@ func (s *Store) lifeBefore(ctx context.Context, o owner, at journal.Millis) (*lo
 				return err
 			}
 			for _, w := range who {
-				if e, ok := lastTurn(rows[w], o, at); ok {
+				if e, ok := lastTurn(rows[w.keyed()], o, at); ok {
 					take(e)
 				}
 			}

@@ -15,7 +15,7 @@ type lifeCache struct {
 	count int
 }
 
-// dayLife are the rows of one day, by owner, ascending by time. Nobody changes them.
+// dayLife are the rows of one day, by owner as keys have it, ascending by time. Nobody changes them.
 type dayLife struct {
 	about about // of the file when it was read
 	rows  map[owner][]loggedEvent

@@ -73,7 +73,6 @@ func (s *Store) stateOf(o owner) (out []loggedEvent, err error) {
 	return out, s.survive(err)
 }
 
-// stateOf are the last births and deaths that bear on a metric of o.
 // putLife writes the last births and deaths to the catalog, and all to the trend files, as long as they stay.
 func (s *Store) putLife(list []loggedEvent) error {
 	if len(list) == 0 {

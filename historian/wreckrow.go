@@ -8,8 +8,6 @@ import (
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // What is found in a damaged file goes into the new one, if it can be what it says.
@@ -58,7 +56,7 @@ func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
 // lifeOf puts an event's row of life, which may be lost; the journal's time of it is not known.
 func (w *wreck) lifeOf(e journal.Event) error {
 	row := loggedEvent{e, e.At}
-	if k := lifeKey(row); isLife(e.Kind) && dayOf(e.At) == w.d.unit && len(k) <= bolt.MaxKeySize && !w.a.has(bucketLife, k) {
+	if k := lifeKey(row); isLife(e.Kind) && dayOf(e.At) == w.d.unit && !w.a.has(bucketLife, k) {
 		return w.a.put(bucketLife, k, appendLife(row))
 	}
 	return nil

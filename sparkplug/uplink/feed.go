@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -45,7 +46,9 @@ func (u *Uplink) feedLoop(ctx context.Context) error {
 		var gone *journal.RecycledError
 		switch {
 		case errors.As(err, &gone):
-			u.recount(ctx, u.fed()+1, gone.Oldest)
+			if err := u.recount(ctx, u.fed()+1, gone.Oldest); err != nil {
+				return err // the next run counts again
+			}
 			u.feeds.Store(uint64(gone.Oldest) - 1)
 			r = u.d.Journal.NewReader(gone.Oldest, kinds...)
 			continue
@@ -159,29 +162,78 @@ func (n *node) event(e *journal.Event, p *sparkplug.Payload, fresh bool) {
 	}
 }
 
+// How often the historian is asked again in one recount, and how long after it failed.
+const (
+	recountTries = 30
+	recountPause = time.Second
+)
+
 // recount counts, from the historian, what is owed between from and to, which the journal no longer holds. It may be of nodes
-// that nothing was kept of before the program was killed.
-func (u *Uplink) recount(ctx context.Context, from, to journal.Index) {
+// that nothing was kept of before the program was killed. A historian that fails is asked again; nodes that it then does not
+// tell of share what was not counted: that is given up, and told.
+func (u *Uplink) recount(ctx context.Context, from, to journal.Index) error {
 	if u.d.Backlog == nil {
-		return
+		return nil
 	}
 	asked := map[sparkplug.NodeRef]bool{}
+	var unread []sparkplug.NodeRef
+	left, tries := uint64(to-from), recountTries
 	for _, m := range u.d.Backlog.Metrics() {
-		if ref := (sparkplug.NodeRef{Group: m.Key.Group, Node: m.Key.Node}); !asked[ref] {
-			asked[ref] = true
-			u.recountNode(ctx, ref, from, to)
+		ref := sparkplug.NodeRef{Group: m.Key.Group, Node: m.Key.Node}
+		if asked[ref] {
+			continue
+		}
+		asked[ref] = true
+		n, err := u.recountNode(ctx, ref, from, to, &tries)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		left -= min(left, n)
+		if err != nil {
+			u.o.Log.Error("what is owed cannot be counted", "uplink", u.o.Name, "group", ref.Group, "node", ref.Node, "err", err)
+			unread = append(unread, ref)
 		}
 	}
+	for i, ref := range unread {
+		n := left / uint64(len(unread)-i)
+		left -= n
+		u.notCounted(ref, n)
+	}
+	return nil
 }
 
-func (u *Uplink) recountNode(ctx context.Context, r sparkplug.NodeRef, from, to journal.Index) {
+// recountNode returns how many samples it found, also when it fails.
+func (u *Uplink) recountNode(ctx context.Context, r sparkplug.NodeRef, from, to journal.Index, tries *int) (n uint64, err error) {
 	for from < to {
 		got, next, err := u.d.Backlog.Backlog(ctx, r.Group, r.Node, from, to, 4096)
-		if err != nil || next <= from {
-			u.o.Log.Warn("read backlog", "group", r.Group, "node", r.Node, "err", err)
-			return
+		if err == nil && next <= from {
+			err = fmt.Errorf("it went on at %d", next)
 		}
-		u.feedSamples(got)
-		from = next
+		switch {
+		case err == nil:
+			u.feedSamples(got)
+			n += uint64(len(got))
+			from = next
+		case *tries == 0:
+			return n, fmt.Errorf("read the historian from %d: %w", from, err)
+		default:
+			*tries--
+			u.o.Log.Warn("read the historian, trying again", "uplink", u.o.Name, "group", r.Group, "node", r.Node, "err", err)
+			if err := wait(ctx, recountPause); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
 	}
 }

@@ -98,6 +98,27 @@ func (b *book) gap(g Gap) {
 	b.Open.Gaps = addGap(b.Open.Gaps, g)
 }
 
+// notCounted notes a gap of samples that may be owed beside those that are counted. A node that no report is about gets into one
+// with nothing else; if it opened it for that, it is returned closed.
+func (b *book) notCounted(g Gap, now time.Time) (closed *Outage) {
+	r := sparkplug.NodeRef{Group: g.Group, Node: g.Node}
+	p, _ := b.node(r)
+	fresh := p == nil
+	if fresh {
+		b.lost(r, now, "what is owed cannot be counted: the historian cannot be read", "")
+	}
+	b.gap(g)
+	b.waived(r, g.Count)
+	if fresh {
+		return b.excuse(r, now)
+	}
+	if p, n := b.node(r); p.Restored {
+		n.Owed += g.Count
+		b.sum()
+	}
+	return nil
+}
+
 func addGap(list []Gap, g Gap) []Gap {
 	for k := range list {
 		if o := &list[k]; o.Group == g.Group && o.Node == g.Node && o.Reason == g.Reason {

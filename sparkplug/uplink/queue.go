@@ -17,6 +17,7 @@ const (
 	reasonSize      = "packet_too_large"  // for the server
 	reasonElsewhere = "history_elsewhere" // the flush mode
 	reasonRecycled  = "not_kept"          // neither the journal nor the historian has them any more
+	reasonUnread    = "not_counted"       // the historian that has them cannot be read; so many at most
 )
 
 // sampleBytes is what one owed sample is estimated to take on the wire.

@@ -137,6 +137,25 @@ func (u *Uplink) giveUp(g Gap) {
 	u.tally.bookChanged = true
 }
 
+// notCounted gives up what a node is owed at most, for the historian cannot be read.
+func (u *Uplink) notCounted(r sparkplug.NodeRef, most uint64) {
+	if most == 0 {
+		return
+	}
+	now := u.o.Clock()
+	g := Gap{Group: r.Group, Node: r.Node, From: now, To: now, Count: most, Reason: reasonUnread}
+	u.bookMu.Lock()
+	if u.book.Open != nil {
+		g.From = u.book.Open.From
+	}
+	u.tally.drops[g.Reason] += g.Count
+	u.tally.gaps = addGap(u.tally.gaps, g)
+	closed := u.book.notCounted(g, now)
+	u.tally.bookChanged = true
+	u.bookMu.Unlock()
+	u.closed(closed)
+}
+
 // waived counts samples given up that the open outage counts as owed.
 func (u *Uplink) waived(r sparkplug.NodeRef, samples uint64) {
 	u.bookMu.Lock()
@@ -153,9 +172,12 @@ func (u *Uplink) reportGaps() {
 	u.bookMu.Unlock()
 	for _, g := range gaps {
 		u.o.Log.Warn("samples given up", "uplink", u.o.Name, "group", g.Group, "node", g.Node, "reason", g.Reason, "count", g.Count)
+		reason := fmt.Sprintf("uplink %s: %d samples will not be delivered: %s", u.o.Name, g.Count, g.Reason)
+		if g.Reason == reasonUnread {
+			reason = fmt.Sprintf("uplink %s: the historian cannot be read, at most %d samples will not be delivered: %s", u.o.Name, g.Count, g.Reason)
+		}
 		u.append(journal.Event{Kind: journal.UplinkEvent, Group: g.Group, Node: g.Node, Count: g.Count,
-			At: journal.Millis(g.From.UnixMilli()), Until: journal.Millis(g.To.UnixMilli()),
-			Reason: fmt.Sprintf("uplink %s: %d samples will not be delivered: %s", u.o.Name, g.Count, g.Reason)})
+			At: journal.Millis(g.From.UnixMilli()), Until: journal.Millis(g.To.UnixMilli()), Reason: reason})
 	}
 }
 

@@ -16,8 +16,12 @@ import (
 	"edge/historian/journal"
 )
 
-// childUnsynced, if set, makes the child's journal one that does not flush.
-const childUnsynced = "HISTORIAN_UNSYNCED"
+// childUnsynced, if set, makes one part of the child not flush.
+const (
+	childUnsynced   = "HISTORIAN_UNSYNCED"
+	unsyncedJournal = "journal"
+	unsyncedDays    = "days" // the files of the days
+)
 
 type unsynced struct{ journal.OS }
 
@@ -39,13 +43,19 @@ func (unsyncedFile) Datasync() error { return nil }
 // last one that is durable.
 func childMain(dir string) {
 	o := journal.Options{SegmentBytes: 1 << 20, MaxBytes: 4 << 20}
-	if os.Getenv(childUnsynced) != "" {
+	if os.Getenv(childUnsynced) == unsyncedJournal {
 		o.Files = unsynced{}
 	}
 	j, err := journal.Open(filepath.Join(dir, "journal"), o)
 	exitOn(err)
 	s, err := Open(filepath.Join(dir, "history"), j, Options{Window: time.Minute, HeadBytes: 1 << 20})
 	exitOn(err)
+	if os.Getenv(childUnsynced) == unsyncedDays {
+		for day := dayOf(ms(childStart)); day <= dayOf(ms(childStart))+2; day++ {
+			exitOn(s.days.get(day).writes())
+			s.days.get(day).db.NoSync = true
+		}
+	}
 	ctx := context.Background()
 	go func() { exitOn(j.Run(ctx)) }()
 	go func() { exitOn(s.Run(ctx)) }()

@@ -53,6 +53,7 @@ type statusJSON struct {
 	Broker     brokerJSON    `json:"broker"`
 	Journal    *journalJSON  `json:"journal"`
 	Historian  historianJSON `json:"historian"`
+	Hosts      []hostJSON    `json:"hosts"` // the other Sparkplug hosts at the plant's broker
 	Uplinks    []uplinkJSON  `json:"uplinks"`
 	Streams    int           `json:"streams"`
 }
@@ -103,6 +104,16 @@ type historianJSON struct {
 	LostEvents     uint64  `json:"lost_events_total"`
 }
 
+// hostJSON is the last STATE of another host application.
+type hostJSON struct {
+	Host     string `json:"host"`
+	Online   bool   `json:"online"`
+	Since    stamp  `json:"since"`    // its STATE's own timestamp; null in the form of Sparkplug 2.2, which has none
+	Received stamp  `json:"received"` // here
+	Client   string `json:"client"`   // who published it; empty when not known
+	Legacy   bool   `json:"legacy"`   // STATE/ID, as Sparkplug 2.2 had it
+}
+
 func (u *UI) status(w http.ResponseWriter, r *http.Request) {
 	reasons := u.notReady()
 	s := statusJSON{
@@ -111,6 +122,7 @@ func (u *UI) status(w http.ResponseWriter, r *http.Request) {
 		Clock: clockJSON{stamp(u.opt.Now())}, Disk: diskOf(u.opt.DataDir), Durability: u.opt.Durability, Warnings: u.warnings(),
 		Demo: u.opt.Demo != nil, Commands: u.opt.Commands != nil,
 		Broker:  brokerJSON{Dropped: map[string]uint64{}},
+		Hosts:   u.hostList(),
 		Uplinks: u.uplinkList(), Streams: u.hub.len(),
 	}
 	if u.opt.Broker != nil {
@@ -126,6 +138,17 @@ func (u *UI) status(w http.ResponseWriter, r *http.Request) {
 			h.LostSamples, h.LostEvents}
 	}
 	answer(w, http.StatusOK, s)
+}
+
+func (u *UI) hostList() []hostJSON {
+	out := []hostJSON{}
+	if u.opt.Plant == nil {
+		return out
+	}
+	for _, h := range u.opt.Plant.Hosts() {
+		out = append(out, hostJSON{h.ID, h.Online, stamp(h.Timestamp), stamp(h.Received), h.ClientID, h.Legacy})
+	}
+	return out
 }
 
 func journalToJSON(j journal.Stats) *journalJSON {

@@ -50,6 +50,8 @@ type Plant interface {
 	Metrics(f MetricFilter) []sparkplug.MetricView
 	Metric(ref sparkplug.MetricRef) (sparkplug.MetricView, bool)
 	Stats() sparkplug.Stats
+	// Hosts returns the other Sparkplug hosts whose STATE was heard, the one heard of last at the end.
+	Hosts() []sparkplug.HostView
 }
 
 // MetricFilter asks for metrics; an empty field asks for all.

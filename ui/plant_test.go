@@ -156,6 +156,12 @@ func doubleValue(f float64) sparkplug.Value {
 	return sparkplug.Value{Type: sparkplug.Double, Num: math.Float64bits(f)}
 }
 
+func (p *testPlant) Hosts() []sparkplug.HostView {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.host.Hosts()
+}
+
 func (p *testPlant) Stats() sparkplug.Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -303,6 +303,13 @@ func (p *plant) Stats() sparkplug.Stats {
 	return p.host.Stats()
 }
 
+// Hosts implements ui.Plant.
+func (p *plant) Hosts() []sparkplug.HostView {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.host.Hosts()
+}
+
 // Nodes implements ui.Plant.
 func (p *plant) Nodes() []sparkplug.NodeView {
 	p.mu.Lock()

@@ -1,6 +1,6 @@
 // Requests to the HTTP interface. A refusal becomes a Refused with the server's own words.
 
-import type { Binding, Buckets, Client, Event, Outage, Sample, Gap, Metric, Violations } from "./types";
+import type { Binding, Buckets, Client, Event, Outage, Sample, Gap, Metric, Status, Violations } from "./types";
 
 export class Refused extends Error {
   constructor(
@@ -30,6 +30,8 @@ export const getMetrics = (limit: number): Promise<{ metrics: Metric[]; next: st
 export const getEvents = (query: string): Promise<{ events: Event[]; next: string | null }> => ask(`/api/v1/events?${query}`);
 
 export const getClients = (): Promise<Client[]> => ask("/api/v1/clients");
+
+export const getStatus = (): Promise<Status> => ask("/api/v1/status");
 
 export const getViolations = (): Promise<Violations> => ask("/api/v1/violations");
 

@@ -64,7 +64,7 @@ function Facts({ n, children }: { n: Node; children?: ComponentChildren }) {
     <dl class="facts">
       <dt>since</dt>
       <dd>
-        {f.clock(n.since, now)} <span class="dim">({f.age(n.since, now)})</span>
+        {f.clock(n.since, now)} <span class="dim">({f.parse(n.since) > now + 60_000 ? "by its clock" : f.age(n.since, now)})</span>
       </dd>
       <dt>last birth</dt>
       <dd>{f.clock(n.last_birth, now)}</dd>

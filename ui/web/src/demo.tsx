@@ -55,10 +55,10 @@ function DemoRow({ name }: { name: string }) {
     <tr>
       <td>{name}</td>
       <td data-plant={name} data-state={truth?.state ?? "unknown"}>
-        <StateWord state={truth?.state ?? "unknown"} /> <span class="dim">since {f.clock(truth?.since, serverNow.value)}</span>
+        <StateWord state={truth?.state ?? "unknown"} /> <span class="dim since">since {f.clock(truth?.since, serverNow.value)}</span>
       </td>
       <td data-scada={name} data-state={belief?.state ?? "unknown"}>
-        <StateWord state={belief?.state ?? "unknown"} word={belief?.state === "offline" ? "stale" : undefined} /> <span class="dim">since {f.clock(belief?.since, serverNow.value)}</span>
+        <StateWord state={belief?.state ?? "unknown"} word={belief?.state === "offline" ? "stale" : undefined} /> <span class="dim since">since {f.clock(belief?.since, serverNow.value)}</span>
       </td>
       <td class="noteworthy">{agree ? "" : "≠ differs"}</td>
       <td>
@@ -84,12 +84,12 @@ function FaultChoice({ name }: { name: string }) {
       <select aria-label={`fault of ${name}`} data-fault={name} disabled={!canSwitch.value} value={fault} onChange={(e) => void choose(e.currentTarget.value)}>
         <option value="">none</option>
         {d.offered.map((o) => (
-          <option key={o.name} value={o.name} title={o.shows}>
+          <option key={o.name} value={o.name} title={f.shows(o.shows)}>
             {o.name}
           </option>
         ))}
       </select>
-      {shows && <div class="dim">must show {shows}</div>}
+      {shows && <div class="dim shows">must show {f.shows(shows)}</div>}
     </>
   );
 }

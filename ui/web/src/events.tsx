@@ -27,7 +27,7 @@ export function EventList({ list }: { list: Event[] }) {
             {e.bd_seq !== null ? <span class="dim"> bdSeq {e.bd_seq}</span> : null}
           </span>
           <span class="why">
-            {[e.reason, e.count > 0 ? `${f.count(e.count)} samples` : "", e.user && `by ${e.user}`].filter(Boolean).join(", ")}
+            {[f.reason(e.reason, serverNow.value), e.count > 0 ? `${f.count(e.count)} samples` : "", e.user && `by ${e.user}`].filter(Boolean).join(", ")}
           </span>
         </li>
       ))}

@@ -81,3 +81,15 @@ test("the times of a reason are the reader's", () => {
   assert.equal(f.reason(text, day.getTime() + 1000), "device D1 dead since 14:02:11: its will fired");
   assert.equal(f.reason("no time"), "no time");
 });
+
+test("what a fault must show reads as words", () => {
+  assert.equal(f.shows("“\"metrics\":50*” metrics of the node itself"), "“metrics 50…” metrics of the node itself");
+  assert.equal(f.shows("“\"state\":\"offline\"” for a while"), "“state offline” for a while");
+  assert.equal(f.shows("“bd_seq\":0” in every session"), "“bd_seq 0” in every session");
+  assert.equal(f.shows("“sequence gap: expected * got *”, a rebirth"), "“sequence gap: expected … got …”, a rebirth");
+});
+
+test("bytes of a disk", () => {
+  const cases: [number, string][] = [[41323044864, "38 GiB"], [1610612736, "1.5 GiB"], [12 << 20, "12 MiB"], [0, "0 MiB"]];
+  for (const [n, want] of cases) assert.equal(f.bytes(n), want);
+});

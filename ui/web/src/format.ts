@@ -55,6 +55,15 @@ export function clock(t: Time | undefined, now = Date.now()): string {
 // A reason as the appliance says it, its times in UTC made times of the reader's day.
 export const reason = (text: string, now = Date.now()): string => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, (t) => clock(t, now));
 
+// What a fault must show, without the marks of JSON: “"metrics":50*” is “metrics 50…”.
+export const shows = (text: string): string => text.replace(/“"?(\w+)":"?([^"”]*)"?”/g, "“$1 $2”").replaceAll("*", "…");
+
+// Bytes of a disk: 386 GiB, 1.5 GiB, 12 MiB.
+export function bytes(n: number): string {
+  const gib = n / 2 ** 30;
+  return gib >= 10 ? `${count(gib)} GiB` : gib >= 1 ? `${gib.toFixed(1)} GiB` : `${count(n / 2 ** 20)} MiB`;
+}
+
 // Two units at most: 4 s, 3 min 05 s, 2 h 10 min, 5 d 3 h.
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";

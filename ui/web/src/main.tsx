@@ -12,6 +12,7 @@
 //   [data-uplink="name"][data-state][data-owed], [data-uplink-node="group/node"][data-state]
 //   [data-outage="id"][data-owed][data-delivered][data-gaps][data-done="true|false"]
 //   [data-client="id"][data-connected][data-slow]          a line of the clients
+//   [data-space="ok|warn|drop|low|full"], [data-host="id"][data-state], [data-warning]   the appliance itself
 //   [data-event="kind"]                  a line of the event log
 //   [data-plant="group/node"][data-state], [data-scada="group/node"][data-state]   the demo's two columns
 //   [data-action="kill|revive"][data-target="group/node"], [data-action="cut|restore"], [data-action="rebirth"],
@@ -19,6 +20,7 @@
 //   [data-message="done|refused"]        what came of the last command
 
 import { render } from "preact";
+import { AppliancePanel } from "./appliance";
 import { Board, NodeView } from "./board";
 import { ClientView } from "./clients";
 import { DemoPanel } from "./demo";
@@ -158,6 +160,7 @@ function Overview() {
       </div>
       <div class="side">
         <UplinkPanel />
+        <AppliancePanel />
         <EventPanel rows={100} />
       </div>
     </div>

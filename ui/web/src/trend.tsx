@@ -158,7 +158,7 @@ function Readout({ shown, at, metric, source }: { shown: Shown; at: number | nul
       <>
         <span class="dim">{f.clock(new Date(x * 1000).toISOString(), serverNow.value)}</span> <strong>{v == null ? "no value" : `${f.measured(v)} ${metric.unit}`}</strong>
         {band && band.min !== band.max ? <span class="dim"> min {f.measured(band.min)} max {f.measured(band.max)}</span> : null}
-        {gap ? <span class="noteworthy"> gap: {gap.cause}</span> : null}
+        {gap ? <span class="noteworthy"> gap: {f.reason(gap.cause, serverNow.value)}</span> : null}
       </>
     );
   }
@@ -170,7 +170,7 @@ function Readout({ shown, at, metric, source }: { shown: Shown; at: number | nul
         <strong class={`q-${live.quality}`}>
           {f.value(live.value, metric.datatype)} {metric.unit}
         </strong>{" "}
-        {live.quality !== "good" && <QualityMark quality={live.quality} />} <span class="dim">{live.cause || f.place(metric)}</span>
+        {live.quality !== "good" && <QualityMark quality={live.quality} />} <span class="dim">{f.reason(live.cause, serverNow.value) || f.place(metric)}</span>
         {gaps}
       </>
     );

@@ -200,6 +200,15 @@ export interface Client {
   last_disconnect: { reason: string; at: Time; address: string } | null;
 }
 
+// What the page shows of GET /api/v1/status.
+export interface Status {
+  disk: { path: string; total_bytes: number; free_bytes: number } | null;
+  warnings: string[];
+  ready: { reasons: string[] };
+  historian: { bytes: number; limit_bytes: number; space: "ok" | "warn" | "drop" | "low" | "full"; ballast_bytes: number };
+  hosts: { host: string; online: boolean; since: Time; received: Time; client: string; legacy: boolean }[];
+}
+
 export interface Violation {
   first: Time;
   last: Time;

@@ -24,6 +24,7 @@ type Firewall struct {
 	o     FirewallOptions
 	bound map[string]Binding // by Binding.Name
 	pins  map[string]string  // identity -> the name it was the first to use
+	left  map[string]Binding // forgotten lately, and nobody's since
 	here  map[string]*guest  // by client identifier
 	gone  map[string]Caller  // who has left lately, to name who a will is of
 	rates map[rateKey]rate
@@ -121,7 +122,7 @@ type guest struct {
 
 // NewFirewall returns one that knows the bindings of before.
 func NewFirewall(o FirewallOptions, kept []Binding) *Firewall {
-	f := &Firewall{o: o.withDefaults(), bound: map[string]Binding{}, pins: map[string]string{}, here: map[string]*guest{}, gone: map[string]Caller{}, rates: map[rateKey]rate{}}
+	f := &Firewall{o: o.withDefaults(), bound: map[string]Binding{}, pins: map[string]string{}, left: map[string]Binding{}, here: map[string]*guest{}, gone: map[string]Caller{}, rates: map[rateKey]rate{}}
 	for _, b := range kept {
 		if len(f.bound) < f.o.Bindings {
 			f.bind(b)
@@ -138,23 +139,37 @@ func (f *Firewall) Bindings() []Binding {
 }
 
 // Forget ends a binding: the next that uses the name has it. False: there is none. Who spoke for it does so no more in the
-// session that it has.
+// session that it has, but for the will that ends it.
 func (f *Firewall) Forget(name string) bool {
 	b, ok := f.bound[name]
 	if !ok {
 		return false
 	}
 	f.unbind(name)
+	f.silence(b.Key, name)
+	if len(f.left) >= maxGone {
+		clear(f.left)
+	}
+	f.left[name] = b
+	return true
+}
+
+// silence ends that sessions of that identity speak for the name.
+func (f *Firewall) silence(key, name string) {
 	for _, g := range f.here {
-		if g.key == b.Key && (g.isNode && nodeName(g.node) == name || g.host != "" && hostName(g.host) == name) {
+		if g.key == key && g.speaksFor(name) {
 			g.isNode, g.node, g.host = false, NodeRef{}, ""
 		}
 	}
-	return true
+}
+
+func (g *guest) speaksFor(name string) bool {
+	return g.isNode && nodeName(g.node) == name || g.host != "" && hostName(g.host) == name
 }
 
 func (f *Firewall) bind(b Binding) {
 	f.unbind(b.Name())
+	delete(f.left, b.Name())
 	f.bound[b.Name()] = b
 	if b.Pinned {
 		f.pins[b.Key] = b.Name()
@@ -171,6 +186,9 @@ func (f *Firewall) unbind(name string) {
 // Connect judges a CONNECT before it is accepted. A binding that it made or changed is returned as well, to be kept.
 func (f *Firewall) Connect(c Caller, now time.Time) (*Violation, *Binding) {
 	rule := f.ruleOf(c)
+	if v := f.takeOver(c, rule); v != nil {
+		return v, nil
+	}
 	if c.Will == nil {
 		return f.withoutWill(c, rule), nil
 	}
@@ -192,6 +210,16 @@ func (f *Firewall) Connect(c Caller, now time.Time) (*Violation, *Binding) {
 		return f.claim(c, rule, Binding{Group: t.Group, Node: t.Node}, t, now)
 	}
 	return f.withoutWill(c, rule), nil
+}
+
+// takeOver judges that the connection of a node or host would end for another identity that has its client identifier.
+func (f *Firewall) takeOver(c Caller, rule *FirewallRule) *Violation {
+	g := f.here[c.ClientID]
+	if g == nil || !g.isNode && g.host == "" || g.key == keyOf(c, rule) {
+		return nil
+	}
+	t := Topic{Group: g.node.Group, Node: g.node.Node, Host: g.host}
+	return breach(BreachTaken, t, "the client identifier of %s, which is %s at %s", speaker(t), g.key, g.caller.Address)
 }
 
 // withoutWill judges a client whose will, if it has one, is none of Sparkplug's. Of an edge node nobody would know that it died.
@@ -255,12 +283,20 @@ func (f *Firewall) claim(c Caller, rule *FirewallRule, b Binding, t Topic, now t
 		b.Since = old.Since
 	case taken && (b.Pinned || !old.Pinned && f.speaks(old.Key, b.Name())): // a rule wins over a first use
 		return breach(BreachTaken, t, "%s is spoken for by %s, client %.80q at %s", speaker(t), old.Key, old.Client, old.Address), nil
+	case len(b.Name()) > maxName:
+		return breach(BreachTopic, t, "%s has a name of %d bytes, more than %d", speaker(t), len(b.Name()), maxName), nil
 	case !taken && len(f.bound) >= f.o.Bindings && (b.Pinned || len(f.bound) >= 2*f.o.Bindings): // first uses do not keep out whom a rule knows
 		return breach(BreachFull, t, "%s is the first use of a name, and as many are known as allowed", speaker(t)), nil
+	}
+	if taken && old.Key != b.Key {
+		f.silence(old.Key, b.Name())
 	}
 	f.bind(b)
 	return nil, &b
 }
+
+// maxName bounds what is kept of each binding, in bytes; a CONNECT may bring 64 KiB.
+const maxName = 1024
 
 // mayBe tells whether the rule, or the first use of another name, is against it.
 func (f *Firewall) mayBe(c Caller, rule *FirewallRule, b *Binding, t Topic) *Violation {
@@ -281,7 +317,7 @@ func (f *Firewall) mayBe(c Caller, rule *FirewallRule, b *Binding, t Topic) *Vio
 // speaks tells whether someone of that identity is connected as that node or host.
 func (f *Firewall) speaks(key, name string) bool {
 	for _, g := range f.here {
-		if g.key == key && (g.isNode && nodeName(g.node) == name || g.host != "" && hostName(g.host) == name) {
+		if g.key == key && g.speaksFor(name) {
 			return true
 		}
 	}
@@ -322,7 +358,7 @@ func (f *Firewall) Left(clientID string) {
 	delete(f.here, clientID)
 }
 
-// maxGone bounds the clients that have left and are remembered.
+// maxGone bounds the clients that have left, and the bindings that were forgotten, that are remembered.
 const maxGone = 1000
 
 // ruleOf returns the first rule that fits, nil without one.

@@ -110,11 +110,11 @@ func classify(topic string) (t Topic, kind topicKind, why string) {
 
 // short keeps a name that is made into a key from growing: one that is longer than maxShort is its beginning and its digest.
 func short(s string) string {
-	if len(s) <= maxShort {
+	if len(s) <= maxShort && !strings.Contains(s, "…") { // or one could be chosen that looks like the beginning and digest of another
 		return strings.ToValidUTF8(s, "?")
 	}
 	sum := sha256.Sum256([]byte(s))
-	return strings.ToValidUTF8(s[:maxShort/2], "?") + "…" + hex.EncodeToString(sum[:8])
+	return strings.ToValidUTF8(s[:min(len(s), maxShort/2)], "?") + "…" + hex.EncodeToString(sum[:8])
 }
 
 const maxShort = 256

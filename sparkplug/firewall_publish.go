@@ -83,6 +83,9 @@ func (f *Firewall) will(clientID, user string, t Topic, kind topicKind) *Violati
 	if t.Type != NDEATH && kind != kindState && kind != kindLegacyState {
 		return breach(BreachWill, t, "%s as the will of who has left", article(t.Type))
 	}
+	if !bound { // and nobody else's since: that it died is true
+		is, bound = f.left[b.Name()]
+	}
 	if !bound || is.Client != clientID || is.User != user {
 		return breach(BreachWill, t, "the will of who has left, for %s, which it does not speak for", speaker(t))
 	}
@@ -168,13 +171,14 @@ func (f *Firewall) tooOften(g *guest, t Topic, now time.Time) *Violation {
 	key, most := rateKey{what: NBIRTH, name: nodeName(g.node)}, f.o.BirthsPerMinute
 	if t.Type == DBIRTH {
 		key.what, most = DBIRTH, most*(len(g.devices)+1)
-		if _, known := g.devices[t.Device]; !known && len(g.devices) >= f.o.Devices {
+		device := short(t.Device)
+		if _, known := g.devices[device]; !known && len(g.devices) >= f.o.Devices {
 			return breach(BreachDevices, t, "more than %d devices in one session", f.o.Devices)
 		}
 		if g.devices == nil {
 			g.devices = map[string]struct{}{}
 		}
-		g.devices[strings.Clone(short(t.Device))] = struct{}{}
+		g.devices[strings.Clone(device)] = struct{}{}
 	}
 	switch ok, room := f.allow(key, most, now); {
 	case !room:
@@ -245,7 +249,7 @@ func (f *Firewall) command(g *guest, t Topic, m Packet, now time.Time) *Violatio
 	if t.Type != NCMD || !IsRebirthRequest(p) {
 		return nil
 	}
-	switch ok, room := f.allow(rateKey{NCMD, nodeName(t.NodeRef()), g.key}, f.o.RebirthsPerMinute, now); {
+	switch ok, room := f.allow(rateKey{NCMD, short(nodeName(t.NodeRef())), g.key}, f.o.RebirthsPerMinute, now); {
 	case !room:
 		return breach(BreachFull, t, "more rates than are kept")
 	case !ok:

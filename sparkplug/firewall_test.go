@@ -130,6 +130,51 @@ func TestFirewallForget(t *testing.T) {
 	if v := f.Publish("a", "", data, t0); breachOf(v) != BreachWill {
 		t.Errorf("%v", v)
 	}
+	f.Left("a")
+	death := NodeDeath(NodeRef{"G", "N"}, 7, t0)
+	will := Packet{Topic: death.Topic, Payload: death.Payload, QoS: 1}
+	if v := f.Publish("b", "", will, t0); breachOf(v) != BreachWill {
+		t.Errorf("another's will: %v", v)
+	}
+	if v := f.Publish("a", "", will, t0); v != nil {
+		t.Errorf("the will, without which the node would live on: %v", v)
+	}
+	join(t, f, caller("b", "", "N"))
+	if v := f.Publish("a", "", will, t0); breachOf(v) != BreachWill {
+		t.Errorf("the will, when the node is another's: %v", v)
+	}
+}
+
+// TestFirewallRuleSilencesFirstUse: who came first, and is still connected, does not speak beside whom a rule knows.
+func TestFirewallRuleSilencesFirstUse(t *testing.T) {
+	f := NewFirewall(FirewallOptions{Rules: []FirewallRule{{User: "press", Group: "G", Node: "N"}}}, nil)
+	join(t, f, caller("early", "", "N"))
+	join(t, f, caller("press", "press", "N"))
+	data := Packet{Topic: "spBv1.0/G/NDATA/N", Payload: dataOf(1)}
+	if v := f.Publish("early", "", data, t0); breachOf(v) != BreachForeign {
+		t.Errorf("who came first: %v", v)
+	}
+	if v := f.Publish("press", "press", data, t0); v != nil {
+		t.Errorf("whom the rule knows: %v", v)
+	}
+}
+
+// TestFirewallTakeOver: the client identifier of a node that is connected is its alone, whatever the other wants to be.
+func TestFirewallTakeOver(t *testing.T) {
+	f := NewFirewall(FirewallOptions{}, nil)
+	join(t, f, caller("a", "", "N"))
+	join(t, f, caller("tool", "", ""))
+	for _, will := range []string{"", "Other"} {
+		c := caller("a", "", will)
+		c.Address = "10.0.0.9:1"
+		if v, _ := f.Connect(c, t0); breachOf(v) != BreachTaken {
+			t.Errorf("from elsewhere, to be %q: %v", will, v)
+		}
+	}
+	join(t, f, caller("a", "", "N"))
+	c := caller("tool", "", "")
+	c.Address = "10.0.0.9:1"
+	join(t, f, c)
 }
 
 // TestFirewallHasLimits: names, rates and devices are as many as allowed, and those that a rule knows still come in.
@@ -142,6 +187,9 @@ func TestFirewallHasLimits(t *testing.T) {
 		t.Errorf("a fourth: %v", v)
 	}
 	join(t, f, caller("u", "u", "Known"))
+	if v, _ := f.Connect(caller("u", "u", strings.Repeat("n", maxName)), t0); breachOf(v) != BreachTopic {
+		t.Errorf("a long name: %v", v)
+	}
 	if n := len(NewFirewall(FirewallOptions{Bindings: 2}, f.Bindings()).Bindings()); n != 2 {
 		t.Errorf("%d of before are kept", n)
 	}
@@ -247,6 +295,10 @@ func TestFirewallKeys(t *testing.T) {
 	a, b := keyOf(Caller{User: long + "a"}, rule), keyOf(Caller{User: long + "b"}, rule)
 	if a == b || len(a) > 2*maxShort {
 		t.Errorf("long names: %d bytes, the same: %v", len(a), a == b)
+	}
+	forged := long[:maxShort/2] + strings.TrimPrefix(a, "user "+long[:maxShort/2])
+	if c := keyOf(Caller{User: forged}, rule); c == a {
+		t.Errorf("%q is the key of a long name and of one that was made to look like it", c)
 	}
 	if g := (&FirewallRule{Node: "%u-%c"}).expand("%u-%c", Caller{User: "*", ClientID: "c"}); g != "" {
 		t.Errorf("a user called * widens a pattern to %q", g)

@@ -32,6 +32,21 @@ func (c *conn) guarded(f topic.Filter) bool {
 	return g != nil && g.Subscribe(c.client.id, f) != nil
 }
 
+// guardRestored asks the guard, which knows by now who is connected, of the subscriptions that the session had.
+func (c *conn) guardRestored() {
+	if c.server.opt.Guard == nil {
+		return
+	}
+	cl := c.client
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	for _, sub := range cl.session.Subscriptions() {
+		if share, inner := splitShare(sub.Filter, byte(c.version)); c.guarded(inner) {
+			cl.dropLocked(&sub, share, inner)
+		}
+	}
+}
+
 // tellGuard says what the rules did not allow.
 func (c *conn) tellGuard(name topic.Name) {
 	if g := c.server.opt.Guard; g != nil {

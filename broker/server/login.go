@@ -53,6 +53,7 @@ func (c *conn) welcome() {
 	c.traceBegun()
 	c.server.comings.log(c.server, "client connected", "client", c.client.id, "remote", c.remote, "listener", c.listener.Name)
 	c.server.router.Session(c.event(broker.Connected, ""))
+	c.guardRestored()
 	c.resume()
 }
 

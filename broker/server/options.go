@@ -50,7 +50,7 @@ type Auth interface {
 type Guard interface {
 	// Connect is asked of a CONNECT before its session is touched. An error refuses it, 0x87 or in 3.1.1 0x05, and is logged.
 	Connect(c Caller) error
-	// Subscribe is asked of a filter that Auth allows, without $share.
+	// Subscribe is asked of a filter that Auth allows, without $share; of those that a session had, once taps know of its client.
 	Subscribe(clientID string, f topic.Filter) error
 	// Refused is told of a message that Auth does not allow. Of a will, taps are told.
 	Refused(c Caller, name topic.Name)

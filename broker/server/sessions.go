@@ -9,6 +9,7 @@ import (
 	"edge/broker"
 	"edge/broker/packets"
 	"edge/broker/session"
+	"edge/broker/topic"
 )
 
 // acquire returns the client of that identifier with its turn taken: nobody else begins a connection to it until
@@ -165,12 +166,17 @@ func (c *client) resubscribeLocked(before byte) {
 			c.server.router.Subscribe(c.routerSubscription(sub, after))
 		}
 		if !c.server.rules().MaySubscribe(c.identity, inner) {
-			c.out.Reset()
-			c.session.Unsubscribe(sub.Filter, &c.out)
-			c.server.router.Unsubscribe(c.self, share, inner)
-			c.saveLocked(c.out.Save)
+			c.dropLocked(&sub, share, inner)
 		}
 	}
+}
+
+// dropLocked ends a subscription that is not allowed any more.
+func (c *client) dropLocked(sub *session.Subscription, share string, inner topic.Filter) {
+	c.out.Reset()
+	c.session.Unsubscribe(sub.Filter, &c.out)
+	c.server.router.Unsubscribe(c.self, share, inner)
+	c.saveLocked(c.out.Save)
 }
 
 // resume sends what waits for a session that is connected again.

@@ -33,6 +33,8 @@ type firewall struct {
 	journal *journal.Journal
 	plant   *plant // is told of messages that are refused, and shows events
 
+	keeping sync.Mutex // before mu: bindings are put on disk in the order in which they change
+
 	mu    sync.Mutex
 	rules *sparkplug.Firewall
 }
@@ -76,12 +78,7 @@ func firewallOptions(cfg *FirewallConfig, own []string) sparkplug.FirewallOption
 // Connect implements server.Guard.
 func (f *firewall) Connect(c server.Caller) error {
 	who := sparkplug.Caller{ClientID: c.ClientID, User: c.User, Cert: c.Cert, Address: c.Addr, Will: packetOf(c.Will)}
-	f.mu.Lock()
-	v, bound := f.rules.Connect(who, f.now())
-	f.mu.Unlock()
-	if bound != nil {
-		f.keep(bound)
-	}
+	v := f.judge(who)
 	if v == nil {
 		return nil
 	}
@@ -91,6 +88,21 @@ func (f *firewall) Connect(c server.Caller) error {
 	}
 	f.violated(who, "CONNECT", topic, v, f.enforce)
 	return f.refusal(v)
+}
+
+// judge asks the rules of a CONNECT, and keeps what it binds.
+func (f *firewall) judge(who sparkplug.Caller) *sparkplug.Violation {
+	if who.Will != nil { // or it binds nobody
+		f.keeping.Lock()
+		defer f.keeping.Unlock()
+	}
+	f.mu.Lock()
+	v, bound := f.rules.Connect(who, f.now())
+	f.mu.Unlock()
+	if bound != nil {
+		f.keep(bound)
+	}
+	return v
 }
 
 func packetOf(m *broker.Message) *sparkplug.Packet {
@@ -232,6 +244,8 @@ func (f *firewall) Bindings() []sparkplug.Binding {
 
 // Forget implements ui.Firewall.
 func (f *firewall) Forget(name, by string) (bool, error) {
+	f.keeping.Lock()
+	defer f.keeping.Unlock()
 	f.mu.Lock()
 	ok := f.rules.Forget(name)
 	f.mu.Unlock()

@@ -207,3 +207,42 @@ func TestFirewallOff(t *testing.T) {
 		t.Errorf("PUBACK %v", code)
 	}
 }
+
+// TestFirewallAsksAgain: subscriptions that a session got before its client was an edge node are not the node's.
+func TestFirewallAsksAgain(t *testing.T) {
+	for mode, heard := range map[string]bool{"enforce": false, "observe": true} {
+		for _, v := range bothVersions {
+			s := &siege{t: t, v: v, enforce: mode == "enforce", app: startApp(t, t.TempDir(), appOptions{}, func(c *Config) { c.Sparkplug.Firewall.Mode = mode })}
+			persistent := func(c *packets.Connect) { c.CleanStart, c.SessionExpiry = false, 3600 }
+			c := s.connect(named("n"), persistent)
+			for _, f := range []string{"spBv1.0/Plant/#", "end"} {
+				c.Subscribe(f, 1)
+			}
+			if v == packets.V5 {
+				c.Subscribe("$share/s/spBv1.0/Plant/NBIRTH/+", 1)
+			}
+			c.Send(&packets.Disconnect{})
+			c.ExpectClosed()
+			c = s.connect(named("n"), persistent, willOn("spBv1.0/Plant/NDEATH/N", death(7)))
+			s.node("other", "Other").Publish(&packets.Publish{Topic: "end", QoS: 1, Payload: []byte("x")})
+			if got := hear(c, "end"); (len(got) > 0) != heard {
+				t.Errorf("%s, %v: it hears of others: %+v", mode, v, got)
+			}
+			if s.count(sparkplug.BreachRead, "n") == 0 {
+				t.Errorf("%s, %v: not listed", mode, v)
+			}
+		}
+	}
+}
+
+// TestFirewallForgottenNodeDies: a binding that is forgotten does not keep a dead node alive.
+func TestFirewallForgottenNodeDies(t *testing.T) {
+	s := &siege{t: t, v: packets.V5, enforce: true, app: startApp(t, t.TempDir(), appOptions{}, func(c *Config) { c.Sparkplug.Firewall.Mode = "enforce" })}
+	c := s.node("n", "N")
+	eventually(t, patience, "it is online", func() bool { n, ok := s.app.node(t, "Plant", "N"); return ok && n.State == "online" })
+	if code := s.app.post(t, "api/v1/bindings/forget", map[string]string{"name": "node/Plant/N"}); code != http.StatusAccepted {
+		t.Fatalf("forget: %d", code)
+	}
+	c.Close()
+	eventually(t, patience, "its will is heard", func() bool { n, _ := s.app.node(t, "Plant", "N"); return n.State == "offline" && !n.LastDeath.Time.IsZero() })
+}

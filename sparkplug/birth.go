@@ -27,14 +27,14 @@ func (s *step) nodeBirth(n *node, m *Message, p *Payload) {
 	}
 	n.bdSeq, n.seq = bdSeq, int(p.Seq&255)
 	n.next = uint8(p.Seq) + 1
-	n.lastBirth, n.doubt, n.gone = at, doubt{}, time.Time{}
+	n.lastBirth, n.doubt = at, doubt{}
 	clear(n.aliases)
 	for _, d := range n.devices {
 		s.deviceDown(d, StateOffline, at, notReborn(at))
 	}
 	s.event(Event{Kind: NodeBorn, At: at, Group: n.ref.Group, Node: n.ref.Node, BdSeq: bdSeq, Payload: m.Payload})
+	s.rebirthDone(n) // before its metrics, which may be cause for another
 	s.born(n.own, p, at)
-	s.rebirthDone(n)
 	s.touch(n)
 	s.afterBirth(n, early)
 }
@@ -130,6 +130,7 @@ func (s *step) born(d *device, p *Payload, at time.Time) {
 	for i, m := range named {
 		if m != nil {
 			s.apply(m, &p.Metrics[i], p, true, len(named)-i)
+			s.changed(m) // a birth that brings no live value ends what was shown
 		}
 	}
 }

@@ -46,6 +46,7 @@ func EndCause(reason string) Cause {
 // session takes note of an MQTT client's coming and going. A node whose client is gone without an NDEATH does not
 // stay online: at once after a clean disconnect, which suppresses the will, otherwise when WillWait ends.
 func (s *step) session(e *Session) {
+	s.h.told = true
 	if e.Connected {
 		s.clientCame(e)
 		return
@@ -72,6 +73,8 @@ func (s *step) clientCame(e *Session) {
 	c := clientView(e, s.now)
 	if len(s.h.clients) < s.h.o.MaxClients {
 		s.h.clients[c.ID] = c
+	} else {
+		s.h.missed = true
 	}
 	var own *node
 	if ref, ok := willOf(e.WillTopic); ok {
@@ -135,8 +138,8 @@ func (n *node) dropOther(id string) {
 
 // clientGone decides what becomes of a node whose client's connection ended.
 func (s *step) clientGone(n *node) {
+	n.ended = n.client
 	if n.state == StateOnline {
-		n.ended = n.client
 		switch n.client.End {
 		case CauseClean:
 			s.endSession(n, []Reason{{Kind: CauseNoDeath, At: s.now, Text: "client left without NDEATH", whose: true}, n.ended.ending()})
@@ -151,13 +154,18 @@ func (s *step) clientGone(n *node) {
 
 // bind ties a node to the client that published its birth. [tck-id-intro-edge-node-id-uniqueness]
 func (s *step) bind(n *node, clientID string) {
-	n.ended, n.refusal = ClientView{}, refusal{}
+	n.ended, n.refusal, n.gone = ClientView{}, refusal{}, time.Time{}
 	if clientID == "" {
 		return
 	}
 	c, known := s.h.clients[clientID]
 	if !known {
 		c = ClientView{ID: strings.Clone(clientID), Since: s.now}
+	}
+	if !known && s.h.told && s.h.absent(clientID) { // a birth that is a will: nobody is there who could live
+		n.ended = c
+		n.ended.end(&Session{Reason: "it was gone before its NBIRTH came"}, s.now)
+		n.gone = s.now.Add(s.h.o.WillWait)
 	}
 	before := n.client
 	n.client = c
@@ -176,7 +184,40 @@ func (s *step) speaks(n *node, clientID string) {
 	if !known {
 		c = ClientView{ID: strings.Clone(clientID), Since: s.now}
 	}
+	c.Since = s.now // as one that speaks for the node
 	s.addOther(n, c)
+	s.touch(n)
+}
+
+// absent tells whether a client is certainly not connected.
+func (h *Host) absent(clientID string) bool {
+	_, there := h.clients[clientID]
+	return !there && !h.missed
+}
+
+// stranger returns the publisher of the message that is applied, if it is another than the client that gave the node's births: its
+// aliases and its values are not those of the session.
+func (s *step) stranger(n *node) string {
+	if n.client.ID == "" || s.from == n.client.ID {
+		return ""
+	}
+	return s.from
+}
+
+// heard tells of a node from before the start that it is heard again: what is missing is its birth.
+func (s *step) heard(n *node) {
+	if n.state != StateUnknown || n.why[0].Kind != CauseNotHeard {
+		return
+	}
+	n.why = notBorn(s.h.o.Started)
+	for _, d := range n.all() {
+		if d.state == StateUnknown && d.why[0].Kind == CauseNotHeard {
+			d.why = n.why
+			for _, m := range d.sorted {
+				s.changed(m)
+			}
+		}
+	}
 	s.touch(n)
 }
 

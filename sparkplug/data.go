@@ -87,7 +87,7 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	at, code := s.stampOf(n, pm, p), s.properties(n, m, pm)
 	if !pm.Historical {
 		s.set(m, v)
-		m.turn = s.h.turn
+		m.turn, m.foreign = s.h.turn, s.stranger(n)
 		m.at, m.received, m.code = at, s.arrived, code
 		m.missing, m.unfit = birth && pm.Missing, false
 		if s.out.Changed == nil {

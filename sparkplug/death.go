@@ -120,7 +120,7 @@ func (s *step) deviceDeath(n *node, name string, p *Payload) {
 		return
 	}
 	at := s.stamp(p)
-	why := deviceDeathWhy(n, s.now)
+	why := s.deviceDeathWhy(n)
 	s.deviceDown(d, StateOffline, at, why)
 	s.event(Event{Kind: DeviceDied, At: at, Group: n.ref.Group, Node: n.ref.Node, Device: d.name, Reason: sentence(why), BdSeq: -1})
 	s.touch(n)
@@ -142,5 +142,6 @@ func (s *step) lost(l *Lost) {
 		n.client.Connected, n.others = false, nil
 		s.schedule(n)
 	}
+	s.h.told = false
 	clear(s.h.clients) // a host that is told of them has one server
 }

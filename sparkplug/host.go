@@ -66,6 +66,8 @@ type Host struct {
 	nodes   map[NodeRef]*node
 	sorted  []*node // by group and node
 	clients map[string]ClientView
+	told    bool               // of clients at all, and of every one that is connected
+	missed  bool               // a client had no room
 	waiting map[*node]struct{} // nodes with a deadline
 	due     time.Time          // not later than the earliest of them; zero: there was none
 	asks    pace               // of rebirth requests
@@ -73,8 +75,9 @@ type Host struct {
 	stats   Stats
 	scratch Payload // of the message being worked on
 
-	turn       uint64 // counts Step calls, so that a node or metric is reported once per step
-	bytes      int    // see Options.MaxBytes
+	now        time.Time // of the newest step
+	turn       uint64    // counts Step calls, so that a node or metric is reported once per step
+	bytes      int       // see Options.MaxBytes
 	valueBytes int
 	files      Files[*metric] // that come in parts
 	heldBytes  int            // of all nodes
@@ -139,6 +142,7 @@ type step struct {
 	h       *Host
 	now     time.Time
 	arrived time.Time // when the message came that is applied: now, unless it was held
+	from    string    // its publisher; empty when not known
 	out     Output
 	samples []Sample // backing of the output's samples; never grown beyond its capacity, so pointers stay valid
 	silent  bool     // Seed: nothing is reported
@@ -146,6 +150,7 @@ type step struct {
 
 func (h *Host) begin(now time.Time) *step {
 	h.turn++
+	h.now = now
 	return &step{h: h, now: now, arrived: now}
 }
 
@@ -170,6 +175,7 @@ func (s *step) message(m *Message) {
 	case NCMD, DCMD: // of other hosts, or our own coming back
 		return
 	}
+	s.from = m.ClientID
 	p := &s.h.scratch
 	if err := p.Decode(m.Payload, s.h.o.Limits); err != nil {
 		s.undecodable(t, m, err)
@@ -200,6 +206,7 @@ func (s *step) undecodable(t Topic, m *Message, err error) {
 	if n := s.node(t.NodeRef()); n != nil && !s.elsewhere(n, m) {
 		text := t.Type.String() + " cannot be decoded: " + err.Error()
 		s.warn(n, text)
+		s.heard(n)
 		if n.state == StateOnline {
 			s.doubtful(n, CauseUndecodable, text)
 		}

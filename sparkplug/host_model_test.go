@@ -161,7 +161,11 @@ func (x *walk) declares(node bool) []twinValue {
 	for i, name := range []string{"a", "b", "c"}[:draw(x, "count", 3, 3, 2, 0)] {
 		x.v++
 		v := twinValue{name: name, alias: layout[i], v: x.v}
-		switch draw(x, "kind", 0, 0, 0, 0, 0, 0, 1, 2) {
+		switch draw(x, "kind", 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4) {
+		case 3:
+			v.historical = true
+		case 4:
+			v.text = true
 		case 1:
 			v.missing, v.v = true, 0
 		case 2:
@@ -247,7 +251,10 @@ func (m *twinMsg) payload() []byte {
 			pm.Value = StringValue("x")
 		}
 		if m.kind == NBIRTH || m.kind == DBIRTH {
-			pm.Type, pm.Value.Type = Double, Double
+			pm.Type = Double
+			if !v.text {
+				pm.Value.Type = Double
+			}
 		}
 		p.Metrics = append(p.Metrics, pm)
 	}
@@ -345,9 +352,10 @@ func (x *walk) compareNode(n *twinNode, g *node) {
 		bd, seq, gaps, asks, dones int
 		causes                     [RebirthCauses]int
 		held                       int
+		doubt                      bool
 	}
-	got := figures{g.state, kindOf(g.why), g.server, g.bdSeq, g.seq, g.gaps, g.asked, g.answered, g.causes, len(g.held)}
-	want := figures{n.state, n.why, n.server, n.bd, n.seq, n.gaps, n.asks, n.dones, n.causes, len(n.held)}
+	got := figures{g.state, kindOf(g.why), g.server, g.bdSeq, g.seq, g.gaps, g.asked, g.answered, g.causes, len(g.held), g.doubt.kind != ""}
+	want := figures{n.state, n.why, n.server, n.bd, n.seq, n.gaps, n.asks, n.dones, n.causes, len(n.held), n.doubt > 0}
 	if got != want {
 		x.rt.Fatalf("node %s:\n got %+v\nwant %+v", n.name, got, want)
 	}

@@ -160,7 +160,7 @@ func TestHostReordering(t *testing.T) {
 		p.ndata(4, p.byAlias(2, 4))
 		p.want("b=4")
 		p.nbirth(0, p.aliased("a", 1, 5), p.aliased("b", 2, 5))
-		p.want("node born", "a=5 birth", "b=5 birth", "rebirth done")
+		p.want("node born", "rebirth done", "a=5 birth", "b=5 birth")
 		if n := p.node(); n.RebirthsAsked != 1 || n.RebirthsDone != 1 || p.value("", "b") != "5 good" {
 			t.Errorf("after the rebirth: %+v", n)
 		}
@@ -238,7 +238,7 @@ func TestHostDataBeforeBirth(t *testing.T) {
 	p.want("rebirth asked NDATA before a birth")
 	p.ndata(78, p.double("a", 3))
 	p.nbirth(0, p.double("a", 1))
-	p.want("node born", "a=1 birth", "rebirth done")
+	p.want("node born", "rebirth done", "a=1 birth")
 	if p.h.Stats().HeldDropped != 2 {
 		t.Errorf("%d held messages dropped, want 2", p.h.Stats().HeldDropped)
 	}

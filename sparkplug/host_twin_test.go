@@ -11,6 +11,7 @@ import (
 type twin struct {
 	now     time.Time
 	turn    int
+	silent  bool        // births of before a restart
 	nodes   []*twinNode // by name
 	pace    time.Time   // no request before
 	records []twinRecord
@@ -201,7 +202,7 @@ func (w *twin) askNext() {
 }
 
 func (w *twin) rebirth(n *twinNode, why RebirthCause) {
-	if n.want || n.closing {
+	if n.want || n.closing || w.silent {
 		return
 	}
 	n.want, n.wantFor, n.wantAt = true, why, w.now
@@ -254,13 +255,13 @@ func (w *twin) nbirth(m twinMsg) {
 		}
 	}
 	w.event(NodeBorn, n, "", at, m.bd)
-	w.declare(n, n.devices[0], &m)
-	w.keep(m)
 	if n.awaiting {
 		n.dones++
 		w.event(RebirthDone, n, "", w.now, n.bd)
 	}
 	n.awaiting, n.want = false, false
+	w.declare(n, n.devices[0], &m)
+	w.keep(m)
 	if early {
 		w.drain(n)
 	}
@@ -270,6 +271,7 @@ func (w *twin) nbirth(m twinMsg) {
 // declare makes a birth's metrics the device's.
 func (w *twin) declare(n *twinNode, d *twinDevice, m *twinMsg) {
 	at := w.at(m)
+	before := d.metrics
 	d.state, d.since, d.why, d.metrics = StateOnline, at, "", nil
 	aliases := map[int]int{}
 	for _, v := range m.metrics {
@@ -277,9 +279,19 @@ func (w *twin) declare(n *twinNode, d *twinDevice, m *twinMsg) {
 	}
 	for _, v := range m.metrics {
 		x := twinMetric{shared: v.alias >= 0 && aliases[v.alias] > 1, name: v.name, alias: v.alias, v: v.v, null: v.null || v.missing, missing: v.missing, at: at, received: m.arrived, turn: w.turn}
+		if v.historical || v.text { // the value of before is kept, and is not this birth's
+			x.v, x.null, x.at, x.received, x.turn, x.unfit = 0, false, time.Time{}, time.Time{}, 0, v.text
+			for _, old := range before {
+				if old.name == v.name {
+					x.v, x.null, x.at, x.turn = old.v, old.null, old.at, old.turn
+				}
+			}
+		}
 		d.metrics = append(d.metrics, x)
-		if !v.missing && v.name != NameRebirth {
-			w.records = append(w.records, twinRecord{node: n.name, device: d.name, metric: v.name, at: at, v: v.v, null: v.null, birth: true})
+		if v.text {
+			w.rebirth(n, AskDatatype)
+		} else if !v.missing && v.name != NameRebirth {
+			w.records = append(w.records, twinRecord{node: n.name, device: d.name, metric: v.name, at: at, v: v.v, null: v.null, historical: v.historical, birth: true})
 		}
 	}
 }
@@ -295,7 +307,7 @@ func (w *twin) keep(m twinMsg) {
 
 // restart is what a new host knows of the kept births.
 func (w *twin) restart() *twin {
-	next := &twin{now: w.now, kept: w.kept}
+	next := &twin{now: w.now, kept: w.kept, silent: true}
 	for _, devices := range []bool{false, true} {
 		for _, k := range w.kept {
 			if (k.msg.device != "") != devices {
@@ -314,7 +326,7 @@ func (w *twin) restart() *twin {
 			d.state, d.since, d.why = StateUnknown, k.received, CauseNotHeard
 		}
 	}
-	next.now, next.records = w.now, nil
+	next.now, next.records, next.silent = w.now, nil, false
 	return next
 }
 
@@ -372,6 +384,14 @@ func (w *twin) ordered(m twinMsg) {
 	if n.state == StateOnline && m.seq < 0 {
 		w.apply(n, &m)
 		return
+	}
+	if n.why == CauseNotHeard {
+		for _, d := range n.devices {
+			if d.why == CauseNotHeard {
+				d.why = CauseUnborn
+			}
+		}
+		n.why = CauseUnborn
 	}
 	m.seq = max(0, m.seq)
 	if n.state == StateOnline && m.seq == (n.seq+1)%256 {
@@ -456,7 +476,7 @@ func (d *twinDevice) quality(n *twinNode, i int) Quality {
 		return QualityStale
 	case x.unfit:
 		return QualityUncertain
-	case x.missing:
+	case x.received.IsZero(), x.missing:
 		return QualityNever
 	case x.null:
 		return QualityNull

@@ -122,6 +122,8 @@ func (m *metric) quality() (Quality, Cause) {
 		return QualityStale, CauseStale
 	case m.code != QualityCodeGood:
 		return QualityUncertain, CauseQuality
+	case m.foreign != "":
+		return QualityUncertain, CauseForeign
 	case m.shared:
 		return QualityUncertain, CauseAlias
 	case m.turn < d.node.doubt.turn:

@@ -96,6 +96,7 @@ type metric struct {
 	missing   bool    // in the birth without a value
 	tooLarge  bool    // the value is not kept for want of room
 	unfit     bool    // the newest value was not taken: its datatype cannot hold it
+	foreign   string  // who published the value, if not the client of the node's births
 	shared    bool    // its alias is that of another metric of its device too
 	sibling   *metric // the next metric of the node with the same alias
 	typ       DataType

@@ -13,7 +13,8 @@ type held struct {
 	seq     uint8
 	at      time.Time // arrival
 	server  string
-	size    int // what it takes in memory, about
+	client  string // its publisher
+	size    int    // what it takes in memory, about
 }
 
 // heldCost is what a held message takes beside its topic and payload.
@@ -36,7 +37,8 @@ func (s *step) inOrder(n *node, t Topic, m *Message, p *Payload) {
 	}
 	seq := uint8(p.Seq)
 	if n.state != StateOnline || seq != n.next {
-		s.hold(n, held{topic: t, payload: m.Payload, seq: seq, at: s.now, server: m.Server, size: heldCost + len(m.Topic) + len(m.Payload)})
+		s.heard(n)
+		s.hold(n, held{topic: t, payload: m.Payload, seq: seq, at: s.now, server: m.Server, client: m.ClientID, size: heldCost + len(m.Topic) + len(m.Payload)})
 		return
 	}
 	s.advance(n, seq)
@@ -119,9 +121,10 @@ func (s *step) applyHeld(n *node, x held) {
 	var p Payload // the scratch payload may still be in use
 	s.advance(n, x.seq)
 	if err := p.Decode(x.payload, s.h.o.Limits); err == nil {
-		s.arrived = x.at
+		from := s.from
+		s.arrived, s.from = x.at, x.client
 		s.dispatch(n, x.topic, x.payload, &p)
-		s.arrived = s.now
+		s.arrived, s.from = s.now, from
 	}
 }
 

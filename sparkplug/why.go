@@ -76,6 +76,7 @@ const (
 	CauseQuality     Cause = "quality_unknown"
 	CauseType        Cause = "datatype" // a value that its metric's datatype cannot hold was refused
 	CauseAlias       Cause = "alias_shared"
+	CauseForeign     Cause = "foreign_value" // published by a client that is not the node's
 	CauseFuture      Cause = "future_time"
 	CauseClock       Cause = "clock_skew"
 	CauseLimit       Cause = "limit" // more metrics or devices than the host takes

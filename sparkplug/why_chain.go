@@ -133,6 +133,8 @@ func (m *metric) reason(kind Cause) Reason {
 		r.Text = "the device says stale: its Quality property is 500"
 	case CauseQuality:
 		r.Text = fmt.Sprintf("its Quality property is %d, which means nothing", m.code)
+	case CauseForeign:
+		r.Text = "the value was published by client " + shown(m.foreign) + ", which is not that of node " + shown(n.ref.Node) + "'s births"
 	case CauseAlias:
 		r.Text, r.At = fmt.Sprintf("alias %d stands for this and another metric: the value may be the other's", m.alias), n.lastBirth
 	case CauseGap, CauseUndecodable:
@@ -255,7 +257,7 @@ func (h *Host) concerns(n *node) (why []Reason) {
 		}
 		also(Reason{Kind: CauseClock, Text: "the clock of node " + shown(n.ref.Node) + " is " + span(skew.Abs()) + side + " the appliance's"})
 	}
-	if r, ok := n.flapping(); ok {
+	if r, ok := n.flapping(); ok && h.now.Sub(n.newestConnect()) <= flapWithin {
 		also(r)
 	}
 	return why

@@ -16,6 +16,11 @@ func notReborn(at time.Time) []Reason {
 	return []Reason{{Kind: CauseNotReborn, At: at, Text: "its node was born again, without a DBIRTH of it since"}}
 }
 
+// notBorn is for a node that is heard of again after a start, and for its devices.
+func notBorn(started time.Time) []Reason {
+	return []Reason{{Kind: CauseUnborn, At: started, Text: "not born since the appliance started"}}
+}
+
 func serverLost(server string, now time.Time) []Reason {
 	text := "connection to the MQTT server lost"
 	if server != "" {
@@ -32,6 +37,9 @@ func (s *step) deathWhy(n *node, publisher string) []Reason {
 		return []Reason{{Kind: CauseSomeDeath, At: s.now, Text: "NDEATH received", whose: true}}
 	case publisher == n.client.ID && n.ended.ID != "":
 		return []Reason{{Kind: CauseWill, At: s.now, Text: "will fired", whose: true}, n.ended.ending()}
+	case n.client.ID == "" && s.h.absent(publisher):
+		before := Reason{Kind: CauseEnded, Text: clientName(publisher, "") + " was last connected before the appliance started"}
+		return []Reason{{Kind: CauseWill, At: s.now, Text: "will fired", whose: true}, before}
 	case publisher == n.client.ID || n.client.ID == "":
 		c := n.client
 		if c.ID == "" {
@@ -81,10 +89,13 @@ func (s *step) newSessionWhy(n *node) []Reason {
 	return why
 }
 
-func deviceDeathWhy(n *node, now time.Time) []Reason {
+func (s *step) deviceDeathWhy(n *node) []Reason {
 	text := "DDEATH received"
-	if n.client.ID != "" {
+	if by := s.stranger(n); by != "" {
+		c := s.h.clientNamed(by)
+		text = "DDEATH was published by " + c.name() + ", which is not its " + n.client.name()
+	} else if n.client.ID != "" {
 		text = "DDEATH was published by " + n.client.name()
 	}
-	return []Reason{{Kind: CauseDeviceDeath, At: now, Text: text, whose: true}}
+	return []Reason{{Kind: CauseDeviceDeath, At: s.now, Text: text, whose: true}}
 }

@@ -119,3 +119,12 @@ func (n *node) flapping() (r Reason, ok bool) {
 	}
 	return Reason{Kind: CauseFlapping, At: times[0], Text: fmt.Sprintf("its clients connected %d times", len(times)), Lasts: true, Also: true}, true
 }
+
+func (n *node) newestConnect() (at time.Time) {
+	for i := range n.notes {
+		if n.notes[i].Kind == CauseConnected {
+			at = n.notes[i].At
+		}
+	}
+	return at
+}

@@ -60,7 +60,22 @@ var faults = []fault{
 		x := p.joins(p.name+"-x", func(c *packets.Connect) { c.Will = nil })
 		x.seq = 2
 		x.says(sparkplug.NDATA, "", double("V", 9))
-	}, metricV, "good", "two clients speak for node {N}, " + c1 + " and " + c2},
+	}, metricV, "uncertain", "the value was published by client {N}-x, which is not that of node {N}'s births; " +
+		"two clients speak for node {N}, " + c1 + " and " + c2},
+	{"second client publishes a device's death", func(p *patient) {
+		p.lives(p.name + "-c")
+		x := p.joins(p.name+"-x", func(c *packets.Connect) { c.Will = nil })
+		x.seq = 2
+		x.says(sparkplug.DDEATH, "D1")
+	}, metricT, "stale", dead + "DDEATH was published by " + c2 + ", which is not its " + c1},
+	{"lost before the birth", func(p *patient) { p.joins(p.name + "-c").Close() },
+		theNode, "offline", "node {N} dead | its will fired | lost connection of " + c1},
+	{"birth that is a will", func(p *patient) {
+		birth := sparkplug.Payload{Timestamp: sparkplug.Millis(time.Now()), HasTimestamp: true, HasSeq: true, Metrics: []sparkplug.Metric{double("V", 1)}}
+		p.joins(p.name+"-c", func(c *packets.Connect) {
+			c.Will.Topic, c.Will.Payload = "spBv1.0/"+faultGroup+"/NBIRTH/"+p.name, sparkplug.Encode(&birth)
+		}).Close()
+	}, metricV, "stale", "node {N} dead: its client is gone and no will came: connection of client {N}-c ended: it was gone before its NBIRTH came"},
 	{"NDEATH of a client that is not the node", func(p *patient) {
 		p.lives(p.name + "-c")
 		p.joins(p.name+"-x", func(c *packets.Connect) { c.Will = nil }).dies()

@@ -67,25 +67,27 @@ func (s *Store) unrollOthers(job *dayJob) error {
 	for _, e := range job.life {
 		for _, at := range lifeTimes(e) {
 			if day := dayOf(at); day != job.day {
-				if err := s.markDay(day, floorTo(at, hourMillis), s.catalog.groupsOf(owner{e.Group, e.Node, e.Device})); err != nil {
+				marks, err := s.markDay(day, floorTo(at, hourMillis), s.catalog.groupsOf(owner{e.Group, e.Node, e.Device}))
+				if err != nil {
 					return err
 				}
+				s.rests(marks)
 			}
 		}
 	}
 	return nil
 }
 
-// markDay marks an hour of a day for groups, if it is rolled up.
-func (s *Store) markDay(day int64, hour journal.Millis, groups []uint32) error {
+// markDay marks an hour of a day for groups, if it is rolled up, and returns what it marked.
+func (s *Store) markDay(day int64, hour journal.Millis, groups []uint32) (marks map[hourMark]bool, err error) {
 	if len(s.days.existing(day, day)) == 0 || s.days.isThin(day) {
-		return nil
+		return nil, nil
 	}
 	st, err := s.rolledOf(day)
 	if err != nil || hour >= st.until {
-		return err
+		return nil, err
 	}
-	marks := make(map[hourMark]bool)
+	marks = make(map[hourMark]bool)
 	for _, g := range groups {
 		marks[hourMark{hour, g}] = true
 	}
@@ -95,10 +97,9 @@ func (s *Store) markDay(day int64, hour journal.Millis, groups []uint32) error {
 	}
 	err = s.days.get(day).update(func(tx *bolt.Tx) error { return putMarks(tx.Bucket(bucketMeta), marks) })
 	if err != nil {
-		return fmt.Errorf("mark %s: %w", s.days.path(day), err)
+		return nil, fmt.Errorf("mark %s: %w", s.days.path(day), err)
 	}
-	s.rests(marks)
-	return nil
+	return marks, nil
 }
 
 // A marked hour is rolled up again when nothing has marked it for markQuiet, or when it has waited for markMost: samples that

@@ -111,8 +111,13 @@ func (s *Store) askRoll() {
 // rollUp has one turn. It returns true when there is more to do at once.
 func (s *Store) rollUp(ctx context.Context) (more bool) {
 	budget := rollTurn
-	for _, day := range s.rollDays() {
+	for days := s.rollDays(); len(days) > 0; {
+		day, n := days[0], len(s.rolling)
+		days = days[1:]
 		done, err := s.rollDay(ctx, day, !s.markRest, &budget)
+		if len(s.rolling) > n { // it hands another value on to the next day
+			days = slices.DeleteFunc(s.rollDays(), func(d int64) bool { return d <= day })
+		}
 		switch {
 		case ctx.Err() != nil:
 			return false

@@ -159,7 +159,8 @@ func (s *Store) rollOver(day int64, list []hourBlock, fresh bool) error {
 	if len(groups) == 0 {
 		return nil
 	}
-	return s.markDay(next, dayStart(next), groups)
+	_, err := s.markDay(next, dayStart(next), groups)
+	return err
 }
 
 // group computes the rows of a group's metrics.

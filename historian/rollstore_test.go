@@ -368,7 +368,7 @@ func TestRollUpAfterACrash(t *testing.T) {
 			}
 		},
 		"an hour is marked, what it is marked for did not happen": func(r *rig) {
-			if err := r.s.markDay(day, ms(noon), []uint32{0}); err != nil {
+			if _, err := r.s.markDay(day, ms(noon), []uint32{0}); err != nil {
 				r.t.Fatal(err)
 			}
 		},
@@ -379,7 +379,7 @@ func TestRollUpAfterACrash(t *testing.T) {
 			if err != nil {
 				r.t.Fatal(err)
 			}
-			if err := r.s.markDay(day, ms(noon), []uint32{1}); err != nil {
+			if _, err := r.s.markDay(day, ms(noon), []uint32{1}); err != nil {
 				r.t.Fatal(err)
 			}
 		},

@@ -38,8 +38,8 @@ func carriedOf(list []reading) (c carried) {
 	return c
 }
 
-// carry finds for each track what holds at a time: the last reading before, at most lookBack ago, and if scan.usable is set
-// also the last that counts. Its memory is what lies at or after that time then.
+// carry finds for each track what holds at a time: the last reading before, at most lookBack ago, or what rollups hold; and if
+// scan.usable is set also the last that counts. Its memory is what lies at or after that time then.
 func (sc *scan) carry(ctx context.Context, at journal.Millis) error {
 	return sc.carrySince(ctx, max(0, at-lookBack), at)
 }
@@ -55,6 +55,15 @@ func (sc *scan) carrySince(ctx context.Context, floor, at journal.Millis) error 
 		if err := sc.carryPart(ctx, p, floor, at, found); err != nil {
 			return err
 		}
+	}
+	var silent []*track
+	for _, t := range sc.tracks {
+		if t.column == nil && found[t].last.index == 0 {
+			silent = append(silent, t)
+		}
+	}
+	if err := sc.heldInRows(ctx, silent, at, found); err != nil {
+		return err
 	}
 	for _, t := range sc.tracks {
 		t.memory = t.memory[t.inMemoryBefore(at):]

@@ -146,6 +146,9 @@ type step struct {
 	out     Output
 	samples []Sample // backing of the output's samples; never grown beyond its capacity, so pointers stay valid
 	silent  bool     // Seed: nothing is reported
+
+	completing *completion // of templates; nil until there is one
+	completes  *node       // whose definitions it has read
 }
 
 func (h *Host) begin(now time.Time) *step {

@@ -8,32 +8,11 @@ import (
 // Definitions are an edge node's template definitions: the bytes of each by the name of its metric.
 type Definitions map[string][]byte
 
-// definition returns a definition; nil if there is none by that name, or it does not decode.
-func (defs Definitions) definition(name string, l Limits) *TemplateValue {
-	b, ok := defs[name]
-	if !ok {
-		return nil
-	}
-	t, err := ParseTemplate(Value{Type: Template, Bytes: b}, l)
-	if err != nil || !t.IsDefinition {
-		return nil
-	}
-	return &t
-}
-
 // Born completes an instance of a template as a birth sends it: from its definition it gets the datatypes that its members
 // lack and the parameters it leaves at their defaults. problems says what the sender did wrong. An instance to which
 // nothing is to be added comes back as it came.
 func (defs Definitions) Born(instance Value, l Limits) (whole Value, problems []string, err error) {
-	t, err := ParseTemplate(instance, l)
-	if err != nil {
-		return instance, nil, err
-	}
-	c := completion{defs: defs, l: l.withDefaults(), birth: true}
-	if c.resolve(&t, 1) {
-		instance = t.Value()
-	}
-	return instance, c.problems, nil
+	return newCompletion(defs, l).born(instance)
 }
 
 // Merged completes an instance as DATA sends it, with some of its members: these take the place of theirs in base, the last
@@ -42,12 +21,54 @@ func (defs Definitions) Born(instance Value, l Limits) (whole Value, problems []
 //
 // A member that neither base nor the definition has is left out, so that an instance cannot grow without end.
 func (defs Definitions) Merged(base, instance Value, l Limits) (whole Value, problems []string, err error) {
-	part, err := ParseTemplate(instance, l)
+	return newCompletion(defs, l).merged(base, instance)
+}
+
+// completion is the work of one Born or Merged, or of all of one step of a host. A short message may stand for much: what is
+// added to instances, and what is read of definitions and of earlier values for it, is bounded by room.
+type completion struct {
+	defs     Definitions
+	l        Limits
+	birth    bool
+	problems []string
+	room     int                         // bytes
+	read     map[string]*knownDefinition // nil for what is none
+}
+
+// knownDefinition is a definition that was read.
+type knownDefinition struct {
+	TemplateValue
+	members memberIndex
+	known   map[string]int // parameters
+}
+
+func newCompletion(defs Definitions, l Limits) *completion {
+	l = l.withDefaults()
+	return &completion{defs: defs, l: l, room: 4 * l.Bytes}
+}
+
+func (c *completion) born(instance Value) (whole Value, problems []string, err error) {
+	c.birth, c.problems = true, nil
+	t, err := ParseTemplate(instance, c.l)
 	if err != nil {
 		return instance, nil, err
 	}
-	c := completion{defs: defs, l: l.withDefaults()}
-	if last, err := ParseTemplate(base, l); err == nil && !last.IsDefinition && !part.IsDefinition {
+	if c.resolve(&t, 1) {
+		instance = t.Value()
+	}
+	return instance, c.problems, nil
+}
+
+func (c *completion) merged(base, instance Value) (whole Value, problems []string, err error) {
+	c.birth, c.problems = false, nil
+	part, err := ParseTemplate(instance, c.l)
+	if err != nil {
+		return instance, nil, err
+	}
+	if !c.take(len(base.Bytes)) {
+		return instance, c.problems, nil
+	}
+	if last, err := ParseTemplate(base, c.l); err == nil && !last.IsDefinition && !part.IsDefinition {
 		merged := c.merge(last, part, 1)
 		return merged.Value(), c.problems, nil
 	}
@@ -57,12 +78,45 @@ func (defs Definitions) Merged(base, instance Value, l Limits) (whole Value, pro
 	return instance, c.problems, nil
 }
 
-// completion is the work of one Born or Merged.
-type completion struct {
-	defs     Definitions
-	l        Limits
-	birth    bool
-	problems []string
+// take takes bytes from the room, if they are left.
+func (c *completion) take(bytes int) bool {
+	if bytes > c.room {
+		c.room = 0
+		c.problem("templates that stand for more than %d MiB in one message: instances are shown as they come", 4*c.l.Bytes>>20)
+		return false
+	}
+	c.room -= bytes
+	return true
+}
+
+// size is about what a metric adds to an instance.
+func (m *Metric) size() int {
+	n := len(m.Name) + len(m.Value.Bytes) + len(m.Metadata) + len(m.Unknown) + len(m.PropertiesUnknown) + 32
+	for i := range m.Properties {
+		n += len(m.Properties[i].Key) + len(m.Properties[i].Value.Bytes) + len(m.Properties[i].Unknown) + 32
+	}
+	return n
+}
+
+// definition returns a definition; nil if there is none by that name, or it does not decode, or there is no room to read it.
+func (c *completion) definition(name string) *knownDefinition {
+	if d, ok := c.read[name]; ok {
+		return d
+	}
+	b, ok := c.defs[name]
+	if !ok || !c.take(len(b)) {
+		return nil
+	}
+	var d *knownDefinition
+	const cost = 256 // of a member or parameter in memory, about
+	if t, err := ParseTemplate(Value{Type: Template, Bytes: b}, c.l); err == nil && t.IsDefinition && c.take(cost*(len(t.Metrics)+len(t.Parameters))) {
+		d = &knownDefinition{t, indexMembers(t.Metrics), indexParameters(t.Parameters)}
+	}
+	if c.read == nil {
+		c.read = map[string]*knownDefinition{}
+	}
+	c.read[name] = d
+	return d
 }
 
 // problem notes what is wrong, each text once and at most eight.
@@ -80,15 +134,16 @@ func (c *completion) resolve(t *TemplateValue, depth int) (changed bool) {
 	if t.IsDefinition || t.Ref == "" {
 		return false
 	}
-	def := c.defs.definition(t.Ref, c.l)
+	def, found := c.definition(t.Ref), 0
 	if def == nil {
-		c.problem("an instance of template %.80q, which no NBIRTH defines [tck-id-payloads-template-definition-nbirth]", t.Ref)
+		if c.room > 0 {
+			c.problem("an instance of template %.80q, which no NBIRTH defines [tck-id-payloads-template-definition-nbirth]", t.Ref)
+		}
 		return false
 	}
-	members, found := indexMembers(def.Metrics), 0
 	for i := range t.Metrics {
 		m := &t.Metrics[i]
-		if k := members.find(m); k < 0 {
+		if k := def.members.find(m); k < 0 {
 			c.problem("member %.80q of an instance is not in its definition [tck-id-payloads-template-instance-members]", m.Name)
 		} else if found++; c.typed(m, &def.Metrics[k]) {
 			changed = true
@@ -116,7 +171,7 @@ func (c *completion) resolveMember(m *Metric, depth int) (changed bool) {
 
 // typed gives a member the name and the datatype that it leaves to its definition.
 func (c *completion) typed(m, like *Metric) (changed bool) {
-	if m.Name == "" && like.Name != "" {
+	if m.Name == "" && like.Name != "" && c.take(len(like.Name)) {
 		m.Name, changed = like.Name, true
 	}
 	if m.Type != Unknown || like.Type == Unknown {
@@ -134,14 +189,14 @@ func (c *completion) typed(m, like *Metric) (changed bool) {
 
 // defaults adds the parameters of the definition that the instance leaves out, and types those it has.
 // [tck-id-payloads-template-definition-parameters]
-func (c *completion) defaults(t, def *TemplateValue) (changed bool) {
-	known, given := indexParameters(def.Parameters), indexParameters(t.Parameters)
+func (c *completion) defaults(t *TemplateValue, def *knownDefinition) (changed bool) {
+	given := indexParameters(t.Parameters)
 	for i := range t.Parameters {
 		p := &t.Parameters[i]
 		if c.birth && p.Type == Unknown {
 			c.problem("a template's parameter has no datatype in its birth [tck-id-payloads-template-parameter-type-req]")
 		}
-		if k, ok := known[p.Name]; !ok {
+		if k, ok := def.known[p.Name]; !ok {
 			c.problem("parameter %.80q of an instance is not in its definition [tck-id-payloads-template-definition-parameters]", p.Name)
 		} else if p.Type == Unknown {
 			p.as(def.Parameters[k].Type)
@@ -149,7 +204,7 @@ func (c *completion) defaults(t, def *TemplateValue) (changed bool) {
 		}
 	}
 	for _, p := range def.Parameters {
-		if _, ok := given[p.Name]; !ok {
+		if _, ok := given[p.Name]; !ok && c.take(len(p.Name)+len(p.Value.Bytes)+len(p.Unknown)+32) {
 			t.Parameters, changed = append(t.Parameters, p), true
 		}
 	}
@@ -167,17 +222,20 @@ func (c *completion) merge(base, part TemplateValue, depth int) TemplateValue {
 	if part.Unknown != nil {
 		base.Unknown = part.Unknown
 	}
-	members, def := indexMembers(base.Metrics), lateDefinition{name: base.Ref}
+	members := indexMembers(base.Metrics)
 	for i := range part.Metrics {
 		m := &part.Metrics[i]
 		k := members.find(m)
 		if k < 0 { // its birth lacked it, or called it by its name only
-			member := def.member(c, m)
+			member := c.member(base.Ref, m)
 			if member == nil {
 				c.problem("member %.80q of an instance is neither in its birth nor in its definition [tck-id-payloads-template-instance-members]", m.Name)
 				continue
 			}
 			if k = members.find(member); k < 0 {
+				if !c.take(member.size()) {
+					continue
+				}
 				k, base.Metrics = len(base.Metrics), append(base.Metrics, *member)
 				members.add(member, k)
 			}
@@ -196,27 +254,12 @@ func (c *completion) merge(base, part TemplateValue, depth int) TemplateValue {
 	return base
 }
 
-// lateDefinition is a definition that is read when it is needed, which it rarely is.
-type lateDefinition struct {
-	name    string
-	read    bool
-	def     *TemplateValue
-	members memberIndex
-}
-
 // member returns the definition of a member; nil if there is none.
-func (d *lateDefinition) member(c *completion, m *Metric) *Metric {
-	if !d.read {
-		d.read = true
-		if d.def = c.defs.definition(d.name, c.l); d.def != nil {
-			d.members = indexMembers(d.def.Metrics)
+func (c *completion) member(template string, m *Metric) *Metric {
+	if def := c.definition(template); def != nil {
+		if i := def.members.find(m); i >= 0 {
+			return &def.Metrics[i]
 		}
-	}
-	if d.def == nil {
-		return nil
-	}
-	if i := d.members.find(m); i >= 0 {
-		return &d.def.Metrics[i]
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ func (s *step) define(n *node, pm *Metric) {
 		n.definitions = Definitions{}
 	}
 	s.h.bytes += cost
+	s.defined(n)
 	n.definitions[strings.Clone(pm.Name)] = bytes.Clone(pm.Value.Bytes)
 }
 
@@ -29,7 +30,27 @@ func (s *step) undefine(n *node, name string) {
 	if b, ok := n.definitions[name]; ok {
 		s.h.bytes -= definitionCost + len(name) + len(b)
 		delete(n.definitions, name)
+		s.defined(n)
 	}
+}
+
+// defined has a node's definitions read again.
+func (s *step) defined(n *node) {
+	if s.completes == n {
+		s.completes = nil
+	}
+}
+
+// completion returns that of the step, with what is left of its room.
+func (s *step) completion(n *node) *completion {
+	switch {
+	case s.completing == nil:
+		s.completing = newCompletion(n.definitions, s.h.o.Limits)
+	case s.completes != n:
+		s.completing.defs, s.completing.read = n.definitions, nil
+	}
+	s.completes = n
+	return s.completing
 }
 
 // undefineAll forgets a node's definitions.
@@ -69,11 +90,11 @@ func (s *step) wholeTemplate(m *metric, pm *Metric, v Value, birth bool) Value {
 	)
 	switch {
 	case birth:
-		whole, problems, err = n.definitions.Born(v, s.h.o.Limits)
+		whole, problems, err = s.completion(n).born(v)
 	case pm.Historical:
-		whole, problems, err = n.definitions.Merged(Value{Null: true}, v, s.h.o.Limits)
+		whole, problems, err = s.completion(n).merged(Value{Null: true}, v)
 	default:
-		whole, problems, err = n.definitions.Merged(m.value, v, s.h.o.Limits)
+		whole, problems, err = s.completion(n).merged(m.value, v)
 	}
 	if err != nil {
 		s.warn(n, fmt.Sprintf("template %.80q: %v", m.name, err))

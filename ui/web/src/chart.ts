@@ -2,6 +2,7 @@
 // It draws band and gaps itself: nothing is ever drawn across a gap.
 
 import uPlot from "uplot";
+import * as f from "./format";
 import { yRange, type TrendData } from "./trenddata";
 
 export interface Chart {
@@ -37,7 +38,7 @@ export function newChart(box: HTMLElement, first: TrendData, readout: Readout): 
       },
       axes: [
         { ...axis(), size: 30, space: 80, values: (_u, splits, _i, _s, step) => splits.map((s) => tick(s, step)) },
-        { ...axis(), size: 54, space: (_u, _i, _min, _max, height) => Math.max(34, height / 7), values: (_u, splits) => splits.map((v) => shortNumber(v)) },
+        { ...axis(), size: (_u, labels) => axisWidth(labels ?? []), space: (_u, _i, _min, _max, height) => Math.max(34, height / 7), values: (_u, splits) => splits.map((v) => f.axisLabel(v)) },
       ],
       series: [
         {},
@@ -159,8 +160,5 @@ function tick(s: number, step: number): string {
   return step < 60 ? `${time}:${two(d.getSeconds())}` : time;
 }
 
-function shortNumber(v: number): string {
-  const a = Math.abs(v);
-  if (a >= 1e7 || (a !== 0 && a < 1e-3)) return v.toExponential(1);
-  return String(Number(v.toPrecision(7)));
-}
+// The axis has room for its longest label: a counter of eight digits is read whole. Pixels, of 12 px digits.
+const axisWidth = (labels: string[]): number => Math.max(54, 14 + 8 * Math.max(0, ...labels.map((l) => l.length)));

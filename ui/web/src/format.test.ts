@@ -90,6 +90,11 @@ test("what a fault must show reads as words", () => {
 });
 
 test("bytes of a disk", () => {
-  const cases: [number, string][] = [[41323044864, "38 GiB"], [1610612736, "1.5 GiB"], [12 << 20, "12 MiB"], [0, "0 MiB"]];
+  const cases: [number, string][] = [[41323044864, "38 GiB"], [1610612736, "1.5 GiB"], [12 << 20, "12 MiB"], [20480, "20 KiB"], [0, "0 KiB"]];
   for (const [n, want] of cases) assert.equal(f.bytes(n), want);
+});
+
+test("labels of an axis differ where their values do", () => {
+  const cases: [number, string][] = [[2497650.2, "2497650.2"], [12597696, "12597696"], [12597697, "12597697"], [0.1 + 0.2, "0.3"], [0, "0"], [-62.5, "-62.5"], [0.00012, "1.2e-4"], [3e13, "3.0e+13"]];
+  for (const [n, want] of cases) assert.equal(f.axisLabel(n), want);
 });

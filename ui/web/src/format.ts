@@ -23,6 +23,13 @@ export function measured(n: number): string {
   return n.toFixed(a < 10 ? 3 : a < 1000 ? 2 : 1);
 }
 
+// A label of a trend's axis. Its neighbours may differ from it in the eighth digit, as those of a counter do.
+export function axisLabel(n: number): string {
+  const a = Math.abs(n);
+  if (a >= 1e12 || (a !== 0 && a < 1e-3)) return n.toExponential(1);
+  return String(Number(n.toPrecision(12)));
+}
+
 const maxText = 200;
 
 export function value(v: Value, datatype = ""): string {
@@ -58,8 +65,9 @@ export const reason = (text: string, now = Date.now()): string => text.replace(/
 // What a fault must show, without the marks of JSON: “"metrics":50*” is “metrics 50…”.
 export const shows = (text: string): string => text.replace(/“"?(\w+)":"?([^"”]*)"?”/g, "“$1 $2”").replaceAll("*", "…");
 
-// Bytes of a disk: 386 GiB, 1.5 GiB, 12 MiB.
+// Bytes of a disk: 386 GiB, 1.5 GiB, 12 MiB, 20 KiB.
 export function bytes(n: number): string {
+  if (n < 2 ** 20) return `${count(n / 2 ** 10)} KiB`;
   const gib = n / 2 ** 30;
   return gib >= 10 ? `${count(gib)} GiB` : gib >= 1 ? `${gib.toFixed(1)} GiB` : `${count(n / 2 ** 20)} MiB`;
 }

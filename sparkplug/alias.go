@@ -1,16 +1,20 @@
 package sparkplug
 
 // alias enters a metric into the node's alias map. Aliases are unique over a node and its devices; peers that count
-// them per device are understood all the same, for a topic tells the device. It tells whether another has the alias.
+// them per device are understood all the same, for a topic tells the device. It tells whether another has the alias. Of two of
+// one device the newer has it from then on.
 func (n *node) alias(m *metric, alias uint64) (shared bool) {
 	m.alias, m.hasAlias, m.sibling = alias, true, n.aliases[alias]
 	n.aliases[alias] = m
-	for other := m.sibling; other != nil; other = other.sibling {
-		if other.device == m.device {
+	shared = m.sibling != nil
+	for at := m; at.sibling != nil; at = at.sibling {
+		if other := at.sibling; other.device == m.device {
 			m.shared, other.shared = true, true
+			at.sibling, other.sibling = other.sibling, nil
+			break
 		}
 	}
-	return m.sibling != nil
+	return shared
 }
 
 // unalias takes a metric out of the alias map.

@@ -69,6 +69,9 @@ func (c *completion) merged(base, instance Value) (whole Value, problems []strin
 		return instance, c.problems, nil
 	}
 	if last, err := ParseTemplate(base, c.l); err == nil && !last.IsDefinition && !part.IsDefinition {
+		if !c.take(64 * len(last.Metrics)) { // the work that they are
+			return instance, c.problems, nil
+		}
 		merged := c.merge(last, part, 1)
 		return merged.Value(), c.problems, nil
 	}

@@ -48,3 +48,27 @@ func TestInstancesHostile(t *testing.T) {
 		})
 	}
 }
+
+// TestAliasForAll: a birth that gives all metrics one alias leaves a chain of one for each device, not of all of them.
+func TestAliasForAll(t *testing.T) {
+	p := newPlant(t, Options{})
+	var ms []Metric
+	for i := range 100 {
+		ms = append(ms, Metric{Name: fmt.Sprint(i), Alias: 7, HasAlias: true, Type: Double, Value: DoubleValue(0)})
+	}
+	for range 2 {
+		p.nbirth(0, ms...)
+		p.dbirth("D", 1, ms...)
+		p.dbirth("D", 2, ms...)
+		n := p.h.nodes[NodeRef{"G", "E"}]
+		length := 0
+		for m := n.aliases[7]; m != nil; m = m.sibling {
+			if length++; m.name != "99" || !m.shared {
+				t.Errorf("alias 7 stands for %q, shared: %v", m.name, m.shared)
+			}
+		}
+		if length != 2 {
+			t.Errorf("%d metrics in the chain of an alias, want one of the node and one of its device", length)
+		}
+	}
+}

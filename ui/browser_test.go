@@ -256,6 +256,9 @@ func TestPage(t *testing.T) {
 			b.see(`[data-binding="node/plant/press"] [data-action="forget"]`)
 		}
 		b.shot(view + "-light")
+		b.scheme("dark")
+		b.shot(view + "-dark")
+		b.scheme("light")
 	}
 	b.checkFaults()
 }

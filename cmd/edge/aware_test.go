@@ -491,7 +491,7 @@ func TestAwareHasLimits(t *testing.T) {
 func TestAwareIsNotForwarded(t *testing.T) {
 	above := startApp(t, t.TempDir(), appOptions{}, func(c *Config) { c.Sparkplug.Aware, c.Sparkplug.HostID = false, "above" })
 	heard := watch(t, above.MQTTAddr(), "checker")
-	below := startApp(t, t.TempDir(), appOptions{}, toMosquitto(above.MQTTAddr()))
+	below := startApp(t, t.TempDir(), appOptions{tuneUplink: prompt}, toMosquitto(above.MQTTAddr()))
 	startFleet(t, below.MQTTAddr(), load(), 200*time.Millisecond)
 	eventually(t, patience, "both nodes are alive above", func() bool { return slices.Equal(heard.online(), loadNodes) })
 	if got := kept(t, below.MQTTAddr(), packets.V5, certificates+"#"); len(got) != 6 {

@@ -61,6 +61,11 @@ func toMosquitto(addr string) func(*Config) {
 	}
 }
 
+// prompt lets an uplink's nodes connect at once.
+func prompt(o *uplink.Options) {
+	o.Jitter, o.BackoffMin, o.BackoffMax = -1, 200*time.Millisecond, time.Second
+}
+
 // outageReport is what GET /api/v1/uplinks/{name}/outages says of one outage.
 type outageReport struct {
 	From, To                            string
@@ -76,7 +81,7 @@ func TestUplinkCut(t *testing.T) {
 	var line cable
 	app := startApp(t, t.TempDir(), appOptions{tuneUplink: func(o *uplink.Options) {
 		o.Servers[0].Dial = line.dial
-		o.Jitter, o.BackoffMin, o.BackoffMax = -1, 200*time.Millisecond, time.Second
+		prompt(o)
 	}}, toMosquitto(enterprise.addr))
 	said := watch(t, app.MQTTAddr(), "plant-checker")
 	startFleet(t, app.MQTTAddr(), load(), 200*time.Millisecond)
@@ -121,7 +126,7 @@ func TestBacklogOlderThanTheLog(t *testing.T) {
 	app := startApp(t, t.TempDir(), appOptions{
 		tuneUplink: func(o *uplink.Options) {
 			o.Servers[0].Dial = line.dial
-			o.Jitter, o.BackoffMin, o.BackoffMax = -1, 200*time.Millisecond, time.Second
+			prompt(o)
 			o.PostmortemAfter = time.Second // the nodes are stopped while they still owe
 		},
 		tuneJournal: func(o *journal.Options) { o.SegmentBytes, o.MaxBytes = 256<<10, 512<<10 },

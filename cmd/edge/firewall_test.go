@@ -31,7 +31,7 @@ func TestFirewallLetsTheHonestPass(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			above := startApp(t, t.TempDir(), appOptions{}, func(c *Config) { c.Sparkplug.HostID, c.Sparkplug.Firewall.Mode = "above", mode })
-			below := startApp(t, t.TempDir(), appOptions{}, toMosquitto(above.MQTTAddr()), func(c *Config) { c.Sparkplug.Firewall.Mode = mode })
+			below := startApp(t, t.TempDir(), appOptions{tuneUplink: prompt}, toMosquitto(above.MQTTAddr()), func(c *Config) { c.Sparkplug.Firewall.Mode = mode })
 			fleet, _ := startFleet(t, below.MQTTAddr(), load(), 100*time.Millisecond)
 			peer := startLines(t, node, script)
 			peer.send(`{"do":"connect","url":"mqtt://%s","group":"E2E","node":"peer","metrics":[{"name":"Line/Speed","type":"Double","value":1.5}],`+
@@ -244,5 +244,8 @@ func TestFirewallForgottenNodeDies(t *testing.T) {
 		t.Fatalf("forget: %d", code)
 	}
 	c.Close()
-	eventually(t, patience, "its will is heard", func() bool { n, _ := s.app.node(t, "Plant", "N"); return n.State == "offline" && !n.LastDeath.Time.IsZero() })
+	eventually(t, patience, "its will is heard", func() bool {
+		n, _ := s.app.node(t, "Plant", "N")
+		return n.State == "offline" && !n.LastDeath.Time.IsZero()
+	})
 }

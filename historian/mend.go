@@ -23,7 +23,8 @@ type boltMeta struct {
 	root, txid uint64
 }
 
-// readMetas returns the meta pages that are whole, the newer first (bbolt internal/common/meta.go).
+// readMetas returns the meta pages that are whole, the newer first (bbolt internal/common/meta.go). A file's own transactions use
+// them in turn, by the parity of their number; in a copy that bbolt made (a backup's) they may stand the other way round.
 func readMetas(f io.ReaderAt) (out []boltMeta) {
 	const magic, sum = 0xED0CDAED, 56
 	for page := range int64(2) {
@@ -37,8 +38,8 @@ func readMetas(f io.ReaderAt) (out []boltMeta) {
 			continue
 		}
 		txid := binary.LittleEndian.Uint64(b[48:])
-		if txid%2 != uint64(page) {
-			continue // the other one's
+		if len(out) == 1 && out[0].txid == txid {
+			continue // one page in the place of both
 		}
 		out = append(out, boltMeta{page, binary.LittleEndian.Uint64(b[16:]), txid})
 	}

@@ -64,6 +64,7 @@ type Store struct {
 	unfit     map[int64]bool // days that could not be written anew
 	clock     timekeeper
 	until     journal.Millis // of the newest record that Open found, at least
+	given     journal.Index  // the highest index that a file knows of when the store opens
 	torn      bool           // a crash cut a flush short, and it is not finished yet
 	markRest  bool           // marked hours wait until nothing more comes for them; in tests they do not
 	resting   map[journal.Millis]rest
@@ -117,8 +118,8 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 		s.until = s.clock.known
 		s.lookAtClock()
 		s.owner = j.Owner("historian")
-		if s.replayed > j.Durable() { // the log is lost: what it gives next is not what the files have
-			s.owner.Checkpoint(s.replayed)
+		if s.given > j.Durable() { // the log is lost: what it gives next is not what the files have
+			s.owner.Checkpoint(s.given)
 			s.owner.Checkpoint(0)
 		}
 		s.owner.Checkpoint(s.pos.checkpoint)
@@ -161,7 +162,7 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s.replayed, s.applied = s.pos.applied, s.pos.checkpoint
+	s.replayed, s.applied, s.given = s.pos.applied, s.pos.checkpoint, s.pos.applied
 	list, err := s.days.scan()
 	if err != nil {
 		return 0, fmt.Errorf("open historian: %w", err)
@@ -225,6 +226,7 @@ func (s *Store) opens(d *storeFile, a about) {
 	s.days.setInfo(d, a)
 	s.opened[d.unit] = a.pos
 	s.replayed = max(s.replayed, a.pos.applied)
+	s.given = max(s.given, s.replayed, a.totals.lastIndex, a.totals.lastEvent) // a saved day may have more than its position says
 }
 
 // openTrends reads each month's own account, and if the catalog is lost the series that only rows tell of. A damaged file is mended.

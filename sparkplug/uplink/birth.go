@@ -48,6 +48,10 @@ func (m *model) nodeBirthPayload(b birth, bdSeq uint8) *sparkplug.Payload {
 		p.Metrics = append(p.Metrics, b.rebirthMetric())
 	}
 	b.add(p, "", &m.node)
+	for _, c := range m.strays() {
+		p.Metrics = append(p.Metrics, b.metric("", c))
+	}
+	m.restate = false
 	return p
 }
 

@@ -123,11 +123,21 @@ func (s *session) lifeCycle(it *item) (*ending, error) {
 		return &ending{kind: endDeath, reason: "the node died in the plant: " + it.reason}, nil
 	case itemDeviceBirth:
 		delete(s.ghosts, it.device)
+		if s.mustRestate() {
+			return nil, s.births()
+		}
 		return nil, s.deviceBirth(it.device)
 	case itemDeviceDeath:
 		return nil, s.deviceDeath(it.device, time.UnixMilli(int64(it.sample.At)))
 	}
 	return nil, nil
+}
+
+// mustRestate tells whether a DBIRTH of the plant defined a template, which upstream only an NBIRTH may.
+func (s *session) mustRestate() bool {
+	s.n.mu.Lock()
+	defer s.n.mu.Unlock()
+	return s.n.model.restate
 }
 
 // sendNewest sends the newest value of each metric whose waiting samples were passed to the history lane: the screen

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"time"
@@ -23,6 +24,7 @@ type model struct {
 	node    metricSet
 	devices map[string]*metricSet
 	order   []string // of the devices, as they were first born
+	restate bool     // a DBIRTH defined a template anew: the next births have to come before what follows it
 }
 
 // A metricSet is the metrics of a node or of a device. It stays after a death, for the history that is still owed.
@@ -31,6 +33,8 @@ type metricSet struct {
 	list   []*metric // in the order of the birth
 	byName map[string]*metric
 	former []former // in no birth any more, but perhaps in the backlog
+
+	definitions []*metric // of templates, in a DBIRTH: upstream they go into the NBIRTH
 }
 
 // A metric is one metric of the current birth, with its current value.
@@ -80,9 +84,42 @@ func (m *model) nodeBirth(p *sparkplug.Payload, fresh, owes bool) {
 
 // deviceBirth takes a DBIRTH.
 func (m *model) deviceBirth(device string, p *sparkplug.Payload, owes bool) {
-	if s := m.ensure(device); s != nil {
-		s.replace(p, owes)
+	s := m.ensure(device)
+	if s == nil {
+		return
 	}
+	s.replace(p, owes)
+	old := s.definitions
+	s.takeDefinitions()
+	same := func(a, b *metric) bool { return a.m.Name == b.m.Name && bytes.Equal(a.m.Value.Bytes, b.m.Value.Bytes) }
+	m.restate = m.restate || len(s.definitions) > 0 && !slices.EqualFunc(old, s.definitions, same)
+}
+
+// takeDefinitions takes the definitions of templates out of a device's birth.
+func (s *metricSet) takeDefinitions() {
+	s.definitions = nil
+	s.list = slices.DeleteFunc(s.list, func(c *metric) bool {
+		if t, err := sparkplug.ParseTemplate(c.m.Value, sparkplug.Limits{}); err != nil || !t.IsDefinition {
+			return false
+		}
+		delete(s.byName, c.m.Name)
+		s.definitions = append(s.definitions, c)
+		return true
+	})
+}
+
+// strays returns the definitions that the devices' births have and the node's has not, each name once.
+// [tck-id-payloads-template-definition-nbirth-only]
+func (m *model) strays() (list []*metric) {
+	named := map[string]bool{}
+	for _, d := range m.order {
+		for _, c := range m.devices[d].definitions {
+			if !named[c.m.Name] && m.node.byName[c.m.Name] == nil {
+				named[c.m.Name], list = true, append(list, c)
+			}
+		}
+	}
+	return list
 }
 
 // nodeDeath and deviceDeath keep the metrics: history may be owed for them.
@@ -195,7 +232,7 @@ func dataMetric(name string, v sparkplug.Value, at journal.Millis, q journal.Qua
 // [tck-id-payloads-template-instance-members-birth]
 func (m *model) whole(last, part sparkplug.Value) sparkplug.Value {
 	definitions := sparkplug.Definitions{}
-	for _, c := range m.node.list {
+	for _, c := range append(m.strays(), m.node.list...) {
 		if c.m.Type == sparkplug.Template && !c.m.Value.Null {
 			definitions[c.m.Name] = c.m.Value.Bytes // an instance among them defines nothing
 		}

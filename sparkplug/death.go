@@ -61,6 +61,7 @@ func (s *step) endSession(n *node, why []Reason) {
 	s.closeHeld(n)
 	s.die(n, why)
 	n.want, n.awaiting, n.gone = "", false, time.Time{}
+	n.unanswered, n.askedFor = 0, "" // nobody is there who could answer
 	s.schedule(n)
 }
 

@@ -9,7 +9,7 @@ import (
 // Who said a thing decides what is said of it: the same message means another thing from the node's client, from a stranger and
 // from the dead.
 func TestWhyByPublisher(t *testing.T) {
-	late := strings.TrimSuffix(t0.Add(time.Minute).Format(StampLayout), "Z") + "Z"
+	late := t0.Add(time.Minute).Format(StampLayout)
 	tests := []struct {
 		name       string
 		do         func(p *plant)
@@ -81,6 +81,22 @@ func TestWhyByPublisher(t *testing.T) {
 			p.joins2("C", "10.0.0.7:1")
 			p.ndata(9, p.double("a", 9))
 		}, "", "a", QualityStale, "node E not born since the appliance started; its last value came"},
+		{"a request to a session that is over", func(p *plant) {
+			*p = *alive(p.t.(*testing.T), Options{})
+			p.ndata(5, p.double("a", 2))
+			p.tick(5 * time.Second)
+			p.leaves("C", "connection lost", "")
+			p.ndeath(4)
+			p.joins("C", "10.0.0.7:1")
+		}, "", "a", QualityStale, "node E dead: its will fired: lost connection of client C at 10.0.0.7; client C at 10.0.0.7 is connected and has sent no NBIRTH"},
+		{"connected often, an hour ago", func(p *plant) {
+			for range flaps {
+				p.leaves("C", "connection lost", "")
+				p.joins("C", "10.0.0.7:1")
+				p.nbirth(5, p.double("a", 1))
+			}
+			p.tick(time.Hour)
+		}, "", "a", QualityGood, ""},
 		{"a stranger that comes to speak late", func(p *plant) {
 			p.joins2("X", "10.0.0.9:1")
 			p.tick(time.Minute)

@@ -13,7 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"edge/sparkplug"
 )
 
 // document is openapi.yaml as plain maps and slices.
@@ -275,6 +278,40 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 			for _, wrong := range d.check(schema, v, a.path) {
 				t.Errorf("%s: %s", a.name, wrong)
 			}
+		}
+	})
+}
+
+// TestStatusHasOtherHosts: the STATE of two hosts, one in the form of Sparkplug 2.2, is in the status as the document says.
+func TestStatusHasOtherHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := readDocument(t)
+		p := newParts(time.Now, nil)
+		for topic, payload := range map[string]string{
+			"spBv1.0/STATE/scada": fmt.Sprintf(`{"online":true,"timestamp":%d}`, time.Now().UnixMilli()),
+			"STATE/old":           "OFFLINE",
+		} {
+			p.plant.step(sparkplug.Input{Message: &sparkplug.Message{Topic: topic, Payload: []byte(payload), ClientID: "c"}}, time.Now())
+		}
+		w := request(p.ui, "GET", "/api/v1/status", "")
+		var s map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
+			t.Fatal(err)
+		}
+		for _, wrong := range d.check(d.at("components", "schemas", "Status"), s, "status") {
+			t.Error(wrong)
+		}
+		now := time.Now().UTC().Format(stampLayout)
+		want := map[string]any{
+			"scada": map[string]any{"host": "scada", "online": true, "since": now, "received": now, "client": "c", "legacy": false},
+			"old":   map[string]any{"host": "old", "online": false, "since": nil, "received": now, "client": "c", "legacy": true},
+		}
+		got := map[string]any{}
+		for _, h := range s["hosts"].([]any) {
+			got[h.(map[string]any)["host"].(string)] = h
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

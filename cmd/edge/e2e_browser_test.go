@@ -172,6 +172,7 @@ func TestDemoInTheBrowser(t *testing.T) {
 	b.seeAll("node", "online")
 	b.seeAll("plant", "online")
 	b.seeAll("scada", "online")
+	b.see("[data-space]") // the disk
 	eventually(t, patience, "the back-fill is at SCADA", func() bool {
 		sent, done := 0, true
 		for _, n := range d.fleet.Nodes() {

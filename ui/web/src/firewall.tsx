@@ -43,7 +43,7 @@ export function FirewallView() {
       <header>
         <h2>Sparkplug firewall</h2>
         {v && <span class="dim">{modes[v.mode]}</span>}
-        {times > 0 && <span class="noteworthy">{f.count(times)} violations since the start</span>}
+        {times > 0 && <span class="noteworthy">{times === 1 ? "1 violation" : `${f.count(times)} violations`} since the start</span>}
         {trouble.value && <span class="noteworthy">not up to date: {trouble.value}</span>}
       </header>
       <div class="scroll" tabIndex={0} role="region" aria-label="firewall">

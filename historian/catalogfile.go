@@ -21,8 +21,8 @@ type catalogFile struct {
 	db   *bolt.DB
 }
 
-// openCatalog opens catalog.db and fills the table. lost says that a damaged one was moved aside: the day files tell
-// their series again.
+// openCatalog opens catalog.db and fills the table. lost says that there is none, that a damaged one was moved aside, or that one
+// which was made for these reasons was never saved: the day files tell their series again, before a number is given twice.
 func (s *Store) openCatalog() (lost bool, err error) {
 	path := filepath.Join(s.dir, "catalog.db")
 	_ = os.Remove(path + ".tmp")
@@ -33,7 +33,7 @@ func (s *Store) openCatalog() (lost bool, err error) {
 		var newer *VersionError
 		var corrupt *CorruptError
 		if errors.As(err, &newer) || !errors.As(err, &corrupt) {
-			return false, err // nil too
+			return err == nil && s.pos == position{}, err
 		}
 		to, moved := moveAside(path, s.o.Quarantine, s.o.Clock())
 		if moved != nil {

@@ -79,7 +79,7 @@ func (s *Store) readCatalogFile(path string) (lost bool, err error) {
 		s.catalog, s.pos = newCatalog(s.o.MaxSeries, s.o.Clock), position{}
 		return true, nil
 	}
-	return false, err
+	return err == nil && s.pos == position{}, err
 }
 
 // readDay is openDay for a store that cannot move a file aside: of a damaged one the whole day is a gap.

@@ -208,7 +208,9 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (lacks bool, err err
 	if isDamage(err) {
 		lacks = true
 		if err = s.mend(d, err); err == nil && d.exists() {
-			a, err = d.readMeta()
+			if a, err = d.readMeta(); err == nil && readSeries {
+				err = s.seriesOf(d)
+			}
 		} else {
 			s.opened[day] = position{} // it has nothing
 			return lacks, err

@@ -211,7 +211,17 @@ func (j *Journal) writeFrame(b *batch, payload int) (frameRef, error) {
 	if err != nil {
 		return ref, fmt.Errorf("write %s: %w", s.name, err)
 	}
+	j.tellSlow()
 	return ref, nil
+}
+
+// tellSlow says, once, that this disk's commits go through the kernel's memory or take two calls: as safe, for more of the processor.
+func (j *Journal) tellSlow() {
+	if d, ok := j.w.(interface{ Slow() bool }); j.toldSlow || ok && !d.Slow() {
+		return
+	}
+	j.toldSlow = true
+	j.log.Info("journal commits in two steps, the system or its file system does not write to the disk directly", "dir", j.dir)
 }
 
 // writeDurable writes and flushes. The first time in a segment it is a flush of all that was written to the file, for the

@@ -12,7 +12,11 @@ type directFile struct {
 	osFile
 	room  []byte // begins where the disk can read it from
 	apart bool   // the kernel cannot write and flush in one call
+	usual bool   // writes go through the kernel's memory after all
 }
+
+// Slow says that a commit takes more than one direct write.
+func (f *directFile) Slow() bool { return f.apart || f.usual }
 
 // directRoom is how much one write takes at most; a commit has mostly less.
 const directRoom = 256 << 10
@@ -24,6 +28,7 @@ func (f *directFile) WriteAt(b []byte, off int64) (n int, err error) {
 		done, err := f.osFile.WriteAt(part, off+int64(n))
 		n += done
 		if errors.Is(err, syscall.EINVAL) && endDirect(f.File) {
+			f.usual = true
 			done, err = f.osFile.WriteAt(b[n:], off+int64(n))
 			return n + done, err
 		}

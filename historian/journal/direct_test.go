@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,5 +113,37 @@ func TestASegmentsHeaderIsFlushed(t *testing.T) {
 	want := []string{"header", "write", "flush", "durable", "durable", "header", "write", "flush"}
 	if !slices.Equal(done, want) {
 		t.Errorf("%v, want %v", done, want)
+	}
+}
+
+// plainFiles is a file layer that knows no direct writes.
+type plainFiles struct{ OS }
+
+func (p plainFiles) Open(name string, flag int) (File, error) { return p.OS.Open(name, flag&^Direct) }
+
+// A disk that takes no direct writes is written to all the same, and the log says so, once.
+func TestNoDirectWrites(t *testing.T) {
+	var log bytes.Buffer
+	o := small()
+	o.Files, o.Log = plainFiles{}, slog.New(slog.NewTextHandler(&log, nil))
+	dir := filepath.Join(t.TempDir(), "j")
+	j, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		appendNow(t, j, Record{Kind: KindSession, Data: make([]byte, 16<<10)})
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "in two steps"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, &log)
+	}
+	if j, err = Open(dir, o); err != nil || j.Durable() != 8 {
+		t.Errorf("%d records are back, %v", j.Durable(), err)
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -28,6 +28,8 @@ type Journal struct {
 	flushed bool // w was, with its header
 	nextSeq uint32
 
+	toldSlow bool // see tellSlow
+
 	crowded atomic.Bool // much waits in active
 
 	mu        sync.Mutex

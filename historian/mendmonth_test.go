@@ -43,6 +43,8 @@ func TestDamagedTrendFile(t *testing.T) {
 	cut := func(path string) error { return os.Truncate(path, 5000) }
 	noise := func(path string) error { return os.WriteFile(path, []byte("not a database"), 0o640) }
 	meta := func(path string) error { zeroNewestMeta(t, path); return nil }
+	first := twoMonths(t)
+	first.close()
 	for _, c := range []struct {
 		name, file string
 		damage     func(string) error
@@ -58,7 +60,11 @@ func TestDamagedTrendFile(t *testing.T) {
 		{"of days that are no more, while it runs", "2026-02.db", noise, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := twoMonths(t)
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(first.dir)); err != nil {
+				t.Fatal(err)
+			}
+			r := newRigAt(t, dir, first.o, first.clock.Now())
 			want, gaps := r.hours()
 			if len(gaps) != 0 || slices.Contains(want[2:], 0) {
 				t.Fatalf("before: %v, gaps %v", want, gaps)

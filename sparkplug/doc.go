@@ -16,7 +16,8 @@
 // the broker's own process there is one server, and it cannot be lost: it ends with the program, after every will.
 //
 // An instance of a template is shown and recorded whole, as its birth, its definition and later DATA together say; a
-// historical one as it came, since what it was part of is not known. A file in parts is a value once it is whole.
+// historical one as it came, since what it was part of is not known. What the templates of one message stand for has a bound,
+// for some bytes can stand for gigabytes; beyond it they are shown as they come. A file in parts is a value once it is whole.
 //
 // Why something is not well is a chain of reasons (why.go), made when it is asked for from what a node and its devices keep:
 // metric, device, node, session, client. Host.Why gives it, Explain its text.

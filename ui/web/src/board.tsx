@@ -117,7 +117,7 @@ export function NodeView({ group, node }: { group: string; node: string }) {
             {n.client ? `${n.client.connected ? "" : "was "}${[n.client.id, n.client.user && `user ${n.client.user}`, n.client.certificate].filter(Boolean).join(", ")} from ${n.client.address}${n.client.tls ? " by TLS" : ""}${n.client.protocol ? `, MQTT ${n.client.protocol}` : ""}` : "not connected"}
           </dd>
           <dt>clock</dt>
-          <dd>{Math.abs(n.clock_skew_ms) < 1000 ? "within 1 s" : `${f.duration(Math.abs(n.clock_skew_ms) / 1000)} ${n.clock_skew_ms < 0 ? "slow" : "fast"}`}</dd>
+          <dd>{Math.abs(n.clock_skew_ms) < 1000 ? "within 1 s" : `${f.duration(Math.round(Math.abs(n.clock_skew_ms) / 1000))} ${n.clock_skew_ms < 0 ? "slow" : "fast"}`}</dd>
         </Facts>
         <table class="grid">
           <thead>

@@ -18,7 +18,7 @@ type Quality string
 // The six qualities.
 const (
 	QualityGood      Quality = "good"
-	QualityUncertain Quality = "uncertain" // last known, older than its node's birth allows to trust
+	QualityUncertain Quality = "uncertain" // the node is alive, but the value is older than a loss, a stranger's, or not what its birth allows
 	QualityStale     Quality = "stale"     // its node or device is dead, or not heard of since the start
 	QualityBad       Quality = "bad"       // the Quality property says 0
 	QualityNull      Quality = "null"      // is_null

@@ -132,9 +132,13 @@ func (s *Store) revert(d *storeFile) error {
 		return errNotReverted
 	}
 	path := d.path + ".anew.tmp"
+	var pos position
 	err = copyWithout(path, f, metas[0].page)
 	if err == nil {
-		err = s.reverted(path, d.kind)
+		pos, err = s.reverted(path, d.kind)
+	}
+	if err == nil {
+		err = s.readAgain(pos)
 	}
 	if err == nil {
 		err = keepWreck(d.path, s.o.Quarantine, s.o.Clock())
@@ -146,21 +150,36 @@ func (s *Store) revert(d *storeFile) error {
 	return d.replace(path)
 }
 
-// reverted says whether a file can take the place of what it was a copy of.
-func (s *Store) reverted(path string, kind *fileKind) error {
+// reverted says whether a file can take the place of what it was a copy of, and its position.
+func (s *Store) reverted(path string, kind *fileKind) (position, error) {
 	probe := &storeFile{kind: kind, path: path}
 	defer probe.close()
 	if err := readTree(path); err != nil {
-		return err
+		return position{}, err
 	}
 	a, err := probe.readMeta()
 	if err != nil {
-		return err
+		return position{}, err
 	}
 	if a.pos.applied == 0 || !s.logReaches(a.pos) {
-		return errNotReverted
+		return position{}, errNotReverted
 	}
-	return nil
+	return a.pos, nil
+}
+
+// readAgain sees to it that the log is read from behind pos again, at the next start too: what a day that goes back to pos has lost is in
+// memory only, until the next flush.
+func (s *Store) readAgain(pos position) error {
+	if pos.checkpoint >= s.pos.checkpoint {
+		return nil
+	}
+	back := s.pos
+	back.checkpoint = pos.checkpoint
+	err := s.file.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaPosition, back.bytes()) })
+	if err == nil {
+		s.pos = back
+	}
+	return err
 }
 
 // logReaches says that the journal has all that came after a position.

@@ -100,3 +100,54 @@ func TestEventsOfAFullDay(t *testing.T) {
 	}
 	r.close()
 }
+
+// What the log gives back of a day that lost its last transaction is given back as often as the power fails before it is written.
+func TestPowerFailsAfterADayWasReverted(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		hurt func(*testing.T, string)
+	}{
+		{"its newest meta page is lost", zeroNewestMeta},
+		{"a page that its last transaction wrote is lost", zeroNewestRoot},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.loose = true
+			r.add(key(0), at(noon, 1))
+			r.follow()
+			r.flush(flushAll)
+			r.add(key(0), at(noon.Add(time.Minute), 2))
+			r.follow()
+			r.flush(flushAll)
+			r.add(key(0), at(noon.Add(24*time.Hour), 3)) // the catalog is further than the day
+			r.clock.Set(noon.Add(25 * time.Hour))
+			r.follow()
+			r.flush(flushAll)
+			r.close()
+			c.hurt(t, r.dayPath(noon))
+			for range 3 {
+				r.open()
+				r.follow()
+				if got := values(r.read(key(0), noon.Add(-time.Hour), noon.Add(48*time.Hour)).Samples); !slices.Equal(got, []float64{1, 2, 3}) {
+					t.Fatalf("samples %v", got)
+				}
+				r.crash()
+			}
+			r.open()
+			r.close()
+		})
+	}
+}
+
+// zeroNewestRoot takes the page from a file that its newest meta page leads to, and leaves it the meta page.
+func zeroNewestRoot(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, pageBytes), int64(readMetas(f)[0].root)*pageBytes); err != nil {
+		t.Fatal(err)
+	}
+}

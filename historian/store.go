@@ -200,7 +200,9 @@ func (s *Store) openDay(day int64, readSeries, newest bool) (lacks bool, err err
 	if err == nil && !d.bothMetas() {
 		lacks = true
 		if s.logReaches(a.pos) {
-			err = s.unrollAll(d)
+			if err = s.readAgain(a.pos); err == nil {
+				err = s.unrollAll(d)
+			}
 		} else {
 			err = &CorruptError{File: d.path, Err: errors.New("a meta page is lost"), Hint: hintQuarantine}
 		}

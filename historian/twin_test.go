@@ -63,6 +63,7 @@ type twinMachine struct {
 	events []journal.Event // in order of arrival
 	gaps   []Gap           // by From; only the last may last
 	turned time.Time       // up to here it is known when the device lived
+	unseen bool            // nothing had been sent when it died last
 }
 
 // turn adds an event some time after the one before, unless that is still to come.
@@ -84,7 +85,7 @@ func (m *twinMachine) turn(t *rapid.T) {
 		m.gaps = append(m.gaps, Gap{From: e.At, To: e.Until})
 		at = at.Add(time.Duration(e.Until-e.At) * time.Millisecond)
 	default:
-		m.gaps = append(m.gaps, Gap{From: ms(at)})
+		m.gaps, m.unseen = append(m.gaps, Gap{From: ms(at)}), len(m.list) == 0
 	}
 	m.turned = at
 	m.addEvent(e)

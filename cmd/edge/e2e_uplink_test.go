@@ -117,7 +117,7 @@ func TestUplinkCut(t *testing.T) {
 	said.report(t, "plant")
 }
 
-// TestBacklogOlderThanTheLog: with a journal that keeps 128 KiB, an outage outlives the log. What has left
+// TestBacklogOlderThanTheLog: with a journal that keeps half a MiB, an outage outlives the log. What has left
 // it is read from the historian's day files, and still every sample arrives.
 func TestBacklogOlderThanTheLog(t *testing.T) {
 	enterprise := startMosquitto(t)
@@ -129,7 +129,7 @@ func TestBacklogOlderThanTheLog(t *testing.T) {
 			prompt(o)
 			o.PostmortemAfter = time.Second // the nodes are stopped while they still owe
 		},
-		tuneJournal: func(o *journal.Options) { o.SegmentBytes, o.MaxBytes = 64<<10, 128<<10 },
+		tuneJournal: func(o *journal.Options) { o.SegmentBytes, o.MaxBytes = 256<<10, 512<<10 },
 	}, toMosquitto(enterprise.addr))
 	said := watch(t, app.MQTTAddr(), "plant-checker")
 	_, stop := startFleet(t, app.MQTTAddr(), simulate.Generic("E2E", 2, 2, 100), 20*time.Millisecond)

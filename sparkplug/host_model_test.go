@@ -47,6 +47,9 @@ func TestHostAgainstModel(t *testing.T) {
 	if os.Getenv("EDGE_LONG") != "" {
 		checks, least = 11_000, 1_000_000
 	}
+	if testing.Short() {
+		least /= 5 // rapid takes a fifth of the checks then
+	}
 	setFlag(t, "rapid.checks", checks)
 	setFlag(t, "rapid.steps", 100)
 	setFlag(t, "rapid.seed", rand.Uint64()>>1)

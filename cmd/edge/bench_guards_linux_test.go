@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // BenchmarkGuards puts NDATA of 100 nodes on four appliances in turn: one that is no aware server and has no firewall, an aware one, and
@@ -53,13 +52,7 @@ func BenchmarkGuards(b *testing.B) {
 func crowded(g *generator, m *gauge, scale int) {
 	const nodes, ahead = 100, 1000
 	n := 20_000 / scale
-	host := g.login("scada", true, nil)
-	plant := &plantLoad{g: g, sent: make([][]time.Duration, nodes), next: make([]uint64, nodes)}
-	host.subscribe(0, []string{"spBv1.0/#"}, plant.receive)
-	for i := range nodes {
-		plant.born(i)
-	}
-	g.until("all births", func() bool { return plant.births == nodes })
+	plant := livingPlant(g, nodes)
 	said := 0
 	m.measure(func() {
 		g.every(2000, func(uint64) {

@@ -111,10 +111,8 @@ func paced(g *generator, m *gauge, perSecond, n int) {
 	m.took = tr.took
 }
 
-// ndata is a plant: 100 nodes that were born, and say four values each time; one host listens to all. Edge follows and records them too.
-func ndata(g *generator, m *gauge, scale int) {
-	const nodes, perSecond = 100, 10_000
-	n := 15_000 / scale
+// livingPlant has so many nodes born, and one host that listens to all of them.
+func livingPlant(g *generator, nodes int) *plantLoad {
 	host := g.login("scada", true, nil)
 	plant := &plantLoad{g: g, sent: make([][]time.Duration, nodes), next: make([]uint64, nodes)}
 	host.subscribe(0, []string{"spBv1.0/#"}, plant.receive)
@@ -122,6 +120,14 @@ func ndata(g *generator, m *gauge, scale int) {
 		plant.born(i)
 	}
 	g.until("all births", func() bool { return plant.births == nodes })
+	return plant
+}
+
+// ndata is a plant: 100 nodes that were born, and say four values each time; one host listens to all. Edge follows and records them too.
+func ndata(g *generator, m *gauge, scale int) {
+	const nodes, perSecond = 100, 10_000
+	n := 15_000 / scale
+	plant := livingPlant(g, nodes)
 	m.measure(func() {
 		turn := 0
 		g.every(perSecond, func(ticks uint64) {

@@ -96,3 +96,36 @@ func lastIndexFunc(list []journal.Sample, f func(journal.Sample) bool) int {
 	}
 	return -1
 }
+
+// A block made straight from a cell is the one that is made of its samples, byte by byte.
+func TestCellEncodesAsItsSamples(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var group []*series
+		numbers := rapid.SliceOfNDistinct(rapid.Uint32Range(1, 40_000), 1, 6, rapid.ID).Draw(t, "numbers") // in any order
+		for i, id := range numbers {
+			kind := rapid.Uint8Range(1, 34).Draw(t, "type")
+			e := newSeries(journal.SeriesID(id), journal.SeriesKey{Type: journal.DataType(kind)}, 3)
+			e.place = uint16(i * 900)
+			group = append(group, e)
+		}
+		h := newHead(600_000)
+		prev := journal.Sample{At: 300_000, Received: 1}
+		for range rapid.IntRange(1, 250).Draw(t, "samples") {
+			v, e := drawSample(t, group, prev)
+			h.add(&v, e)
+			prev = v
+		}
+		c := h.cells[cellKey{0, 3}]
+		want, err := chunk.Encode(c.all(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e chunk.Encoder
+		for range 2 { // its memory and what it remembers of the series serve the next as well
+			got, err := c.encode(&e, nil)
+			if err != nil || len(got) != len(want) || !slices.Equal(got, want) {
+				t.Fatalf("%v: %d bytes, want the %d of its samples", err, len(got), len(want))
+			}
+		}
+	})
+}

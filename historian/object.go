@@ -27,16 +27,22 @@ var errObject = errors.New("a large value is damaged")
 // putObjects puts references in the place of large values, and the values into the file, each once.
 func putObjects(bucket *bolt.Bucket, samples []journal.Sample) error {
 	for i := range samples {
-		v := &samples[i].Value
-		ref := chunk.Ref(v.Bytes)
-		if ref == nil {
-			continue
-		}
-		if err := putObject(bucket, ref, v.Bytes); err != nil {
+		if err := putLarge(bucket, &samples[i].Value); err != nil {
 			return err
 		}
-		v.Bytes = ref
 	}
+	return nil
+}
+
+func putLarge(bucket *bolt.Bucket, v *journal.Value) error {
+	ref := chunk.Ref(v.Bytes)
+	if ref == nil {
+		return nil
+	}
+	if err := putObject(bucket, ref, v.Bytes); err != nil {
+		return err
+	}
+	v.Bytes = ref
 	return nil
 }
 

@@ -65,19 +65,28 @@ func (r *rows) next() bool {
 
 // sample writes the row into v. Text is v's own.
 func (r *rows) sample(v *journal.Sample) {
+	r.view(v)
+	if v.Value.Bytes != nil {
+		v.Value.Bytes = bytes.Clone(v.Value.Bytes)
+	}
+}
+
+// view writes the row into v. Text is the cell's.
+func (r *rows) view(v *journal.Sample) {
+	kind := r.member.kind
 	*v = journal.Sample{Index: r.index, Series: r.member.series.id, At: r.at, Received: r.slot.received, Quality: r.quality,
 		Historical: r.slot.flags&slotHistorical != 0, Birth: r.slot.flags&slotBirth != 0}
-	v.Value.Type = r.member.kind
-	switch {
+	v.Value.Type = kind
+	switch w := width(kind); {
 	case r.odd == oddNull:
 		v.Value.Null = true
-	case len(r.value) == 8 && (r.odd == oddWide || width(v.Value.Type) == 8):
+	case w == 8, r.odd == oddWide:
 		v.Value.Num = binary.LittleEndian.Uint64(r.value)
-	case width(v.Value.Type) == 4:
-		v.Value.Num = widen(v.Value.Type, binary.LittleEndian.Uint32(r.value))
-	case width(v.Value.Type) == 1:
+	case w == 4:
+		v.Value.Num = widen(kind, binary.LittleEndian.Uint32(r.value))
+	case w == 1:
 		v.Value.Num = uint64(r.value[0])
 	case len(r.value) > 0:
-		v.Value.Bytes = bytes.Clone(r.value)
+		v.Value.Bytes = r.value
 	}
 }

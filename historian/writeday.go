@@ -106,6 +106,17 @@ func (w *dayWriter) freeUnit(window journal.Millis) (unit uint32, again, room bo
 
 // cell writes one group's samples of one window.
 func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
+	c := w.job.head.cells[k]
+	if err := w.noteMembers(c); err != nil {
+		return err
+	}
+	if !again && !w.mended && c.count <= chunk.MaxSamples {
+		w.noteUnit(unit)
+		if err := w.wholeCell(c, blockKey(unit, k.group)); err != nil {
+			return fmt.Errorf("group %d at %d: %w", k.group, k.window, err)
+		}
+		return nil
+	}
 	samples, err := w.samples(k, again)
 	if err != nil || len(samples) == 0 {
 		return err
@@ -144,11 +155,16 @@ func (w *dayWriter) encode(samples []journal.Sample) ([]byte, error) {
 		return nil, err
 	}
 	n := len(samples)
-	w.totals.samples += uint64(n)
-	w.totals.blockBytes += uint64(len(data))
-	w.totals.addIndex(samples[0].Index, samples[n-1].Index)
-	w.row.from = min(w.row.from, samples[0].Index)
+	w.count(n, data, samples[0].Index, samples[n-1].Index)
 	return data, nil
+}
+
+// count notes a block of n samples.
+func (w *dayWriter) count(n int, block []byte, first, last journal.Index) {
+	w.totals.samples += uint64(n)
+	w.totals.blockBytes += uint64(len(block))
+	w.totals.addIndex(first, last)
+	w.row.from = min(w.row.from, first)
 }
 
 // putLate writes what is late of each group, of whatever windows, behind one another.
@@ -182,13 +198,6 @@ func (w *dayWriter) noteUnit(unit uint32) {
 // samples turns a cell into samples, without repetitions of what the file has. They are good until the next call.
 func (w *dayWriter) samples(k cellKey, again bool) ([]journal.Sample, error) {
 	c := w.job.head.cells[k]
-	for i := range c.members {
-		if e := c.members[i].series; e != nil {
-			if err := w.noteSeries(e); err != nil {
-				return nil, err
-			}
-		}
-	}
 	have, indices, err := w.have(k, again)
 	if err != nil {
 		return nil, err
@@ -287,6 +296,17 @@ func (w *dayWriter) lateOf(group uint32) ([]journal.Sample, error) {
 	})
 	w.lateHere[group] = list
 	return list, err
+}
+
+func (w *dayWriter) noteMembers(c *cell) error {
+	for i := range c.members {
+		if e := c.members[i].series; e != nil {
+			if err := w.noteSeries(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // noteSeries puts the series' row into the day file, once.

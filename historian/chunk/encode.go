@@ -29,11 +29,14 @@ var (
 	ErrOrder = errors.New("chunk: samples are not in ascending index order")
 	ErrLimit = errors.New("chunk: too many samples or series for one block")
 	ErrMixed = errors.New("chunk: one series holds values of several types")
+	ErrNone  = errors.New("chunk: a series of the block has no sample")
 	ErrLossy = errors.New("chunk: a block did not decode to what was encoded")
 )
 
 // Encoder makes blocks and uses its memory again for the next, at most as much as the largest block needs. It also remembers
 // of each series how its values were scaled, which is found sooner then. It belongs to one goroutine. The zero value is ready.
+//
+// A block is made of a list by Encode, or sample by sample by Begin, Add and End.
 type Encoder struct {
 	hints map[journal.SeriesID]hint
 
@@ -44,6 +47,8 @@ type Encoder struct {
 	series               []*column // ascending by id
 	slotAt, slotReceived []int64   // Received less the slot's time
 	slotIndex, slotFlags []int64   // indices between the last of the slot before and the first of this
+	before               before
+	want                 digest
 
 	spare  []*column
 	ids    []journal.SeriesID
@@ -67,16 +72,29 @@ func (e *Encoder) Encode(samples []journal.Sample) ([]byte, error) {
 	if len(samples) == 0 || len(samples) > MaxSamples {
 		return nil, ErrLimit
 	}
-	if e.place == nil {
-		e.place, e.hints = make(map[journal.SeriesID]int), make(map[journal.SeriesID]hint)
-	}
-	defer e.forget()
-	if err := e.gather(samples); err != nil {
+	e.findIDs(samples)
+	if err := e.Begin(e.ids); err != nil {
 		return nil, err
 	}
+	for i := range samples {
+		if err := e.Add(e.placeOf(samples[i].Series), &samples[i]); err != nil {
+			e.forget()
+			return nil, err
+		}
+	}
+	return e.End()
+}
+
+// End makes the block of what was added since Begin, decodes it and compares.
+func (e *Encoder) End() ([]byte, error) {
+	defer e.forget()
+	if err := e.complete(); err != nil {
+		return nil, err
+	}
+	e.centre()
 	for _, plain := range [...]bool{false, true} {
 		block := e.build(plain)
-		if e.same(block, samples) {
+		if e.same(block) {
 			return block, nil
 		}
 	}
@@ -91,50 +109,20 @@ func (e *Encoder) forget() {
 	}
 }
 
-// same decodes the block and compares every sample.
-func (e *Encoder) same(block []byte, want []journal.Sample) bool {
+// same decodes the block and compares it with what was added.
+func (e *Encoder) same(block []byte) bool {
 	b, err := Parse(block)
-	if err != nil || b.Len() != len(want) || b.Timeline(&e.line) != nil {
+	if err != nil || b.Len() != e.count || b.Timeline(&e.line) != nil {
 		return false
 	}
-	c := &e.read
+	got := digest(0)
 	for i := range b.Entries {
-		if b.Complete(i, &e.line, c) != nil {
+		if b.Complete(i, &e.line, &e.read) != nil {
 			return false
 		}
-		if !c.equal(want, e.line.place[i]) {
-			return false
-		}
+		got.columns(&e.read)
 	}
-	return true
-}
-
-// equal compares the columns with the samples at these places.
-func (c *Columns) equal(samples []journal.Sample, place []uint32) bool {
-	quality, left := c.Quality, 0
-	q := journal.Good
-	for n, at := range c.At {
-		if left == 0 && len(quality) > 0 {
-			q, left, quality = quality[0].Quality, quality[0].Count, quality[1:]
-		}
-		left--
-		s := &samples[place[n]]
-		if s.Series != c.Series || s.At != at || s.Index != c.Index[n] || s.Received != c.Received[n] || s.Quality != q ||
-			flags(s) != c.Flags[n] || s.Value.Type != c.Type || s.Value.Null != c.IsNull(n) {
-			return false
-		}
-		if s.Value.Null {
-			continue
-		}
-		if len(c.Bytes) > 0 {
-			if s.Value.Num != 0 || string(s.Value.Bytes) != string(c.Bytes[n]) {
-				return false
-			}
-		} else if s.Value.Num != c.Num[n] || len(s.Value.Bytes) > 0 {
-			return false
-		}
-	}
-	return true
+	return got == e.want
 }
 
 // Equal compares two samples to the bit. A null value's Num and Bytes do not count.

@@ -37,47 +37,32 @@ func (c *column) reset(id journal.SeriesID, kind journal.DataType) {
 		quality: c.quality[:0], nums: c.nums[:0], texts: c.texts[:0], payload: c.payload[:0], ints: c.ints[:0]}
 }
 
-// gather sorts the samples by series and by slot.
-func (e *Encoder) gather(samples []journal.Sample) error {
-	if err := e.open(samples); err != nil {
-		return err
-	}
-	for i := range samples {
-		s := &samples[i]
-		if i > 0 && s.Index <= samples[i-1].Index {
-			return ErrOrder
-		}
-		if err := e.add(e.column(s.Series), s, i > 0 && joins(samples, i)); err != nil {
-			return err
-		}
-	}
-	for _, c := range e.series {
-		if len(c.nums) > 0 && len(c.texts) > 0 {
-			return fmt.Errorf("%w: series %d", ErrMixed, c.id)
-		}
-	}
-	e.centre()
-	return nil
+// before is what tells whether a sample goes on with the message of the one before.
+type before struct {
+	place    int
+	received journal.Millis
+	flags    uint8
 }
 
-// open makes a column for each series, ascending by id.
-func (e *Encoder) open(samples []journal.Sample) error {
-	e.slotAt, e.slotReceived, e.slotIndex, e.slotFlags = e.slotAt[:0], e.slotReceived[:0], e.slotIndex[:0], e.slotFlags[:0]
-	e.minIndex, e.maxIndex, e.first, e.last, e.count = samples[0].Index, 0, samples[0].At, samples[0].At, len(samples)
-	if e.findIDs(samples); len(e.ids) > MaxSeries {
+// Begin starts a block of series, ascending by number, each of which has a sample. What was begun before and not ended is dropped.
+func (e *Encoder) Begin(series []journal.SeriesID) error {
+	if len(series) > MaxSeries {
 		return ErrLimit
 	}
-	for len(e.spare) < len(e.ids) {
+	if e.hints == nil {
+		e.hints = make(map[journal.SeriesID]hint)
+	}
+	e.slotAt, e.slotReceived, e.slotIndex, e.slotFlags = e.slotAt[:0], e.slotReceived[:0], e.slotIndex[:0], e.slotFlags[:0]
+	e.minIndex, e.maxIndex, e.count, e.before, e.want = 0, 0, 0, before{}, 0
+	for len(e.spare) < len(series) {
 		e.spare = append(e.spare, &column{})
 	}
-	e.series = e.spare[:len(e.ids)]
-	for i, id := range e.ids {
-		e.series[i].reset(id, maxType+1)
-		if len(e.dense) > 0 {
-			e.dense[id-e.lowest] = uint16(i)
-		} else {
-			e.place[id] = i
+	e.series = e.spare[:len(series)]
+	for i, id := range series {
+		if i > 0 && id <= series[i-1] {
+			return ErrOrder
 		}
+		e.series[i].reset(id, maxType+1)
 	}
 	return nil
 }
@@ -93,12 +78,18 @@ func (e *Encoder) findIDs(samples []journal.Sample) {
 		low, high = min(low, samples[i].Series), max(high, samples[i].Series)
 	}
 	if e.lowest = low; high-low >= maxDense {
+		if e.place == nil {
+			e.place = make(map[journal.SeriesID]int)
+		}
 		clear(e.place)
 		for i := range samples {
 			e.place[samples[i].Series] = 0
 		}
 		e.ids = slices.AppendSeq(e.ids, maps.Keys(e.place))
 		slices.Sort(e.ids)
+		for i, id := range e.ids {
+			e.place[id] = i
+		}
 		return
 	}
 	e.dense = resize(e.dense, int(high-low)+1)
@@ -108,31 +99,37 @@ func (e *Encoder) findIDs(samples []journal.Sample) {
 	}
 	for i, there := range e.dense {
 		if there != 0 {
+			e.dense[i] = uint16(len(e.ids))
 			e.ids = append(e.ids, low+journal.SeriesID(i))
 		}
 	}
 }
 
-func (e *Encoder) column(id journal.SeriesID) *column {
+func (e *Encoder) placeOf(id journal.SeriesID) int {
 	if len(e.dense) > 0 {
-		return e.series[e.dense[id-e.lowest]]
+		return int(e.dense[id-e.lowest])
 	}
-	return e.series[e.place[id]]
+	return e.place[id]
 }
 
-// joins says that a sample goes on with the message of the one before: its place in the slot then tells its index.
-func joins(samples []journal.Sample, i int) bool {
-	s, p := &samples[i], &samples[i-1]
-	return s.Index == p.Index+1 && s.Series > p.Series && s.Received == p.Received && s.Historical == p.Historical && s.Birth == p.Birth
-}
-
-// add puts one sample into its series, and into the open slot if it joins it.
-func (e *Encoder) add(c *column, s *journal.Sample, joins bool) error {
-	at := int64(s.At)
+// Add puts a sample into the block. They come in ascending order of Index; i is the place of its series among those of Begin.
+// Of s nothing is kept, but that a value's Bytes must stay until End.
+func (e *Encoder) Add(i int, s *journal.Sample) error {
+	switch {
+	case e.count == MaxSamples:
+		return ErrLimit
+	case e.count == 0:
+		e.minIndex, e.first, e.last = s.Index, s.At, s.At
+	case s.Index <= e.maxIndex:
+		return ErrOrder
+	}
+	c, at, f := e.series[i], int64(s.At), flags(s)
+	// One that goes on with the message of the one before has its index from its place in the slot.
+	joins := e.count > 0 && s.Index == e.maxIndex+1 && i > e.before.place && s.Received == e.before.received && f == e.before.flags
 	if n := len(e.slotAt); !joins || far(at, e.slotAt[n-1]) {
 		e.slotAt = append(e.slotAt, at)
 		e.slotReceived = append(e.slotReceived, int64(s.Received)-at)
-		e.slotFlags = append(e.slotFlags, int64(flags(s)))
+		e.slotFlags = append(e.slotFlags, int64(f))
 		if n == 0 {
 			e.slotIndex = append(e.slotIndex, 0)
 		} else {
@@ -166,6 +163,25 @@ func (e *Encoder) add(c *column, s *journal.Sample, joins bool) error {
 		c.nums = append(c.nums, s.Value.Num)
 	}
 	e.first, e.last, e.maxIndex = min(e.first, s.At), max(e.last, s.At), s.Index
+	e.before = before{i, s.Received, f}
+	e.count++
+	e.want.sample(s)
+	return nil
+}
+
+// complete sees that there is something of every series.
+func (e *Encoder) complete() error {
+	if e.count == 0 {
+		return ErrLimit
+	}
+	for _, c := range e.series {
+		if len(c.at) == 0 {
+			return fmt.Errorf("%w: series %d", ErrNone, c.id)
+		}
+		if len(c.nums) > 0 && len(c.texts) > 0 {
+			return fmt.Errorf("%w: series %d", ErrMixed, c.id)
+		}
+	}
 	return nil
 }
 

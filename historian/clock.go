@@ -12,23 +12,29 @@ const (
 	clockStep  = 1000                                              // ms: a larger step of the clock is an event
 	clockLeap  = dayMillis                                         // further from what is known, a clock is not believed
 	clockProof = 3 * dayMillis                                     // but after it has run on for so long
+	clockFloor = journal.Millis(1735689600000)                     // 2025: this program is younger, and a clock that shows less is wrong
 	clockEvery = 10 * time.Second                                  // how often it is looked at
 	clockHint  = "set the clock; if it is right, nothing is to do" // for an operator
 )
 
 // timekeeper doubts the wall clock. A clock that leaps would make every sample too old, or too far in the future; so retention
 // goes by a time that advances as the monotonic clock does, and follows the wall clock only while the two agree to
-// a day. The time that the appliance was off is not known: it may be a leap too.
+// a day. The time that the appliance was off is not known: it may be a leap too. Whoever else has a clock is heard: while most of
+// what the devices send is stamped more than a day off the wall clock, that one is not believed however long it runs.
 //
 //	known ──── monotonic ────► known + passed ◄── within a day? ── wall: it is true
-//	                                          ◄── further off ──── doubted, until it has run on for three days
+//	                                          ◄── further off ──── doubted, until it has run on for three days and the devices agree
 type timekeeper struct {
-	known  journal.Millis // the time, as far as it can be known; kept in catalog.db
+	known  journal.Millis // the time, as far as it can be known; kept in catalog.db; 0: it is not
 	doubt  journal.Millis // for how long the wall clock has been further off; 0: it is believed; kept as well
 	wall   journal.Millis // of the last look, both
 	passed time.Duration
-	looked bool // since the start
+	looked bool    // since the start
+	heard  devices // since the doubt began
 }
+
+// devices counts messages by whether their stamps and the wall clock are within clockLeap of each other.
+type devices struct{ agree, differ uint64 }
 
 // verdict is what a look finds that an operator should know.
 type verdict struct {
@@ -37,8 +43,8 @@ type verdict struct {
 	believed bool           // again, or after all
 }
 
-// look takes the wall clock's time, and what passed on the monotonic clock since any fixed moment.
-func (k *timekeeper) look(wall journal.Millis, passed time.Duration) (v verdict) {
+// look takes the wall clock's time, what passed on the monotonic clock since any fixed moment, and what was heard since the last look.
+func (k *timekeeper) look(wall journal.Millis, passed time.Duration, heard devices) (v verdict) {
 	var went journal.Millis
 	if k.looked {
 		went = toMillis(passed - k.passed)
@@ -47,21 +53,28 @@ func (k *timekeeper) look(wall journal.Millis, passed time.Duration) (v verdict)
 		}
 	}
 	k.wall, k.passed, k.looked = wall, passed, true
-	if k.known == 0 { // nothing is known yet
+	was := k.doubt > 0
+	if k.known > 0 {
+		k.known += went
+	} else if wall >= clockFloor { // it is all that there is to go by
 		k.known = wall
 	}
-	was := k.doubt > 0
-	k.known += went
-	if off := wall - k.known; off > clockLeap || off < -clockLeap {
+	if off := wall - k.known; off > clockLeap || off < -clockLeap || wall < clockFloor {
 		k.doubt = max(1, k.doubt+went)
+		k.heard.agree, k.heard.differ = k.heard.agree+heard.agree, k.heard.differ+heard.differ
 	} else {
 		k.doubt = 0
 	}
-	if k.doubt == 0 || k.doubt >= clockProof {
-		k.known, k.doubt = wall, 0
+	if k.doubt == 0 || k.proved() {
+		k.known, k.doubt, k.heard = wall, 0, devices{}
 	}
 	v.doubted, v.believed = !was && k.doubt > 0, was && k.doubt == 0
 	return v
+}
+
+// proved says that a doubted clock is believed for all that: it runs, and nobody contradicts.
+func (k *timekeeper) proved() bool {
+	return k.doubt >= clockProof && k.wall >= clockFloor && k.heard.agree >= k.heard.differ
 }
 
 // early and late are the bounds of the present time: what is to be removed is older than early says, what is from the
@@ -82,23 +95,74 @@ func readClock(b []byte) (k timekeeper, err error) {
 // lookAtClock is called by flushLoop, again and again.
 func (s *Store) lookAtClock() {
 	before := s.clock.wall
-	v := s.clock.look(millis(s.o.Clock()), s.o.Passed())
+	v := s.clock.look(millis(s.o.Clock()), s.o.Passed(), devices{s.agree.Swap(0), s.differ.Swap(0)})
 	s.early.Store(int64(s.clock.early()))
 	s.late.Store(int64(s.clock.late()))
+	s.doubted.Store(s.clock.doubt > 0)
+	if s.clock.doubt == 0 {
+		s.newest.Store(0)
+	}
 	if v.stepped != 0 {
 		s.event(journal.Event{Kind: journal.ClockEvent, Reason: fmt.Sprintf("the clock stepped by %s, from %s",
 			time.Duration(v.stepped)*time.Millisecond, stampText(before))})
 	}
 	switch {
 	case v.doubted:
-		off := time.Duration(s.clock.wall-s.clock.known) * time.Millisecond
-		s.o.Log.Warn("the clock is not believed", "part", "historian", "off", off)
-		s.event(journal.Event{Kind: journal.ClockEvent, Reason: fmt.Sprintf("the clock is %s from the last known time, %s: "+
-			"no day is removed for its age until the clock has run on for %s; %s", off, stampText(s.clock.known),
-			time.Duration(clockProof)*time.Millisecond, clockHint)})
+		s.o.Log.Warn("the clock is not believed", "part", "historian", "wall", stampText(s.clock.wall), "known", stampText(s.clock.known))
+		s.event(journal.Event{Kind: journal.ClockEvent, Reason: s.clock.why()})
 	case v.believed:
 		s.o.Log.Info("the clock is believed again", "part", "historian")
 		s.event(journal.Event{Kind: journal.ClockEvent, Reason: "the clock is believed again"})
+		s.tellDowntime()
+	}
+}
+
+// why says why the clock is not believed, and what comes of it.
+func (k *timekeeper) why() string {
+	if k.wall < clockFloor {
+		return fmt.Sprintf("the clock says %s, which is long past: no day is removed for its age; set the clock", stampText(k.wall))
+	}
+	return fmt.Sprintf("the clock is %s from the last known time, %s: no day is removed for its age until the clock has run on for %s "+
+		"and most devices' time stamps agree with it; %s", time.Duration(k.wall-k.known)*time.Millisecond, stampText(k.known),
+		time.Duration(clockProof)*time.Millisecond, clockHint)
+}
+
+// hear notes, while the clock is doubted, what a message says: whether its stamp agrees with the clock, of one that came lately and has a
+// clock of its own; and that it is not earlier than its stamp.
+func (s *Store) hear(v *journal.Sample, wall, latest journal.Millis) {
+	near := func(d journal.Millis) bool { return d <= clockLeap && d >= -clockLeap }
+	if !s.doubted.Load() || v.Historical || v.At == v.Received || v.At > latest || !near(wall-v.Received) {
+		return
+	}
+	if s.newest.Store(max(s.newest.Load(), int64(v.At))); near(v.At - wall) {
+		s.agree.Add(1)
+	} else {
+		s.differ.Add(1)
+	}
+}
+
+// TellDowntime records that nothing is known of the time from the newest record that Open found until now: no value is carried over
+// it. While the clock is not believed nobody knows how long that was: the gap is a millisecond then, and told again, whole, when the clock
+// is believed. Call it once, before Run.
+func (s *Store) TellDowntime() {
+	s.downFrom, s.downAt = s.until, s.o.Passed()
+	if s.downFrom == 0 { // a new store
+		return
+	}
+	if s.clock.doubt == 0 {
+		s.tellDowntime()
+		return
+	}
+	s.event(journal.Event{Kind: journal.GapEvent, At: s.downFrom, Until: s.downFrom + 1,
+		Reason: "the appliance was not running; for how long, is told when its clock is believed"})
+}
+
+// tellDowntime tells of the time until TellDowntime was called, once.
+func (s *Store) tellDowntime() {
+	from, to := s.downFrom, s.clock.wall-toMillis(s.clock.passed-s.downAt)
+	s.downFrom = 0
+	if from > 0 && from < to {
+		s.event(journal.Event{Kind: journal.GapEvent, At: from, Until: to, Reason: "the appliance was not running"})
 	}
 }
 

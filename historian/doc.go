@@ -16,7 +16,7 @@
 // a backlog that fills windows becomes blocks like any other, and a day that has many is written anew once it is over (rewrite.go).
 // Retention removes the oldest samples first, whose day is written anew without them, then days, then months (retention.go); that a node
 // died, and what a silent metric said last, it does not forget (state.go, keep.go). It
-// goes by a time that a leaping clock does not move (clock.go), and by what the disk has left (space.go); when that is nothing, a file
+// goes by a time that a leaping clock does not move, and the devices' stamps have a say in whether it leapt (clock.go), and by what the disk has left (space.go); when that is nothing, a file
 // of ballast is removed (ballast.go).
 //
 // When an hour is over, flushLoop rolls it up (roll.go): what each metric comes to over its minutes and the hour, what it held

@@ -362,5 +362,16 @@ func TestSamplesOutOfBoundsAreRefused(t *testing.T) {
 	if st := r.s.Stats(); st.Refused != 4 || st.Unknown != 1 || st.SamplesTotal != 1 {
 		t.Errorf("%+v", st)
 	}
+	told := func() int { return strings.Count(r.events(), "and is not kept, nor are others like it") }
+	if n := told(); n != 1 {
+		t.Errorf("%d events tell of stamps out of bounds, want one for the device", n)
+	}
+	r.clock.Set(noon.Add(25 * time.Hour))
+	early.At = ms(noon.Add(75 * time.Hour))
+	r.add(key(0), early)
+	r.follow()
+	if e := r.events(); told() != 2 || !strings.Contains(e, "more than a day ahead of the clock") || !strings.Contains(e, "historian.retention.raw") {
+		t.Errorf("a day later: events\n%s", e)
+	}
 	r.close()
 }

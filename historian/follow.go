@@ -14,6 +14,7 @@ const (
 	farFuture = journal.Millis(24 * time.Hour / time.Millisecond)
 	farthest  = 365_000 * farFuture // of a journal's time; no date is later
 	farPast   = 3660 * farFuture    // when raw samples are kept for ever
+	farDoubt  = 3660 * farFuture    // how far ahead of a clock that is not believed the devices' may be
 )
 
 // replay takes the journal's durable records from an index on (0: from the oldest). What the files have is skipped.
@@ -39,7 +40,9 @@ func (s *Store) catchUp() error {
 			return nil
 		default:
 			s.finishTorn(rec.Index)
-			s.until = max(s.until, rec.At)
+			if rec.At <= s.now()+farFuture { // else written by a clock that was wrong
+				s.until = max(s.until, rec.At)
+			}
 			s.apply(&rec)
 			s.passed(s.reader.Pos() - 1)
 			if s.crowded() && !s.torn { // what is left of a torn flush was in memory before
@@ -171,19 +174,16 @@ func (s *Store) apply(rec *journal.Record) {
 }
 
 func (s *Store) applySamples(list []journal.Sample) {
-	now := s.now()
-	oldest := max(0, now-farPast)
-	if s.o.Raw > 0 { // one that leapt ahead makes nothing too old
-		oldest = max(0, journal.Millis(s.early.Load())-toMillis(s.o.Raw))
-	}
+	wall := millis(s.o.Clock())
+	oldest, latest := s.bounds(wall)
 	day, thin := int64(-1), false
-	var tooLong []*journal.Sample
+	var left []*journal.Sample
 	s.mu.Lock()
 	s.catalog.mu.RLock()
 	defer func() {
 		s.catalog.mu.RUnlock()
 		s.mu.Unlock()
-		s.tellTooLong(tooLong)
+		s.tellLeft(left, wall)
 	}()
 	s.findLocked(list)
 	for i := range list {
@@ -195,13 +195,17 @@ func (s *Store) applySamples(list []journal.Sample) {
 		case e == nil:
 			s.unknown.Add(1)
 		// Received is not later than now, but in a replay after the clock fell back: then it was not refused before.
-		case v.At < oldest || v.At > max(now, v.Received)+farFuture:
+		case v.At < oldest || v.At > max(latest, v.Received+farFuture):
 			s.refused.Add(1)
+			if since := wall - s.toldTime[e.group]; (since > dayMillis || since < 0) && !s.haveSample(v) {
+				s.toldTime[e.group] = wall
+				left = append(left, v)
+			}
 		case len(v.Value.Bytes) > s.o.MaxValueBytes:
 			s.refused.Add(1)
 			if !s.haveSample(v) && !s.toldLong[v.Series] {
 				s.toldLong[v.Series] = true
-				tooLong = append(tooLong, v)
+				left = append(left, v)
 			}
 		case s.haveSample(v):
 		case s.takesNone(dayOf(v.At), &day, &thin):
@@ -216,7 +220,22 @@ func (s *Store) applySamples(list []journal.Sample) {
 	}
 	if n := len(list); n > 0 { // with what the head now has: a flush that comes between would tell too low a position
 		s.applied = max(s.applied, list[n-1].Index)
+		s.hear(&list[n-1], wall, latest)
 	}
+}
+
+// bounds are those of time stamps that are kept. Retention is by a clock that does not leap, so that one that leapt ahead makes nothing
+// too old; and while our clock is not believed it does not say either what is from the future.
+func (s *Store) bounds(wall journal.Millis) (oldest, latest journal.Millis) {
+	now := max(wall, journal.Millis(s.late.Load()))
+	oldest, latest = max(0, now-farPast), now+farFuture
+	if s.o.Raw > 0 {
+		oldest = max(0, journal.Millis(s.early.Load())-toMillis(s.o.Raw))
+	}
+	if s.doubted.Load() {
+		latest = max(now, clockFloor) + farDoubt
+	}
+	return oldest, latest
 }
 
 // findLocked finds the samples' series; one that a sample's type is not that of is none. It looks at all of them before
@@ -232,13 +251,18 @@ func (s *Store) findLocked(list []journal.Sample) {
 	}
 }
 
-// tellTooLong puts an event of each value that is too long to be kept, one for each series.
-func (s *Store) tellTooLong(list []*journal.Sample) {
+// tellLeft puts an event of each sample that is not kept: one for each series whose values are too long, one a day for each group whose stamps
+// are out of bounds.
+func (s *Store) tellLeft(list []*journal.Sample, wall journal.Millis) {
 	for _, v := range list {
 		k, _ := s.Key(v.Series)
-		s.event(journal.Event{Kind: journal.SystemEvent, Group: k.Group, Node: k.Node, Device: k.Device,
-			Reason: fmt.Sprintf("a value of %.100q has %d bytes and is not kept, nor are others of its kind: the history takes at most %d",
-				k.Metric, len(v.Value.Bytes), s.o.MaxValueBytes)})
+		why := fmt.Sprintf("a value of %.100q has %d bytes and is not kept, nor are others of its kind: the history takes at most %d",
+			k.Metric, len(v.Value.Bytes), s.o.MaxValueBytes)
+		if len(v.Value.Bytes) <= s.o.MaxValueBytes {
+			why = fmt.Sprintf("a value of %.100q is stamped %s and is not kept, nor are others like it: that is %s", k.Metric, stampText(v.At),
+				map[bool]string{true: "more than a day ahead of the clock; set the device's", false: "before what historian.retention.raw keeps"}[v.At > wall])
+		}
+		s.event(journal.Event{Kind: journal.SystemEvent, Group: k.Group, Node: k.Node, Device: k.Device, Reason: why})
 	}
 }
 
@@ -275,8 +299,12 @@ func (s *Store) haveEvent(e *journal.Event, logged journal.Millis) bool {
 func (s *Store) applyEvent(rec *journal.Record) {
 	e := *rec.Event
 	logged := min(max(0, rec.At), farthest) // the journal's clock, which may have fallen back since
-	e.At = min(max(0, e.At), logged+farFuture)
-	e.Until = min(max(0, e.Until), logged+farFuture)
+	latest := logged + farFuture
+	if s.doubted.Load() || logged < clockFloor {
+		latest = logged + farDoubt + clockFloor
+	}
+	e.At = min(max(0, e.At), latest)
+	e.Until = min(max(0, e.Until), latest)
 	if s.haveEvent(&e, logged) {
 		return
 	}

@@ -1,6 +1,10 @@
 package historian
 
-import "edge/historian/journal"
+import (
+	"time"
+
+	"edge/historian/journal"
+)
 
 // Range asks for one metric between From (inclusive) and To (exclusive), stitched over its type epochs.
 type Range struct {
@@ -46,8 +50,9 @@ type Stats struct {
 	SamplesTotal   uint64 // samples at rest and in the head
 	Bytes          int64  // all files of the historian, journal not counted
 	BytesPerSample float64
-	Space          Space // how much room the disk has
-	DiskFree       int64 // bytes of the disk that are free, and all
+	ClockOff       time.Duration // how far the clock is from the last known time, while it is not believed; 0: it is
+	Space          Space         // how much room the disk has
+	DiskFree       int64         // bytes of the disk that are free, and all
 	DiskTotal      int64
 	Limit          int64  // Options.MaxBytes; 0: none
 	Ballast        int64  // bytes of a file that is removed when the disk is full; 0: it is not there

@@ -45,9 +45,9 @@ func (s *Store) Read(ctx context.Context, r Range) (Samples, error) {
 	return out, nil
 }
 
-// now is the present time. A clock that fell back hides nothing.
+// now is the present time. A clock that fell back, or was never set, hides nothing.
 func (s *Store) now() journal.Millis {
-	return max(millis(s.o.Clock()), journal.Millis(s.late.Load()))
+	return max(millis(s.o.Clock()), journal.Millis(s.late.Load()), journal.Millis(s.newest.Load()))
 }
 
 // query reads one metric over a range, step by step.

@@ -151,8 +151,8 @@ func TestThinDay(t *testing.T) {
 		r.clock.Set(r.clock.Now().Add(24 * time.Hour))
 		r.s.retain()
 	}
-	if _, files := r.kept(); files != 0 {
-		t.Errorf("%d files after the minutes' time", files)
+	if left := r.s.days.existing(0, dayOf(ms(noon))); len(left) != 0 {
+		t.Errorf("days %v are left after the minutes' time", left)
 	}
 	r.close()
 }

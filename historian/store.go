@@ -64,6 +64,8 @@ type Store struct {
 	unfit     map[int64]bool // days that could not be written anew
 	clock     timekeeper
 	until     journal.Millis // of the newest record that Open found, at least
+	downFrom  journal.Millis // see TellDowntime; 0: there is nothing to tell
+	downAt    time.Duration  // when it was called, as Options.Passed says
 	given     journal.Index  // the highest index that a file knows of when the store opens
 	torn      bool           // a crash cut a flush short, and it is not finished yet
 	markRest  bool           // marked hours wait until nothing more comes for them; in tests they do not
@@ -78,6 +80,7 @@ type Store struct {
 	flushing  *head // given to the flush under way; nil between flushes
 	applied   journal.Index
 	toldLong  map[journal.SeriesID]bool // series whose values are too long, of which an event tells
+	toldTime  map[uint32]journal.Millis // when an event told of a group's stamps that are out of bounds
 	reported  map[string]bool           // files whose damage an event tells of
 	trended   map[int64]bool            // days whose rows are all in their trend file, and true
 	closed    bool
@@ -89,12 +92,16 @@ type Store struct {
 	duplicates, lateSamples, refused, unknown atomic.Uint64
 	lostSamples, lostEvents                   atomic.Uint64
 
-	bytes       atomic.Int64 // of all files
-	largest     atomic.Int64 // of the largest of them
-	space       atomic.Int64 // the disk's Space
-	free, total atomic.Int64 // its bytes
-	ballast     atomic.Int64 // bytes of the file of ballast, 0: none
-	early, late atomic.Int64 // bounds of the present time, see timekeeper
+	bytes       atomic.Int64  // of all files
+	largest     atomic.Int64  // of the largest of them
+	space       atomic.Int64  // the disk's Space
+	free, total atomic.Int64  // its bytes
+	ballast     atomic.Int64  // bytes of the file of ballast, 0: none
+	early, late atomic.Int64  // bounds of the present time, see timekeeper
+	doubted     atomic.Bool   // the clock is
+	agree       atomic.Uint64 // messages whose stamps do with the clock, or differ, since the last look
+	differ      atomic.Uint64
+	newest      atomic.Int64 // of the samples that came while it is
 
 	lives     lifeCache
 	scratches sync.Pool     // of *scratch
@@ -116,6 +123,9 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 	from, err := s.openFiles()
 	if err == nil {
 		s.until = s.clock.known
+		if s.clock.known == 0 { // a store that was never written
+			s.clock.known = logBegins(j)
+		}
 		s.lookAtClock()
 		s.owner = j.Owner("historian")
 		if s.given > j.Durable() { // the log is lost: what it gives next is not what the files have
@@ -137,6 +147,15 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 	return s, nil
 }
 
+// logBegins is when the journal's oldest record was written; 0: there is none, or nobody knew the time.
+func logBegins(j *journal.Journal) journal.Millis {
+	rec, ok, err := j.NewReader(0).TryNext()
+	if !ok || err != nil || rec.At < clockFloor {
+		return 0
+	}
+	return rec.At
+}
+
 func newStore(dir string, j *journal.Journal, o Options) *Store {
 	o = o.defaults()
 	if o.Quarantine == "" {
@@ -149,7 +168,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1),
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
-		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), dead: make(map[owner]bool), opened: make(map[int64]position),
+		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), toldTime: make(map[uint32]journal.Millis), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool), resting: make(map[journal.Millis]rest)}
 	s.atPeak = func() {}
 	s.head, s.pieceRows, s.rawRows, s.markRest = newHead(s.window), pieceRows, rawRows, true
@@ -178,7 +197,10 @@ func (s *Store) openFiles() (from journal.Index, err error) {
 		return 0, err
 	}
 	if n := len(list); s.clock.known == 0 && n > 0 { // of a store from before the catalog knew
-		s.clock.known = min(dayStart(list[n-1]+1), millis(s.o.Clock()))
+		s.clock.known = dayStart(list[n-1] + 1)
+		if wall := millis(s.o.Clock()); wall >= clockFloor {
+			s.clock.known = min(s.clock.known, wall)
+		}
 	}
 	if lost {
 		return 0, nil // all that the log still has; what the files hold is not taken twice
@@ -350,10 +372,6 @@ func (s *Store) closeFiles() error {
 	return nil
 }
 
-// Until is when the newest record was written that Open found, 0 for a new store: what came after it, and before Open, is not
-// known. Call it before Run.
-func (s *Store) Until() journal.Millis { return min(s.until, millis(s.o.Clock())) }
-
 // SetOwed sets the function that tells the lowest index that an uplink still owes (0: nothing is owed). Retention by age
 // spares days that hold samples at or above it; retention by bytes takes them last, with a GapEvent. Set it before Run.
 func (s *Store) SetOwed(f func() journal.Index) { s.owed = f }
@@ -371,6 +389,9 @@ func (s *Store) Stats() Stats {
 		Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
 		Duplicates: s.duplicates.Load(), Late: s.lateSamples.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load(),
 		LostSamples: s.lostSamples.Load(), LostEvents: s.lostEvents.Load()}
+	if s.doubted.Load() {
+		st.ClockOff = time.Duration(max(1, s.late.Load()-s.early.Load())) * time.Millisecond
+	}
 	if rest > 0 {
 		st.BytesPerSample = float64(st.Bytes) / float64(rest)
 	}

@@ -281,28 +281,80 @@ func values(list []journal.Sample) (out []float64) {
 }
 
 // TestUntil: a store knows when the one before it ended, or when its last record was written.
-func TestUntil(t *testing.T) {
-	r := newRig(t, Options{})
-	if got := r.s.Until(); got != 0 {
-		t.Errorf("a new store knows of %d", got)
+// TestDowntime: what is not known of the time before a start is a gap, as long as the clock can tell.
+func TestDowntime(t *testing.T) {
+	const hour = time.Hour
+	for _, c := range []struct {
+		name          string
+		crash         bool
+		clocks        []time.Duration // from noon: of the start, then of looks a minute after one another
+		from, until   time.Duration   // of the last gap, from noon
+		marked, whole bool            // there is a gap of a millisecond, one of the whole time
+	}{
+		{"a stop", false, []time.Duration{5 * hour}, 3 * hour, 5 * hour, false, true},
+		{"a crash: from the newest record", true, []time.Duration{5 * hour}, 2 * hour, 5 * hour, false, true},
+		{"the clock fell back an hour", false, []time.Duration{2 * hour}, 0, 0, false, false},
+		{"ten years ahead for a minute", false, []time.Duration{87_600 * hour, 5*hour + time.Minute}, 3 * hour, 5 * hour, true, true},
+		{"ten years ahead, after a crash", true, []time.Duration{87_600 * hour, 5*hour + time.Minute}, 2 * hour, 5 * hour, true, true},
+		{"1970 until the network tells", false, []time.Duration{-480_000 * hour, 5*hour + time.Minute}, 3 * hour, 5 * hour, true, true},
+		{"ten years ahead for ever", false, []time.Duration{87_600 * hour, 87_600*hour + time.Minute}, 3 * hour, 3*hour + time.Millisecond, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.s.TellDowntime() // a new store has nothing to tell
+			r.clock.Set(noon.Add(2 * hour))
+			r.add(key(0), at(r.clock.Now(), 1))
+			r.follow()
+			r.clock.Set(noon.Add(3 * hour))
+			if c.crash {
+				r.crash()
+			} else {
+				r.close()
+			}
+			r.clock.leap(noon.Add(c.clocks[0]))
+			r.open()
+			r.s.TellDowntime()
+			for _, at := range c.clocks[1:] {
+				r.clock.Set(r.clock.Now().Add(time.Minute))
+				r.clock.leap(noon.Add(at))
+				r.s.lookAtClock()
+			}
+			r.follow()
+			list, err := r.s.Events(t.Context(), EventQuery{Kinds: []journal.EventKind{journal.GapEvent}})
+			want := 0
+			for _, is := range [...]bool{c.marked, c.whole} {
+				if is {
+					want++
+				}
+			}
+			if err != nil || len(list) != want {
+				t.Fatalf("%d gaps, want %d: %+v, %v", len(list), want, list, err)
+			}
+			if want > 0 && (list[0].At != ms(noon.Add(c.from)) || list[0].Until != ms(noon.Add(c.until))) {
+				t.Errorf("a gap from %s to %s, want from %v to %v after noon", stampText(list[0].At), stampText(list[0].Until), c.from, c.until)
+			}
+			r.close()
+		})
 	}
+}
+
+// What was written by a clock that was wrong does not say until when the store ran.
+func TestDowntimeAfterAWrongClock(t *testing.T) {
+	r := newRig(t, Options{})
 	r.add(key(0), at(noon, 1))
 	r.follow()
-	r.clock.Set(noon.Add(3 * time.Hour))
-	r.close()
-	r.clock.Set(noon.Add(5 * time.Hour))
-	r.open()
-	if got, want := r.s.Until(), ms(noon.Add(3*time.Hour)); got != want {
-		t.Errorf("closed at %d, the next store knows of %d", want, got)
-	}
-	r.add(key(0), at(noon.Add(5*time.Hour), 2))
+	r.flush(flushAll)
+	r.clock.leap(noon.Add(87_600 * time.Hour))
+	r.add(key(0), at(noon.Add(time.Minute), 2))
 	r.follow()
-	r.clock.Set(noon.Add(6 * time.Hour))
 	r.crash()
-	r.clock.Set(noon.Add(7 * time.Hour))
+	r.clock.leap(noon.Add(time.Hour))
 	r.open()
-	if got, want := r.s.Until(), ms(noon.Add(5*time.Hour)); got != want {
-		t.Errorf("crashed after a record at %d, the next store knows of %d", want, got)
+	r.s.TellDowntime()
+	r.follow()
+	list, err := r.s.Events(t.Context(), EventQuery{Kinds: []journal.EventKind{journal.GapEvent}})
+	if err != nil || len(list) != 1 || list[0].At != ms(noon) || list[0].Until != ms(noon.Add(time.Hour)) {
+		t.Errorf("gaps %+v, %v, want one from noon, an hour long", list, err)
 	}
 	r.close()
 }

@@ -174,7 +174,11 @@ func (u *UI) warnings() []string {
 		}
 	}
 	if u.opt.History != nil {
-		if h := u.opt.History.Stats(); h.Space > historian.SpaceOK {
+		h := u.opt.History.Stats()
+		if h.ClockOff > 0 {
+			out = append(out, fmt.Sprintf("the clock is not believed, it is %v from the last known time: no history is removed for its age; set the clock", h.ClockOff.Round(time.Second)))
+		}
+		if h.Space > historian.SpaceOK {
 			out = append(out, fmt.Sprintf("the disk is filling up, level %s: %d of %d MiB are free; free space, or lower historian.retention",
 				h.Space, h.DiskFree>>20, h.DiskTotal>>20))
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,12 +17,17 @@ import (
 // openStore is a real historian on a real journal, both running until the test ends.
 func openStore(t *testing.T) (*journal.Journal, *historian.Store) {
 	t.Helper()
+	return openStoreWith(t, historian.Options{})
+}
+
+func openStoreWith(t *testing.T, o historian.Options) (*journal.Journal, *historian.Store) {
+	t.Helper()
 	dir := t.TempDir()
 	j, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := historian.Open(filepath.Join(dir, "history"), j, historian.Options{})
+	s, err := historian.Open(filepath.Join(dir, "history"), j, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,3 +128,15 @@ func TestHistoryOfTheStore(t *testing.T) {
 }
 
 type eventSeen struct{ ID, Kind, Reason string }
+
+// A clock that the historian does not believe is a warning.
+func TestClockThatIsNotBelieved(t *testing.T) {
+	_, wrong := openStoreWith(t, historian.Options{Clock: func() time.Time { return time.Unix(1000, 0) }})
+	_, right := openStore(t)
+	for s, want := range map[*historian.Store]bool{wrong: true, right: false} {
+		w := request(New(Options{History: s}), "GET", "/api/v1/status", "")
+		if got := strings.Contains(w.Body.String(), "the clock is not believed"); got != want {
+			t.Errorf("the warning is there: %v, want %v: %s", got, want, w.Body)
+		}
+	}
+}

@@ -100,22 +100,8 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err 
 	if err != nil {
 		return fmt.Errorf("open historian: %w", err)
 	}
-	p.tellDowntime(log, time.Duration(cfg.Historian.CommitInterval))
+	p.history.TellDowntime()
 	return nil
-}
-
-// tellDowntime records that nothing is known of the time since the appliance last ran: no value is carried over it.
-func (p *pipeline) tellDowntime(log *slog.Logger, due time.Duration) {
-	from, now := p.history.Until(), millis(time.Now())
-	if from == 0 || from >= now {
-		return
-	}
-	_, err := p.journal.Append(due, journal.Record{Kind: journal.KindEvent, Event: &journal.Event{
-		Kind: journal.GapEvent, At: from, Until: now, BdSeq: -1, Reason: "the appliance was not running",
-	}})
-	if err != nil { // it starts on a full disk too
-		log.Warn("the gap of the time since the last run is not recorded", "part", "historian", "err", err)
-	}
 }
 
 // joinPlant makes the Sparkplug host, seeded with the births it knew before the last stop.

@@ -87,9 +87,9 @@ func (k *timekeeper) bytes() []byte {
 }
 
 func readClock(b []byte) (k timekeeper, err error) {
-	f := &fields{b: b}
-	k.known, k.doubt = journal.Millis(f.varint()), journal.Millis(f.uvarint())
-	return k, f.end()
+	f := &journal.Fields{B: b}
+	k.known, k.doubt = journal.Millis(f.Varint()), journal.Millis(f.Uvarint())
+	return k, end(f)
 }
 
 // lookAtClock is called by flushLoop, again and again.

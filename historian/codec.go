@@ -9,46 +9,9 @@ import (
 
 var errMalformed = errors.New("malformed row")
 
-// fields reads the parts of a row that may be damaged: past the end it is bad and gives zeros.
-type fields struct {
-	b   []byte
-	bad bool
-}
-
-func (f *fields) uvarint() uint64 {
-	x, n := binary.Uvarint(f.b)
-	if n <= 0 {
-		f.bad, f.b = true, nil
-		return 0
-	}
-	f.b = f.b[n:]
-	return x
-}
-
-func (f *fields) varint() int64 {
-	x, n := binary.Varint(f.b)
-	if n <= 0 {
-		f.bad, f.b = true, nil
-		return 0
-	}
-	f.b = f.b[n:]
-	return x
-}
-
-func (f *fields) text() string {
-	n := f.uvarint()
-	if n > uint64(len(f.b)) {
-		f.bad, f.b = true, nil
-		return ""
-	}
-	s := string(f.b[:n])
-	f.b = f.b[n:]
-	return s
-}
-
-// end tells whether everything was there and nothing is left.
-func (f *fields) end() error {
-	if f.bad || len(f.b) != 0 {
+// end returns errMalformed where a row has less or more than was read.
+func end(f *journal.Fields) error {
+	if !f.Whole() {
 		return errMalformed
 	}
 	return nil
@@ -85,11 +48,11 @@ func appendSeries(dst []byte, s *series) []byte {
 }
 
 func readSeries(k, v []byte) (*series, error) {
-	f := &fields{b: v}
-	group := uint32(f.uvarint())
-	key := journal.SeriesKey{Type: journal.DataType(f.uvarint())}
-	key.Group, key.Node, key.Device, key.Metric = f.text(), f.text(), f.text(), f.text()
-	if len(k) != 4 || f.end() != nil {
+	f := &journal.Fields{B: v}
+	group := uint32(f.Uvarint())
+	key := journal.SeriesKey{Type: journal.DataType(f.Uvarint())}
+	key.Group, key.Node, key.Device, key.Metric = f.Text(), f.Text(), f.Text(), f.Text()
+	if len(k) != 4 || !f.Whole() {
 		return nil, errMalformed
 	}
 	return newSeries(journal.SeriesID(binary.BigEndian.Uint32(k)), key, group), nil
@@ -108,12 +71,12 @@ func appendEvent(dst []byte, e journal.Event) []byte {
 }
 
 func readEvent(k, v []byte) (e journal.Event, err error) {
-	f := &fields{b: v}
-	e.Kind = journal.EventKind(f.uvarint())
-	e.At, e.Until = journal.Millis(f.varint()), journal.Millis(f.varint())
-	e.Group, e.Node, e.Device, e.Reason, e.User = f.text(), f.text(), f.text(), f.text(), f.text()
-	e.BdSeq, e.Count = int16(f.varint()), f.uvarint()
-	if len(k) < 8 || f.end() != nil {
+	f := &journal.Fields{B: v}
+	e.Kind = journal.EventKind(f.Uvarint())
+	e.At, e.Until = journal.Millis(f.Varint()), journal.Millis(f.Varint())
+	e.Group, e.Node, e.Device, e.Reason, e.User = f.Text(), f.Text(), f.Text(), f.Text(), f.Text()
+	e.BdSeq, e.Count = int16(f.Varint()), f.Uvarint()
+	if len(k) < 8 || !f.Whole() {
 		return e, errMalformed
 	}
 	e.Index = journal.Index(binary.BigEndian.Uint64(k[len(k)-8:])) // an event's key ends with its index everywhere

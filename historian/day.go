@@ -80,12 +80,12 @@ func (t totals) bytes() (b []byte) {
 }
 
 func readTotals(b []byte) (t totals, err error) {
-	f := &fields{b: b}
-	t.samples = f.uvarint()
-	t.firstIndex, t.lastIndex = journal.Index(f.uvarint()), journal.Index(f.uvarint())
-	t.firstEvent, t.lastEvent = journal.Index(f.uvarint()), journal.Index(f.uvarint())
-	t.blockBytes, t.lateSamples = f.uvarint(), f.uvarint()
-	return t, f.end()
+	f := &journal.Fields{B: b}
+	t.samples = f.Uvarint()
+	t.firstIndex, t.lastIndex = journal.Index(f.Uvarint()), journal.Index(f.Uvarint())
+	t.firstEvent, t.lastEvent = journal.Index(f.Uvarint()), journal.Index(f.Uvarint())
+	t.blockBytes, t.lateSamples = f.Uvarint(), f.Uvarint()
+	return t, end(f)
 }
 
 // flushRow is what a day file tells of one flush: the samples that it wrote have indices from <= index <= applied.
@@ -109,19 +109,19 @@ func (r *flushRow) bytes() []byte {
 
 // readFlushRow reads a row of a file of the given version. Version 1 had no from: it may be anything.
 func readFlushRow(day int64, version uint32, k, v []byte) (r flushRow, err error) {
-	f := &fields{b: v}
+	f := &journal.Fields{B: v}
 	if len(k) != 8 {
 		return r, errMalformed
 	}
 	r.day, r.number = day, binary.BigEndian.Uint64(k)
 	if version > 1 {
-		r.from = journal.Index(f.uvarint())
+		r.from = journal.Index(f.Uvarint())
 	}
-	r.checkpoint, r.applied = journal.Index(f.uvarint()), journal.Index(f.uvarint())
-	for len(f.b) > 0 && !f.bad {
-		r.units = append(r.units, uint32(f.uvarint()))
+	r.checkpoint, r.applied = journal.Index(f.Uvarint()), journal.Index(f.Uvarint())
+	for len(f.B) > 0 && !f.Bad {
+		r.units = append(r.units, uint32(f.Uvarint()))
 	}
-	return r, f.end()
+	return r, end(f)
 }
 
 // upgradeDay makes version 2 of a day file: each flush row tells from which index on the flush has samples.

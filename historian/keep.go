@@ -157,17 +157,17 @@ func appendSample(b []byte, v *journal.Sample) []byte {
 }
 
 func readSample(k, b []byte) (v journal.Sample, err error) {
-	f := &fields{b: b}
-	flags := f.uvarint()
+	f := &journal.Fields{B: b}
+	flags := f.Uvarint()
 	v.Value.Null, v.Historical, v.Birth = flags&lastNull != 0, flags&lastHistorical != 0, flags&lastBirth != 0
-	v.Value.Type = journal.DataType(f.uvarint())
-	v.At, v.Received = journal.Millis(f.varint()), journal.Millis(f.varint())
-	v.Index, v.Quality = journal.Index(f.uvarint()), journal.Quality(f.uvarint())
-	v.Value.Num = f.uvarint()
-	if text := f.text(); text != "" {
+	v.Value.Type = journal.DataType(f.Uvarint())
+	v.At, v.Received = journal.Millis(f.Varint()), journal.Millis(f.Varint())
+	v.Index, v.Quality = journal.Index(f.Uvarint()), journal.Quality(f.Uvarint())
+	v.Value.Num = f.Uvarint()
+	if text := f.Text(); text != "" {
 		v.Value.Bytes = []byte(text)
 	}
-	if err = f.end(); err == nil && len(k) == 4 {
+	if err = end(f); err == nil && len(k) == 4 {
 		v.Series = journal.SeriesID(be4(k))
 	}
 	return v, err

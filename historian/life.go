@@ -67,11 +67,11 @@ func appendLife(e loggedEvent) []byte {
 
 func readLife(o owner, k, v []byte) (e loggedEvent, err error) {
 	n := len(k) - 16
-	f := &fields{b: v}
-	e.Kind = journal.EventKind(f.uvarint())
-	e.Until, e.logged = journal.Millis(f.varint()), journal.Millis(f.varint())
-	e.Reason = f.text()
-	if n < 0 || f.end() != nil {
+	f := &journal.Fields{B: v}
+	e.Kind = journal.EventKind(f.Uvarint())
+	e.Until, e.logged = journal.Millis(f.Varint()), journal.Millis(f.Varint())
+	e.Reason = f.Text()
+	if n < 0 || !f.Whole() {
 		return e, errMalformed
 	}
 	e.At = journal.Millis(binary.BigEndian.Uint64(k[n:]))

@@ -3,6 +3,8 @@ package historian
 import (
 	"sync"
 
+	"edge/historian/journal"
+
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -43,9 +45,9 @@ func (s *Store) lifeIn(set *fileSet, unit, key int64) (map[owner][]loggedEvent, 
 	err := set.get(unit).view(func(tx *bolt.Tx) error {
 		cur := tx.Bucket(bucketLife).Cursor()
 		for k, v := cur.First(); k != nil && read.count < maxLife; k, v = cur.Next() {
-			f := &fields{b: k}
-			o := owner{f.text(), f.text(), f.text()}
-			if e, err := readLife(o, k, v); err == nil && len(f.b) == 16 && !f.bad {
+			f := &journal.Fields{B: k}
+			o := owner{f.Text(), f.Text(), f.Text()}
+			if e, err := readLife(o, k, v); err == nil && len(f.B) == 16 && !f.Bad {
 				read.rows[o] = append(read.rows[o], e)
 				read.count++
 			}

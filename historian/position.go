@@ -40,10 +40,10 @@ func (p position) bytes() []byte {
 }
 
 func readPosition(b []byte) (p position, err error) {
-	f := &fields{b: b}
-	p.checkpoint, p.applied = journal.Index(f.uvarint()), journal.Index(f.uvarint())
-	p.held, p.length = journal.Millis(f.varint()), journal.Millis(f.varint())
-	return p, f.end()
+	f := &journal.Fields{B: b}
+	p.checkpoint, p.applied = journal.Index(f.Uvarint()), journal.Index(f.Uvarint())
+	p.held, p.length = journal.Millis(f.Varint()), journal.Millis(f.Varint())
+	return p, end(f)
 }
 
 const (

@@ -67,8 +67,8 @@ func hourKey(at journal.Millis, group uint32) []byte { return blockKey(uint32(at
 // readRolled reads the state of a day.
 func readRolled(meta *bolt.Bucket, day int64) (r rolled) {
 	r.until = dayStart(day)
-	f := &fields{b: meta.Get(metaRolled)}
-	if hours, trended := f.uvarint(), f.uvarint(); f.end() == nil && hours <= 24 {
+	f := &journal.Fields{B: meta.Get(metaRolled)}
+	if hours, trended := f.Uvarint(), f.Uvarint(); f.Whole() && hours <= 24 {
 		r.until += journal.Millis(hours) * hourMillis
 		r.trended = trended != 0
 	}

@@ -1,12 +1,12 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"time"
 
 	"edge/broker"
 	"edge/broker/session"
+	"edge/historian/journal"
 )
 
 var errDamaged = errors.New("damaged record")
@@ -46,16 +46,16 @@ func (m *memory) name(b []byte) string {
 
 // decodeRecord is the same; the changes it returns are good until the next call.
 func (m *memory) decodeRecord(data []byte) (changes []session.Change, retained *broker.Message, err error) {
-	d := decoder{b: data, memory: m}
-	switch d.byte() {
+	d := decoder{Fields: journal.Fields{B: data}, memory: m}
+	switch d.Byte() {
 	case recordChanges:
 		changes = d.changes()
 	case recordRetained:
 		retained = d.message()
 	default:
-		d.bad = true
+		d.Bad = true
 	}
-	if d.bad || len(d.b) > 0 {
+	if !d.Whole() {
 		return nil, nil, errDamaged
 	}
 	return changes, retained, nil
@@ -63,30 +63,30 @@ func (m *memory) decodeRecord(data []byte) (changes []session.Change, retained *
 
 // decodeHeader reads what appendHeader wrote.
 func decodeHeader(b []byte) (*session.Snapshot, error) {
-	d := decoder{b: b}
-	s := &session.Snapshot{ClientID: d.text(), User: d.text(), Protocol: d.byte(), Connected: d.byte() == 1}
-	s.Expiry = time.Duration(d.varint())
+	d := decoder{Fields: journal.Fields{B: b}}
+	s := &session.Snapshot{ClientID: d.text(), User: d.text(), Protocol: d.Byte(), Connected: d.Byte() == 1}
+	s.Expiry = time.Duration(d.Varint())
 	s.DisconnectedAt = d.time()
-	s.LastSeq = d.uvarint()
-	s.LastPacketID = uint16(d.uvarint())
+	s.LastSeq = d.Uvarint()
+	s.LastPacketID = uint16(d.Uvarint())
 	for range d.count() {
 		s.Subscriptions = append(s.Subscriptions, *d.subscription())
 	}
 	for range d.count() {
-		s.Received = append(s.Received, uint16(d.uvarint()))
+		s.Received = append(s.Received, uint16(d.Uvarint()))
 	}
-	if d.byte() == 1 {
-		s.Will = &session.Will{Delay: time.Duration(d.varint()), Expiry: time.Duration(d.varint())}
+	if d.Byte() == 1 {
+		s.Will = &session.Will{Delay: time.Duration(d.Varint()), Expiry: time.Duration(d.Varint())}
 		s.Will.Message = d.message()
 	}
-	if len(d.b) > 0 { // version 1 ends before
-		for n := d.count(); n > 0 && !d.bad; n-- {
+	if len(d.B) > 0 { // version 1 ends before
+		for n := d.count(); n > 0 && !d.Bad; n-- {
 			r := extend(&s.Replays)
 			textTo(&d, &r.Filter)
 			textTo(&d, &r.After)
 		}
 	}
-	if d.bad || len(d.b) > 0 {
+	if !d.Whole() {
 		return nil, errDamaged
 	}
 	return s, nil
@@ -94,21 +94,20 @@ func decodeHeader(b []byte) (*session.Snapshot, error) {
 
 // decodeStored reads what appendStored wrote.
 func decodeStored(b []byte) (*session.Entry, error) {
-	d := decoder{b: b}
+	d := decoder{Fields: journal.Fields{B: b}}
 	e := d.entry()
-	if d.byte() == 1 {
+	if d.Byte() == 1 {
 		e.Message = d.message()
 	}
-	if d.bad || len(d.b) > 0 {
+	if !d.Whole() {
 		return nil, errDamaged
 	}
 	return e, nil
 }
 
-// decoder reads from b; after anything wrong, bad is set and all it reads is zero.
+// decoder reads a record or a row.
 type decoder struct {
-	b      []byte
-	bad    bool
+	journal.Fields
 	memory *memory // nil: none
 }
 
@@ -117,27 +116,27 @@ func (d *decoder) changes() []session.Change {
 	clear(m.messages)
 	clear(m.changes)
 	m.messages, m.changes = m.messages[:0], m.changes[:0]
-	for n := d.count(); n > 0 && !d.bad; n-- {
+	for n := d.count(); n > 0 && !d.Bad; n-- {
 		m.messages = append(m.messages, d.message())
 	}
-	for n := d.count(); n > 0 && !d.bad; n-- {
+	for n := d.count(); n > 0 && !d.Bad; n-- {
 		m.changes = append(m.changes, d.change(m.messages))
 	}
 	return m.changes
 }
 
 func (d *decoder) change(messages []*broker.Message) session.Change {
-	c := session.Change{Kind: session.ChangeKind(d.byte()), ClientID: d.text()}
+	c := session.Change{Kind: session.ChangeKind(d.Byte()), ClientID: d.text()}
 	switch c.Kind {
 	case session.Created, session.Connected:
-		c.User, c.Protocol, c.Expiry, c.At = d.text(), d.byte(), time.Duration(d.varint()), d.time()
+		c.User, c.Protocol, c.Expiry, c.At = d.text(), d.Byte(), time.Duration(d.Varint()), d.time()
 	case session.Disconnected:
-		c.Expiry, c.At = time.Duration(d.varint()), d.time()
+		c.Expiry, c.At = time.Duration(d.Varint()), d.time()
 	case session.Ended, session.WillCleared:
 	case session.WillSet:
 		m := d.place(messages)
-		c.Will = &session.Will{Message: m, Delay: time.Duration(d.varint()), Expiry: time.Duration(d.varint())}
-		d.bad = d.bad || m == nil
+		c.Will = &session.Will{Message: m, Delay: time.Duration(d.Varint()), Expiry: time.Duration(d.Varint())}
+		d.Bad = d.Bad || m == nil
 	case session.Subscribed:
 		c.Subscription = d.subscription()
 	case session.Unsubscribed, session.Replayed:
@@ -150,49 +149,49 @@ func (d *decoder) change(messages []*broker.Message) session.Change {
 		c.Entry = d.entry()
 		c.Entry.Message = m
 	case session.EntrySent:
-		c.Seq, c.PacketID = d.uvarint(), uint16(d.uvarint())
+		c.Seq, c.PacketID = d.Uvarint(), uint16(d.Uvarint())
 	case session.EntryDropped:
-		c.Seq = d.uvarint()
+		c.Seq = d.Uvarint()
 	case session.EntryReleased, session.EntryDone, session.Received, session.Completed:
-		c.PacketID = uint16(d.uvarint())
+		c.PacketID = uint16(d.Uvarint())
 	default:
-		d.bad = true
+		d.Bad = true
 	}
 	return c
 }
 
 func (d *decoder) place(messages []*broker.Message) *broker.Message {
-	n := d.uvarint()
+	n := d.Uvarint()
 	if n > uint64(len(messages)) {
-		d.bad = true
+		d.Bad = true
 	}
-	if n == 0 || d.bad {
+	if n == 0 || d.Bad {
 		return nil
 	}
 	return messages[n-1]
 }
 
 func (d *decoder) message() *broker.Message {
-	flags := d.byte()
+	flags := d.Byte()
 	m := &broker.Message{QoS: flags & messageQoS, Retain: flags&messageRetain != 0}
 	textTo(d, &m.Topic)
 	m.Payload = d.bytes()
 	m.From, m.User = d.text(), d.text()
 	if flags&messageReceived != 0 {
-		m.Received = time.Unix(0, d.varint())
+		m.Received = time.Unix(0, d.Varint())
 	}
 	if flags&messageExpires != 0 {
-		m.Expires = time.Unix(0, d.varint())
+		m.Expires = time.Unix(0, d.Varint())
 	}
 	if flags&messageProperties != 0 {
 		p := newAt(&m.Properties)
-		flags := d.byte()
+		flags := d.Byte()
 		p.PayloadFormat, p.ZeroPayloadFormat, p.EmptyContentType = flags&payloadText, flags&zeroFormat != 0, flags&emptyContentType != 0
 		p.ContentType, p.ResponseTopic, p.CorrelationData = d.text(), d.text(), d.bytes()
 		if flags&emptyCorrelation != 0 {
 			p.CorrelationData = []byte{}
 		}
-		for n := d.count(); n > 0 && !d.bad; n-- {
+		for n := d.count(); n > 0 && !d.Bad; n-- {
 			u := extend(&p.User)
 			u.Name, u.Value = d.text(), d.text()
 		}
@@ -214,12 +213,12 @@ func extend[T any](s *[]T) *T {
 }
 
 func (d *decoder) entry() *session.Entry {
-	e := &session.Entry{Seq: d.uvarint(), QoS: d.byte()}
-	flags := d.byte()
-	e.Retain, e.State = flags&entryRetain != 0, session.State(d.byte())
-	e.PacketID = uint16(d.uvarint())
-	for n := d.count(); n > 0 && !d.bad; n-- {
-		e.IDs = append(e.IDs, uint32(d.uvarint()))
+	e := &session.Entry{Seq: d.Uvarint(), QoS: d.Byte()}
+	flags := d.Byte()
+	e.Retain, e.State = flags&entryRetain != 0, session.State(d.Byte())
+	e.PacketID = uint16(d.Uvarint())
+	for n := d.count(); n > 0 && !d.Bad; n-- {
+		e.IDs = append(e.IDs, uint32(d.Uvarint()))
 	}
 	if flags&entryShared != 0 {
 		textTo(d, &e.Shared)
@@ -228,59 +227,29 @@ func (d *decoder) entry() *session.Entry {
 }
 
 func (d *decoder) subscription() *session.Subscription {
-	flags := d.byte()
+	flags := d.Byte()
 	s := &session.Subscription{
-		QoS: flags & 3, NoLocal: flags&(1<<2) != 0, RetainAsPublished: flags&(1<<3) != 0, RetainHandling: flags >> 4, ID: uint32(d.uvarint()),
+		QoS: flags & 3, NoLocal: flags&(1<<2) != 0, RetainAsPublished: flags&(1<<3) != 0, RetainHandling: flags >> 4, ID: uint32(d.Uvarint()),
 	}
 	textTo(d, &s.Filter)
 	return s
 }
 
 func (d *decoder) time() time.Time {
-	if d.byte() == 0 {
+	if d.Byte() == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, d.varint())
+	return time.Unix(0, d.Varint())
 }
 
 // count reads how many of something follow; each takes at least one byte.
 func (d *decoder) count() int {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.bad, d.b = true, nil
+	n := d.Uvarint()
+	if n > uint64(len(d.B)) {
+		d.Bad, d.B = true, nil
 		return 0
 	}
 	return int(n)
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.bad = true
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
 }
 
 func (d *decoder) text() string {
@@ -293,14 +262,8 @@ func (d *decoder) text() string {
 
 // bytes reads a length and that many bytes, where they lie; nil for none.
 func (d *decoder) bytes() []byte {
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.bad, d.b = true, nil
+	if n := d.Uvarint(); n > 0 {
+		return d.Take(n)
 	}
-	if n == 0 || d.bad {
-		return nil
-	}
-	p := d.b[:n:n]
-	d.b = d.b[n:]
-	return p
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"edge/broker"
 	"edge/broker/session"
+	"edge/historian/journal"
 )
 
 // table is broker.db inside one transaction.
@@ -158,8 +159,8 @@ func (w *world) loadAll(tx *bolt.Tx) (first error) {
 			note(err)
 			continue
 		}
-		d := decoder{b: bytes.Clone(v)}
-		if m := d.message(); d.bad || len(d.b) > 0 {
+		d := decoder{Fields: journal.Fields{B: bytes.Clone(v)}}
+		if m := d.message(); !d.Whole() {
 			note(errDamaged)
 		} else {
 			w.retained[string(m.Topic)] = m

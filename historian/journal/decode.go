@@ -3,7 +3,6 @@ package journal
 import (
 	"encoding/binary"
 	"errors"
-	"math"
 )
 
 // errDamaged says that an entry is not as the encoder writes it. A commit with the right checksum never has it.
@@ -32,27 +31,27 @@ type entry struct {
 
 // nextEntry splits the first entry off b. It does not look into the body.
 func nextEntry(b []byte, base Millis) (e entry, rest []byte, err error) {
-	d := decoder{b: b}
-	e.kind, e.count = Kind(d.byte()), 1
+	d := decoder{Fields: Fields{B: b}}
+	e.kind, e.count = Kind(d.Byte()), 1
 	if e.kind == kindShort {
 		e.kind, e.short = KindSamples, true
 	}
 	if e.kind == KindSamples || e.kind == kindSkip {
-		e.count = d.uvarint()
+		e.count = d.Uvarint()
 	}
-	e.at = base + Millis(d.varint())
-	e.body = d.take(d.uvarint())
-	if d.bad || e.count == 0 || e.kind == KindSamples && e.count > uint64(len(e.body)) {
+	e.at = base + Millis(d.Varint())
+	e.body = d.Take(d.Uvarint())
+	if d.Bad || e.count == 0 || e.kind == KindSamples && e.count > uint64(len(e.body)) {
 		return entry{}, nil, errDamaged // a sample takes at least one byte
 	}
-	return e, d.b, nil
+	return e, d.B, nil
 }
 
 // record decodes an entry that begins at first, for a reader that wants what is at or above from. Samples are put into buf if they fit.
 func (e entry) record(first, from Index, buf []Sample) (Record, error) {
 	rec := Record{Index: first, At: e.at, Kind: e.kind}
 	// The record is its reader's, and the payload is shared: text is copied out, all of it at once.
-	d := decoder{b: e.body}
+	d := decoder{Fields: Fields{B: e.body}}
 	switch e.kind {
 	case KindSamples:
 		skip := uint64(0)
@@ -65,22 +64,21 @@ func (e entry) record(first, from Index, buf []Sample) (Record, error) {
 	case KindEvent:
 		rec.Event = d.event(first)
 	case KindState:
-		rec.Owner, rec.Key = d.text(), d.text()
+		rec.Owner, rec.Key = d.Text(), d.Text()
 		rec.Data = d.rest()
 	default:
 		rec.Data = d.rest()
 	}
-	if d.bad || len(d.b) > 0 {
+	if !d.Whole() {
 		return Record{}, errDamaged
 	}
 	return rec, nil
 }
 
-// decoder reads from b; after anything wrong, bad is set and all it reads is zero.
+// decoder reads an entry's body.
 type decoder struct {
-	b      []byte
-	bad    bool
-	copied bool // b is our own copy, so values may lie in it
+	Fields
+	copied bool // B is our own copy, so values may lie in it
 }
 
 // samples decodes an entry's samples and returns them without the first skip.
@@ -98,7 +96,7 @@ func (d *decoder) samples(e entry, first Index, skip uint64, buf []Sample) []Sam
 		} else {
 			d.sample(s, prev)
 		}
-		if d.bad {
+		if d.Bad {
 			return nil
 		}
 		prev = s
@@ -108,24 +106,24 @@ func (d *decoder) samples(e entry, first Index, skip uint64, buf []Sample) []Sam
 
 // sample reads a sample of format version 1.
 func (d *decoder) sample(s, prev *Sample) {
-	flags := d.byte()
+	flags := d.Byte()
 	s.Series = prev.Series + 1
 	if flags&flagNextSeries == 0 {
-		s.Series = SeriesID(int64(prev.Series) + d.varint())
+		s.Series = SeriesID(int64(prev.Series) + d.Varint())
 	}
 	s.Value.Type = prev.Value.Type
 	if flags&flagNewType != 0 {
-		s.Value.Type = DataType(d.byte())
+		s.Value.Type = DataType(d.Byte())
 	}
 	s.At, s.Received, s.Quality = prev.At, prev.Received, Good
 	if flags&flagSameAt == 0 {
-		s.At += Millis(d.varint())
+		s.At += Millis(d.Varint())
 	}
 	if flags&flagSameReceived == 0 {
-		s.Received += Millis(d.varint())
+		s.Received += Millis(d.Varint())
 	}
 	if flags&flagNotGood != 0 {
-		s.Quality = Quality(d.uvarint())
+		s.Quality = Quality(d.Uvarint())
 	}
 	s.Historical = flags&flagHistorical != 0
 	s.Birth = flags&flagBirth != 0
@@ -137,15 +135,15 @@ func (d *decoder) sample(s, prev *Sample) {
 func (d *decoder) value(v *Value) {
 	switch v.Type {
 	case 1, 2, 3, 4, 13:
-		v.Num = uint64(d.varint())
+		v.Num = uint64(d.Varint())
 	case 5, 6, 7, 8, 11:
-		v.Num = d.uvarint()
+		v.Num = d.Uvarint()
 	case 9:
-		if p := d.take(4); p != nil {
+		if p := d.Take(4); p != nil {
 			v.Num = uint64(binary.LittleEndian.Uint32(p))
 		}
 	case 10:
-		if p := d.take(8); p != nil {
+		if p := d.Take(8); p != nil {
 			v.Num = binary.LittleEndian.Uint64(p)
 		}
 	default:
@@ -154,86 +152,43 @@ func (d *decoder) value(v *Value) {
 }
 
 func (d *decoder) schema() *Schema {
-	s := &Schema{Series: SeriesID(d.uvarint())}
-	s.Key.Type = DataType(d.byte())
-	s.Key.Group, s.Key.Node, s.Key.Device, s.Key.Metric = d.text(), d.text(), d.text(), d.text()
+	s := &Schema{Series: SeriesID(d.Uvarint())}
+	s.Key.Type = DataType(d.Byte())
+	s.Key.Group, s.Key.Node, s.Key.Device, s.Key.Metric = d.Text(), d.Text(), d.Text(), d.Text()
 	return s
 }
 
 func (d *decoder) event(i Index) *Event {
-	e := &Event{Index: i, Kind: EventKind(d.byte()), At: Millis(d.varint()), Until: Millis(d.varint())}
-	e.Group, e.Node, e.Device, e.Reason, e.User = d.text(), d.text(), d.text(), d.text(), d.text()
-	e.BdSeq = int16(d.varint())
-	e.Count = d.uvarint()
+	e := &Event{Index: i, Kind: EventKind(d.Byte()), At: Millis(d.Varint()), Until: Millis(d.Varint())}
+	e.Group, e.Node, e.Device, e.Reason, e.User = d.Text(), d.Text(), d.Text(), d.Text(), d.Text()
+	e.BdSeq = int16(d.Varint())
+	e.Count = d.Uvarint()
 	e.Payload = d.rest()
 	return e
 }
 
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.bad = true
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-// take returns the next n bytes where they lie, nil when there are fewer.
-func (d *decoder) take(n uint64) []byte {
-	if n > uint64(len(d.b)) || n > math.MaxInt32 {
-		d.bad, d.b = true, nil
-		return nil
-	}
-	p := d.b[:n:n]
-	d.b = d.b[n:]
-	return p
-}
-
 // bytes returns a length and that many bytes; nil for none.
 func (d *decoder) bytes() []byte {
-	n := d.uvarint()
+	n := d.Uvarint()
 	if n == 0 {
 		return nil
 	}
 	d.own()
-	return d.take(n)
+	return d.Take(n)
 }
-
-func (d *decoder) text() string { return string(d.take(d.uvarint())) }
 
 // rest returns all that is left; nil for nothing.
 func (d *decoder) rest() []byte {
-	if len(d.b) == 0 {
+	if len(d.B) == 0 {
 		return nil
 	}
 	d.own()
-	return d.take(uint64(len(d.b)))
+	return d.Take(uint64(len(d.B)))
 }
 
 // own makes the rest of the body the record's own, so that its reader shares nothing with others.
 func (d *decoder) own() {
 	if !d.copied {
-		d.b, d.copied = append([]byte(nil), d.b...), true
+		d.B, d.copied = append([]byte(nil), d.B...), true
 	}
 }

@@ -154,26 +154,26 @@ func fromDecimal(d uint64) float64 {
 }
 
 func (d *decoder) shortSample(s, prev *Sample) {
-	head := d.byte()
+	head := d.Byte()
 	s.At, s.Received, s.Quality, s.Historical, s.Birth = prev.At, prev.Received, prev.Quality, prev.Historical, prev.Birth
 	more := byte(0)
 	if head&shortMore != 0 {
-		more = d.byte()
+		more = d.Byte()
 		s.Historical, s.Birth, s.Value.Null = more&moreHistorical != 0, more&moreBirth != 0, more&moreNull != 0
 	}
 	step := int64(head >> shortStep & 7)
 	if step == 0 {
-		step = d.varint()
+		step = d.Varint()
 	}
 	s.Series = SeriesID(int64(prev.Series) + step)
 	if head&shortAt != 0 {
-		s.At += Millis(d.varint())
+		s.At += Millis(d.Varint())
 	}
 	if more&moreReceived != 0 {
-		s.Received += Millis(d.varint())
+		s.Received += Millis(d.Varint())
 	}
 	if more&moreQuality != 0 {
-		s.Quality = Quality(d.uvarint())
+		s.Quality = Quality(d.Uvarint())
 	}
 	d.shortValue(&s.Value, head&shortForm, prev.Value.Type)
 }
@@ -181,14 +181,14 @@ func (d *decoder) shortSample(s, prev *Sample) {
 func (d *decoder) shortValue(v *Value, form byte, last DataType) {
 	v.Type = [8]DataType{0, last, 9, 9, 10, 10, 4, 3}[form]
 	if form == formType {
-		v.Type = DataType(d.byte())
+		v.Type = DataType(d.Byte())
 	}
 	switch {
 	case v.Null:
 	case form == formFloatDecimal:
-		v.Num = uint64(math.Float32bits(float32(fromDecimal(d.uvarint()))))
+		v.Num = uint64(math.Float32bits(float32(fromDecimal(d.Uvarint()))))
 	case form == formDoubleDecimal:
-		v.Num = math.Float64bits(fromDecimal(d.uvarint()))
+		v.Num = math.Float64bits(fromDecimal(d.Uvarint()))
 	default:
 		d.value(v)
 	}

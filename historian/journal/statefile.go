@@ -54,16 +54,16 @@ func decodeState(b []byte) (upTo Index, data map[string][]byte, err error) {
 	if v := binary.LittleEndian.Uint32(b[8:]); v > stateVersion {
 		return 0, nil, &VersionError{Found: v, Known: stateVersion}
 	}
-	d := decoder{b: b[stateHeader:], copied: true}
+	d := decoder{Fields: Fields{B: b[stateHeader:]}, copied: true}
 	data = map[string][]byte{}
 	for range binary.LittleEndian.Uint64(b[24:]) {
-		k := d.text()
-		data[k] = d.take(d.uvarint())
-		if d.bad {
+		k := d.Text()
+		data[k] = d.Take(d.Uvarint())
+		if d.Bad {
 			return 0, nil, errDamaged
 		}
 	}
-	if len(d.b) > 0 {
+	if len(d.B) > 0 {
 		return 0, nil, errDamaged
 	}
 	return Index(binary.LittleEndian.Uint64(b[16:])), data, nil

@@ -24,7 +24,8 @@ type series struct {
 	group  uint32           // of the block format; given once
 	place  uint16           // among the series of the group; of this run of the program
 	kind   journal.DataType // key.Type
-	latest latest           // guarded by Store.mu
+	beside bool             // details.past or details.old is set; guarded by Store.mu, as latest
+	latest latest
 	*details
 }
 
@@ -74,7 +75,7 @@ func (e *series) takePast(v *journal.Sample) {
 		return
 	}
 	if e.past == nil {
-		e.past = new(journal.Sample)
+		e.past, e.beside = new(journal.Sample), true
 	}
 	*e.past = *v
 }
@@ -83,7 +84,10 @@ func (e *series) takePast(v *journal.Sample) {
 func (e *series) live() (v journal.Sample) {
 	if l := &e.latest; l.have {
 		v = journal.Sample{Index: l.index, Series: e.id, At: l.at, Received: l.received, Quality: l.quality, Birth: l.birth,
-			Value: journal.Value{Type: e.kind, Null: l.null, Num: l.num, Bytes: e.text}}
+			Value: journal.Value{Type: e.kind, Null: l.null, Num: l.num}}
+		if width(e.kind) == 0 {
+			v.Value.Bytes = e.text
+		}
 	}
 	return v
 }

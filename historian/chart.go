@@ -160,16 +160,18 @@ func (a *asked) divide(bounds []journal.Millis) {
 // read fills them.
 func (a *asked) read(ctx context.Context) error {
 	a.scan.memory(max(0, a.from-lookBack), a.to)
-	if err := a.scan.carry(ctx, a.from); err != nil {
-		return err
-	}
-	if err := a.scan.files(ctx, a.from, min(a.to, a.now+2*farFuture)); err != nil { // nothing is later
-		return err
-	}
-	for _, t := range a.scan.tracks {
-		t.into.finish()
-	}
-	return nil
+	return a.scan.inPieces(ctx, func(ctx context.Context, sc *scan) error {
+		if err := sc.carry(ctx, a.from); err != nil {
+			return err
+		}
+		if err := sc.files(ctx, a.from, min(a.to, a.now+2*farFuture)); err != nil { // nothing is later
+			return err
+		}
+		for _, t := range sc.tracks {
+			t.into.finish()
+		}
+		return nil
+	})
 }
 
 // allGaps are the gaps of the range, and what could not be read.

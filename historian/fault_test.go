@@ -58,7 +58,7 @@ func TestDamagedBlockIsAGap(t *testing.T) {
 		t.Errorf("%d samples, gaps %v; want two blocks of 600 and a gap", len(out.Samples), out.Gaps)
 	}
 	k := key(0)
-	columns, err := r.s.Columns(context.Background(), []Metric{{k.Group, k.Node, k.Device, k.Metric}}, ms(noon.Add(-time.Hour)), ms(noon), 1800)
+	columns, err := r.s.Columns(context.Background(), []Metric{{k.Group, k.Node, k.Device, k.Metric}}, ms(noon.Add(-time.Hour)), ms(noon), nil, 1800)
 	if err != nil || len(columns[0].At) != 1200 || len(columns[0].Damage) != 1 {
 		t.Errorf("columns: %v, %v; want 1200 samples and a gap", columns, err)
 	}

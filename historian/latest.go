@@ -26,7 +26,7 @@ func (s *Store) Latest(ctx context.Context, dst []journal.Sample) ([]journal.Sam
 	at := len(dst)
 	s.mu.RLock()
 	for _, e := range all {
-		if e.latest.have || e.old != nil || e.past != nil {
+		if e.latest.have || e.beside {
 			dst = append(dst, e.newest())
 		}
 	}
@@ -60,7 +60,11 @@ func (s *Store) lookUpAll(ctx context.Context) { _ = s.lookUp(ctx, s.catalog.all
 
 // newest is what counts of a series: a live sample before a historical one; Series is 0 if there is none. The store's mu is held.
 func (e *series) newest() journal.Sample {
-	live, old, past := e.live(), e.old, e.past
+	live := e.live()
+	if !e.beside { // details are another line of the cache
+		return live
+	}
+	old, past := e.old, e.past
 	switch {
 	case live.Series != 0 && (old == nil || old.Historical || old.At <= live.At):
 		return live
@@ -193,7 +197,7 @@ func (s *Store) lookUpGroup(ctx context.Context, g uint32, list []*series) error
 	s.mu.Lock()
 	for _, e := range list {
 		if v, ok := n.found[e.id]; ok {
-			e.old = &v
+			e.old, e.beside = &v, true
 		}
 		e.filled = max(e.filled, n.filled[e.id])
 		e.looked = true

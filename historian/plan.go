@@ -145,7 +145,7 @@ func (a *asked) carryOut(ctx context.Context, p plan) error {
 // rescan goes on with some of the tracks. What may be read yet, and what was counted, stays.
 func (a *asked) rescan(tracks []*track) {
 	next := a.s.scanWith(tracks, a.scan.scratch)
-	next.rows, next.work, next.usable = a.scan.rows, a.scan.work, a.scan.usable
+	next.left, next.work, next.usable = a.scan.left, a.scan.work, a.scan.usable
 	a.scan = next
 }
 

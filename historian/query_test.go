@@ -61,7 +61,7 @@ func TestHeldIsWhatColumnsCarry(t *testing.T) {
 			if f, _ := v.Value.Float64(); err != nil || !ok || f != q.want {
 				t.Errorf("%d minutes before noon %v holds, %v, %v; want %v", q.before, f, ok, err, q.want)
 			}
-			list, err := r.s.Columns(context.Background(), []Metric{{k.Group, k.Node, k.Device, k.Metric}}, when, when+1, 10)
+			list, err := r.s.Columns(context.Background(), []Metric{{k.Group, k.Node, k.Device, k.Metric}}, when, when+1, nil, 10)
 			if err != nil || len(list[0].Num) != 1 || list[0].Num[0] != q.want {
 				t.Errorf("%d minutes before noon columns carry %v, %v; want %v", q.before, list, err, q.want)
 			}

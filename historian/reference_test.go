@@ -3,6 +3,7 @@ package historian
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -153,9 +154,10 @@ func (r *reference) interval(from, to, width journal.Millis) (Aggregate, Bucket)
 // deaths and gaps, in memory, in files and in late blocks.
 type plantOfQuestions struct {
 	*rig
-	keys []journal.SeriesKey
-	sent map[Metric]map[journal.Millis]journal.Sample // the last to arrive
-	gaps []Gap
+	keys  []journal.SeriesKey
+	sent  map[Metric]map[journal.Millis]journal.Sample // the last to arrive
+	least int                                          // Store.leastShared
+	gaps  []Gap
 }
 
 func (p *plantOfQuestions) send(k journal.SeriesKey, list ...journal.Sample) {
@@ -254,6 +256,7 @@ func TestAnswersAreThoseOfTheReference(t *testing.T) {
 		}
 		p := &plantOfQuestions{rig: newRigIn(t, dir, Options{}), sent: make(map[Metric]map[journal.Millis]journal.Sample)}
 		defer func() { p.rig.close() }()
+		p.least = rapid.SampledFrom([]int{1, leastShared}).Draw(t, "least shared")
 		for i, kind := range []journal.DataType{10, 9, 11, 12, 4, 3} {
 			k := key(i % 5) // the last is a type epoch of the first
 			k.Type = kind
@@ -274,6 +277,7 @@ func TestAnswersAreThoseOfTheReference(t *testing.T) {
 		}
 		p.clock.Set(noon.Add(time.Duration(rapid.IntRange(-3600, 900).Draw(t, "now")) * time.Second))
 		p.follow()
+		p.s.leastShared, p.s.helpers = p.least, make(chan struct{}, 2)
 		for range 4 {
 			p.ask(t)
 		}
@@ -307,6 +311,7 @@ func (p *plantOfQuestions) ask(t *rapid.T) {
 		t.Fatal(err)
 	}
 	p.askColumns(t, metrics[:len(metrics)-1], from, to)
+	p.askLooks(t, metrics[:len(metrics)-1], from, to)
 	near := gocmp.Options{cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-9, 1e-9)}
 	for i, m := range metrics {
 		if p.sent[m] == nil {
@@ -339,7 +344,7 @@ func (p *plantOfQuestions) ask(t *rapid.T) {
 
 // askColumns compares columns with what was sent, bit by bit.
 func (p *plantOfQuestions) askColumns(t *rapid.T, metrics []Metric, from, to journal.Millis) {
-	columns, err := p.s.Columns(context.Background(), metrics, from, to, 1<<20)
+	columns, err := p.s.Columns(context.Background(), metrics, from, to, nil, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,6 +370,67 @@ func (p *plantOfQuestions) askColumns(t *rapid.T, metrics []Metric, from, to jou
 			}
 		}
 	}
+}
+
+// askLooks compares what is seen of columns that leave out what makes no difference with what is seen of all samples.
+func (p *plantOfQuestions) askLooks(t *rapid.T, metrics []Metric, from, to journal.Millis) {
+	looks := Looks{Step: (to - from) / journal.Millis(rapid.IntRange(1, 60).Draw(t, "looks")), Width: journal.Millis(rapid.SampledFrom([]int{0, 1, 60_000, 4321_000}).Draw(t, "width"))}
+	looks.Width = min(looks.Width, to-from)
+	looks.First = from + looks.Width + journal.Millis(rapid.Int64Range(0, int64(to-from-looks.Width)).Draw(t, "first")) - 1
+	less, err := p.s.Columns(context.Background(), metrics, from, to, &looks, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.s.Columns(context.Background(), metrics, from, to, nil, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range metrics {
+		for at := looks.First; at < to; at += looks.Step {
+			if want, got := all[i].seen(at, looks.Width), less[i].seen(at, looks.Width); want != got {
+				t.Fatalf("%s: %+v sees at %d %s, of all samples %s", m.Name, looks, at, got, want)
+			}
+			if looks.Step == 0 {
+				break
+			}
+		}
+	}
+}
+
+// seen tells what a look at a column finds.
+func (c *Column) seen(at, width journal.Millis) string {
+	first, last := -1, -1
+	low, high, known, none := math.Inf(1), math.Inf(-1), 0, 0
+	for i, t := range c.At {
+		if t > at || width > 0 && t <= at-width {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		switch last = i; {
+		case c.Unknown != nil && c.Unknown[i]:
+			known |= 1
+		case c.Num[i] != c.Num[i]:
+			none |= 1
+		default:
+			known |= 2
+			low, high = min(low, c.Num[i]), max(high, c.Num[i])
+		}
+	}
+	if last < 0 {
+		return "nothing"
+	}
+	name := func(i int) string {
+		if c.Unknown != nil && c.Unknown[i] {
+			return fmt.Sprintf("nothing known at %d", c.At[i])
+		}
+		return fmt.Sprintf("%v at %d", c.Num[i], c.At[i])
+	}
+	if width == 0 {
+		return name(last)
+	}
+	return fmt.Sprintf("%s to %s, between %v and %v, kinds %d and %d", name(first), name(last), low, high, known, none)
 }
 
 // askRows has rollups answer where they can.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
@@ -26,10 +27,10 @@ type scan struct {
 	parts  []*part
 	groups map[uint32]bool
 	byID   map[journal.SeriesID]*track
-	usable bool // the last sample that counts is carried in, too
-	limit  int  // of samples that are read
-	rows   int  // may still be read
-	piece  int  // rows after which a read transaction ends
+	usable bool    // the last sample that counts is carried in, too
+	limit  int     // of samples that are read
+	left   *budget // samples that may still be read
+	piece  int     // rows after which a read transaction ends
 	work   work
 	viewed int // rows in the present transaction
 
@@ -97,8 +98,8 @@ type entry struct {
 func (s *Store) newScan(tracks []*track) *scan { return s.scanWith(tracks, s.takeScratch()) }
 
 func (s *Store) scanWith(tracks []*track, m *scratch) *scan {
-	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), limit: maxRows, rows: maxRows, piece: s.pieceRows,
-		scratch: m}
+	sc := &scan{s: s, tracks: tracks, groups: make(map[uint32]bool), byID: make(map[journal.SeriesID]*track), left: newBudget(maxRows),
+		piece: s.pieceRows, scratch: m}
 	for _, t := range tracks {
 		var groups []uint32
 		for _, e := range t.epochs {
@@ -242,14 +243,32 @@ func (sc *scan) hour(ctx context.Context, o *openPart, from, to journal.Millis) 
 			return err
 		}
 	}
-	if sc.rows < 0 {
-		return sc.tooMuch()
+	if c := o.tracks[0].column; c != nil {
+		return cmp.Or(sc.left.over(), c.room.over())
 	}
-	return nil
+	return sc.left.over()
 }
 
-func (sc *scan) tooMuch() error {
-	return fmt.Errorf("%w: more than %d samples; ask for a shorter time or fewer metrics", ErrTooMuch, sc.limit)
+// budget is how many samples a question may have, of all who work for it.
+type budget struct {
+	limit int
+	left  atomic.Int64
+}
+
+func newBudget(limit int) *budget {
+	b := &budget{limit: limit}
+	b.left.Store(int64(limit))
+	return b
+}
+
+func (b *budget) take(n int) { b.left.Add(-int64(n)) }
+
+// over is ErrTooMuch when more was taken than there was.
+func (b *budget) over() error {
+	if b.left.Load() >= 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: more than %d samples; ask for a shorter time or fewer metrics", ErrTooMuch, b.limit)
 }
 
 // parse reads the heads of an hour's blocks.
@@ -312,6 +331,11 @@ func (sc *scan) track(o *openPart, t *track, blocks []*stored, from, to journal.
 	var space [16]entry
 	list := t.entries(space[:0], blocks, from, to)
 	for len(list) > 0 {
+		if len(list) > 1 && t.column.outdone(list[0].Entry, list[1].Entry) {
+			sc.work.Skipped += list[0].Count
+			list = list[1:]
+			continue
+		}
 		n, last := 1, list[0].Last
 		for n < len(list) && list[n].First <= last {
 			last = max(last, list[n].Last)
@@ -347,6 +371,14 @@ func (t *track) add(p points) {
 	t.into.add(p)
 }
 
+// statistics takes those of a block, if they will do.
+func (t *track) statistics(e *chunk.Entry) bool {
+	if t.column != nil {
+		return t.column.statistics(e)
+	}
+	return t.into.statistics(e)
+}
+
 // entries finds the metric in the blocks of an hour, in order of time.
 func (t *track) entries(list []entry, blocks []*stored, from, to journal.Millis) []entry {
 	for _, b := range blocks {
@@ -378,7 +410,7 @@ func (sc *scan) release(t *track, before journal.Millis) {
 
 // one hands out a series of one block.
 func (sc *scan) one(t *track, e entry, from, to journal.Millis) error {
-	if e.First >= from && e.Last < to && t.column == nil && t.into.statistics(e.Entry) {
+	if e.First >= from && e.Last < to && t.statistics(e.Entry) {
 		sc.work.Skipped += e.Count
 		return nil
 	}
@@ -398,7 +430,7 @@ func (sc *scan) one(t *track, e entry, from, to journal.Millis) error {
 func (sc *scan) line(e entry) (*chunk.Timeline, error) {
 	sc.work.Rows += e.Count
 	sc.viewed += e.Count
-	sc.rows -= e.Count
+	sc.left.take(e.Count)
 	if !e.in.lined {
 		sc.work.Lines++
 	}

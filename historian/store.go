@@ -34,7 +34,7 @@ type Store struct {
 
 	readOnly bool // see OpenReadOnly
 
-	pieceRows, rawRows int // the constants; tests have them smaller
+	pieceRows, rawRows, leastShared int // the constants; tests have them smaller
 
 	atPeak func() // for tests: called when a file and the one that is to replace it are both there
 
@@ -105,6 +105,7 @@ type Store struct {
 
 	lives     lifeCache
 	scratches sync.Pool     // of *scratch
+	helpers   chan struct{} // holds one for each helper that runs, see share.go
 	looking   chan struct{} // holds one while somebody looks for last values in the files
 }
 
@@ -166,12 +167,12 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 	}
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
-		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1), helpers: newHelpers(),
 		more: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), toldTime: make(map[uint32]journal.Millis), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool), resting: make(map[journal.Millis]rest)}
 	s.atPeak = func() {}
-	s.head, s.pieceRows, s.rawRows, s.markRest = newHead(s.window), pieceRows, rawRows, true
+	s.head, s.pieceRows, s.rawRows, s.leastShared, s.markRest = newHead(s.window), pieceRows, rawRows, leastShared, true
 	return s
 }
 

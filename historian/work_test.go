@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"edge/historian/journal"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // scanned fills three hours before noon with one sample a second of each of n metrics, in files.
@@ -56,18 +60,114 @@ func TestColumnsReadBlocksOnce(t *testing.T) {
 	r, metrics := scanned(t, 20)
 	defer r.close()
 	from, to := ms(noon.Add(-2*time.Hour)), ms(noon)
-	list, w, err := r.s.columns(context.Background(), metrics, from, to, 20*7200)
+	list, w, err := r.s.columns(context.Background(), metrics, from, to, nil, 20*7200)
 	if err != nil || len(list) != 20 || len(list[19].At) != 7201 || list[19].At[0] != from-1000 {
 		t.Fatal(len(list), err)
 	}
 	if want := (work{Views: 2, ViewRows: 20 * 7200, Blocks: 18, Lines: 12, Rows: 20 * 7200}); w != want {
 		t.Errorf("it took %+v, want %+v", w, want)
 	}
-	if _, err = r.s.Columns(context.Background(), metrics, from, to, 20*7200-1); !errors.Is(err, ErrTooMuch) {
+	if _, err = r.s.Columns(context.Background(), metrics, from, to, nil, 20*7200-1); !errors.Is(err, ErrTooMuch) {
 		t.Errorf("one sample too many: %v", err)
 	}
-	if _, err = r.s.Columns(context.Background(), []Metric{metrics[0], {Name: "nobody"}}, from, to, 1000); !errors.Is(err, ErrNoSeries) {
+	if _, err = r.s.Columns(context.Background(), []Metric{metrics[0], {Name: "nobody"}}, from, to, nil, 1000); !errors.Is(err, ErrNoSeries) {
 		t.Errorf("an unknown metric: %v", err)
+	}
+}
+
+// Of columns that are looked at each hour, no block is decoded: the statistics tell what holds, and what the extremes are.
+func TestColumnsLeaveOutWhatIsNotLookedAt(t *testing.T) {
+	r, metrics := scanned(t, 2)
+	defer r.close()
+	from, to := ms(noon.Add(-3*time.Hour)), ms(noon)
+	for _, c := range []struct {
+		name      string
+		looks     Looks
+		at, least int // samples that are returned, and that are read at most
+	}{
+		{"what holds each hour", Looks{from + hourMillis - 1, hourMillis, 0}, 3, 0},
+		{"extremes of each hour", Looks{from + hourMillis - 1, hourMillis, hourMillis}, 3 * 6 * 4, 0},
+		{"what holds each minute", Looks{from + minuteMillis - 1, minuteMillis, 0}, 180, 3 * 3600},
+		{"at windows that overlap", Looks{from + hourMillis - 1, 600_000, hourMillis}, 3 * 6 * 4, 0},
+		{"once", Looks{First: to - 1}, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			list, w, err := r.s.columns(context.Background(), metrics[:1], from, to, &c.looks, 1000)
+			if err != nil || len(list[0].At) != c.at || w.Rows > c.least || w.Rows+w.Skipped != 3*3600 {
+				t.Errorf("%d samples, %v; it took %+v", len(list[0].At), err, w)
+			}
+			if _, _, err = r.s.columns(context.Background(), metrics[:1], from, to, &c.looks, c.at-1); !errors.Is(err, ErrTooMuch) {
+				t.Errorf("with room for one less: %v", err)
+			}
+		})
+	}
+}
+
+// A question that is shared is answered as by one alone.
+func TestQuestionsAreShared(t *testing.T) {
+	r, metrics := scanned(t, 40)
+	defer r.close()
+	q := ChartQuery{metrics, ms(noon.Add(-2 * time.Hour)), ms(noon), 500}
+	ask := func(helpers int) (list []Chart, w work) {
+		r.s.helpers = make(chan struct{}, helpers)
+		list, w, err := r.s.charts(context.Background(), q)
+		if err != nil || len(r.s.helpers) != 0 {
+			t.Fatal(err, "helpers that did not end:", len(r.s.helpers))
+		}
+		return list, w
+	}
+	alone, once := ask(0)
+	shared, w := ask(1)
+	if d := gocmp.Diff(alone, shared, cmpopts.EquateNaNs()); d != "" {
+		t.Errorf("with a helper:\n%s", d)
+	}
+	if once.Rows != 40*7200 || w.Rows != once.Rows || w.Blocks != 2*once.Blocks || once.Blocks != 18 {
+		t.Errorf("alone it took %+v, with a helper %+v", once, w)
+	}
+}
+
+// A helper takes a piece while the caller has one, but none while a window is written.
+func TestHelpersGiveWayToWriting(t *testing.T) {
+	r, metrics := scanned(t, 40)
+	defer r.close()
+	r.s.helpers = make(chan struct{}, 1)
+	a, err := r.s.ask(context.Background(), metrics, ms(noon)-hourMillis, ms(noon))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.scan.end()
+	both, seen := make(chan struct{}), atomic.Int32{}
+	err = a.scan.inPieces(context.Background(), func(context.Context, *scan) error {
+		if seen.Add(1) == 2 {
+			close(both)
+		}
+		select {
+		case <-both: // two at once
+			return nil
+		case <-time.After(time.Minute):
+			return errors.New("nobody else took a piece")
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	r.s.mu.Lock()
+	r.s.flushing = newHead(r.s.window)
+	r.s.mu.Unlock()
+	defer func() {
+		r.s.mu.Lock()
+		r.s.flushing = nil
+		r.s.mu.Unlock()
+	}()
+	pieces := 0 // the caller's alone: -race tells if it is not
+	err = a.scan.inPieces(context.Background(), func(context.Context, *scan) error { pieces++; return nil })
+	if err != nil || pieces != 2 {
+		t.Errorf("%d pieces, %v", pieces, err)
+	}
+	failed := errors.New("of one piece")
+	err = a.scan.inPieces(context.Background(), func(context.Context, *scan) error { return failed })
+	if !errors.Is(err, failed) {
+		t.Errorf("%v, want the piece's error", err)
 	}
 }
 
@@ -196,7 +296,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			a.scan.rows = 5000
+			a.scan.left = newBudget(5000)
 			a.divide(evenly(from, to, 1000))
 			return a.read(ctx)
 		}, ErrTooMuch},

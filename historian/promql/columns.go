@@ -62,7 +62,7 @@ func (s *seriesSet) readAhead(i int) error {
 	a.drop()
 	for a.width > 0 && a.limit-a.held > a.limit/4 {
 		names := s.names(i, a.width)
-		list, err := s.q.store.Columns(s.ctx, names, journal.Millis(s.hints.Start), journal.Millis(s.hints.End)+1, a.limit-a.held)
+		list, err := s.q.store.Columns(s.ctx, names, journal.Millis(s.hints.Start), journal.Millis(s.hints.End)+1, s.looks(), a.limit-a.held)
 		if errors.Is(err, historian.ErrTooMuch) {
 			a.width = min(a.width, len(names)) / 2
 			continue
@@ -73,6 +73,22 @@ func (s *seriesSet) readAhead(i int) error {
 		a.take(s, i, list)
 		s.ahead = i + len(list)
 		return nil
+	}
+	return nil
+}
+
+// looks is when the engine looks at the series, if what it does not see may be left out.
+func (s *seriesSet) looks() *historian.Looks {
+	h := &s.hints
+	l := &historian.Looks{First: journal.Millis(h.Start+h.Range) - 1, Step: journal.Millis(h.Step), Width: journal.Millis(h.Range)}
+	switch {
+	case !s.q.steady:
+		return nil
+	case h.Range == 0:
+		l.First += s.q.lookback
+		return l
+	case h.Func == "min_over_time", h.Func == "max_over_time", h.Func == "last_over_time", h.Func == "present_over_time":
+		return l
 	}
 	return nil
 }

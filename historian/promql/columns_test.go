@@ -26,12 +26,17 @@ func drawMany(t *rapid.T) *log {
 		if rapid.IntRange(0, 3).Draw(t, "late") == 0 {
 			when = at.Add(-time.Duration(rapid.IntRange(1, 4*3600).Draw(t, "by")) * time.Second)
 		}
+		plain := rapid.Bool().Draw(t, "plain") // a block that has statistics
 		for n := range rapid.SampledFrom([]int{1, 3, 60, 300}).Draw(t, "samples") {
 			if when.After(noon) {
 				break
 			}
 			f, change := float64(n%7), func(*journal.Sample) {}
-			switch rapid.IntRange(0, 20).Draw(t, "what") {
+			what := 5
+			if !plain {
+				what = rapid.IntRange(0, 20).Draw(t, "what")
+			}
+			switch what {
 			case 0:
 				change = bad
 			case 1:
@@ -80,6 +85,11 @@ func TestReadingAheadChangesNothing(t *testing.T) {
 			for _, expr := range []string{
 				`sparkplug_value`,
 				`timestamp(sparkplug_value)`,
+				`sparkplug_value @ end() + sparkplug_value offset -7m`,
+				fmt.Sprintf(`min_over_time(sparkplug_value[%ds])`, length),
+				fmt.Sprintf(`max_over_time(sparkplug_value[%ds] offset 1h)`, length),
+				fmt.Sprintf(`present_over_time(sparkplug_value[%ds]) + on() group_left() max_over_time(sparkplug_value{device="d"}[%ds] @ %d)`, length, length, from.Unix()),
+				fmt.Sprintf(`max_over_time(sparkplug_value[%ds:7s])`, min(length, 300)),
 				`sparkplug_value{device="d"} - ignoring(device) sparkplug_value{device="e"} offset 10m`,
 				fmt.Sprintf(`rate(sparkplug_value[%ds])`, length),
 				fmt.Sprintf(`count_over_time(sparkplug_value[%ds])`, length),

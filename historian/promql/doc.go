@@ -30,10 +30,15 @@
 // the same blocks: half of MaxSamples at most; what does not fit it reads by an hour of one series at a time. It holds no transaction
 // while it waits. The rule that must not break: what the engine sees of a series is what the historian knows of it at that time, or nothing.
 //
-// Rollups are not read. A function sees samples and their times, and a row has neither: rate, increase, changes and resets need each
-// step, avg_over_time and quantile_over_time how many of each value there are. Only min_over_time and max_over_time could, and not the
-// same: a row of a minute has what came from its beginning on and before its end, a range (t-d, t] the other way round. What lies
-// too far back to be read within Options.Timeout is refused, and the answer says so; charts of years are historian.Charts'.
+// What is not looked at is not read. An instant vector looks at what holds at each step; min_over_time, max_over_time, last_over_time and
+// present_over_time at the extremes and the last of a range. The historian is told when (historian.Looks) and leaves out what
+// makes no difference, and where the statistics of a block say enough, does not decode it: days by the hour cost little more than the
+// heads of the blocks, and the answer is the same to the bit. Under a subquery, and for every other function (rate, increase, changes and
+// resets need each step, avg_over_time and quantile_over_time how many of each value there are), all samples are read.
+//
+// Rollups are not read: a row of a minute has what came from its beginning on and before its end, a range (t-d, t] the other way round,
+// and neither says when, so that the answer would not be the one that samples give. What lies too far back to be read within
+// Options.Timeout is refused, and the answer says so; charts of years are historian.Charts'.
 //
 // not done: rollups under long ranges, for these reasons; text as an info series, exemplars, rules, native histograms.
 //

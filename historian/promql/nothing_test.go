@@ -15,7 +15,7 @@ func (nothing) Metrics() []journal.Schema            { return nil }
 func (nothing) Cursor(_, _, _, _ string, _, _ journal.Millis) (*historian.Cursor, error) {
 	return nil, historian.ErrNoSeries
 }
-func (nothing) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, int) ([]historian.Column, error) {
+func (nothing) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, *historian.Looks, int) ([]historian.Column, error) {
 	return nil, historian.ErrNoSeries
 }
 func (nothing) Active(context.Context, journal.Millis, journal.Millis) (map[historian.Metric]bool, bool, error) {

@@ -21,6 +21,7 @@ type querier struct {
 	catalog   *catalog
 	maxSeries int
 	lookback  journal.Millis // of this query
+	steady    bool           // each selector is looked at when the query is: there is no subquery
 	now       journal.Millis
 	to        journal.Millis // no selector of the query looks at it or later
 	gaps      map[owned]known

@@ -87,7 +87,9 @@ func (r *request) run(begin func(context.Context, *querier, promql.QueryOpts, st
 	if lookback < time.Millisecond {
 		lookback = r.api.o.Lookback
 	}
-	query, err := begin(ctx, r.api.querier(lookback), promql.NewPrometheusQueryOpts(false, lookback), expr)
+	q := r.api.querier(lookback)
+	q.steady = r.api.isSteady(expr)
+	query, err := begin(ctx, q, promql.NewPrometheusQueryOpts(false, lookback), expr)
 	if err != nil {
 		return answer{}, wrong("query", err)
 	}
@@ -132,6 +134,21 @@ func (a *API) querier(lookback time.Duration) *querier {
 	return &querier{store: a.catalog.store, catalog: a.catalog, maxSeries: a.o.MaxSeries, lookback: millis(lookback),
 		now: journal.Millis(a.o.Clock().UnixMilli()), gaps: make(map[owned]known),
 		ahead: ahead{limit: a.o.MaxSamples / 2, width: firstAhead}}
+}
+
+// isSteady says that an expression has no subquery, which is computed at times of its own.
+func (a *API) isSteady(expr string) bool {
+	parsed, err := a.parser.ParseExpr(expr)
+	if err != nil {
+		return false // the engine says why
+	}
+	steady := true
+	parser.Inspect(parsed, func(n parser.Node, _ []parser.Node) error {
+		_, sub := n.(*parser.SubqueryExpr)
+		steady = steady && !sub
+		return nil
+	})
+	return steady
 }
 
 func (r *request) formatQuery() (answer, error) {

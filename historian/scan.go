@@ -28,7 +28,6 @@ type scan struct {
 	groups map[uint32]bool
 	byID   map[journal.SeriesID]*track
 	usable bool    // the last sample that counts is carried in, too
-	limit  int     // of samples that are read
 	left   *budget // samples that may still be read
 	piece  int     // rows after which a read transaction ends
 	work   work

@@ -17,7 +17,7 @@ type Range struct {
 type Samples struct {
 	Samples []journal.Sample
 	Gaps    []Gap
-	Next    journal.Millis // where to go on when Limit was reached; 0 when complete
+	Next    journal.Millis // where to go on when there is more; 0 when complete
 }
 
 // Bucket is one column of a downsampled range [T, T+width).

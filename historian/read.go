@@ -14,9 +14,11 @@ import (
 const (
 	defaultLimit = 10_000
 	maxLimit     = 1_000_000
+	maxReadBytes = 16 << 20 // of text, bytes and structures in one answer; one that is larger comes alone
 )
 
-// Read returns the samples of one metric, oldest first, without their Index. Of several with one time stamp the last to arrive counts.
+// Read returns the samples of one metric, oldest first, without their Index: as many as r.Limit says, fewer if they hold long texts or
+// structures. Of several with one time stamp the last to arrive counts.
 // It returns ErrNoSeries for an unknown metric. What a damaged block held is a Gap.
 func (s *Store) Read(ctx context.Context, r Range) (Samples, error) {
 	q, err := s.query(r)
@@ -28,7 +30,7 @@ func (s *Store) Read(ctx context.Context, r Range) (Samples, error) {
 		limit = defaultLimit
 	}
 	var out Samples
-	if out.Samples, err = q.walk(ctx, limit); err != nil {
+	if out.Samples, limit, err = q.walk(ctx, limit); err != nil {
 		return Samples{}, err
 	}
 	to := q.to
@@ -70,20 +72,27 @@ func (s *Store) query(r Range) (*query, error) {
 	return q, nil
 }
 
-// walk collects the samples in order of time, an hour's worth at a time, until it has more than limit.
-func (q *query) walk(ctx context.Context, limit int) (list []journal.Sample, err error) {
+// walk collects the samples in order of time, an hour's worth at a time, until it has more than are to be answered: limit, or fewer
+// that have maxReadBytes.
+func (q *query) walk(ctx context.Context, limit int) (list []journal.Sample, fit int, err error) {
+	counted, size := 0, 0
 	for _, day := range q.daysWithData() {
 		end := min(q.to, dayStart(day+1))
 		for start := max(q.from, dayStart(day)); start < end; {
 			if list, start, err = q.ahead(ctx, list, day, start, min(end, floorTo(start, hourMillis)+hourMillis)); err != nil {
-				return nil, err
+				return nil, 0, err
+			}
+			for ; counted < min(len(list), limit); counted++ {
+				if size += len(list[counted].Value.Bytes); size > maxReadBytes {
+					limit = max(1, counted)
+				}
 			}
 			if len(list) > limit {
-				return list, nil
+				return list, limit, nil
 			}
 		}
 	}
-	return list, nil
+	return list, limit, nil
 }
 
 // errWide says that a range holds more samples than are gathered at once.

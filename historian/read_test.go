@@ -2,7 +2,9 @@ package historian
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,4 +41,39 @@ func TestDenseSamples(t *testing.T) {
 		}
 		r.flush(flushAll)
 	}
+}
+
+// An answer has a bound in bytes, and the next one goes on where it stopped.
+func TestLongTextsComeInSeveralAnswers(t *testing.T) {
+	const size, count = 60_000, 600 // 36 MB
+	r := newRig(t, Options{})
+	k := textKey()
+	for i := range count {
+		v := at(noon.Add(time.Duration(i)*time.Second), 0)
+		v.Value = journal.Value{Type: 12, Bytes: binary.BigEndian.AppendUint32(make([]byte, size-4), uint32(i))}
+		r.add(k, v)
+		if r.follow(); i == count/2 {
+			r.flush(flushAll)
+		}
+	}
+	var answers []int
+	total := 0
+	q := Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric, From: ms(noon), To: ms(noon.Add(time.Hour))}
+	for more := true; more; more = q.From != 0 {
+		got, err := r.s.Read(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range got.Samples {
+			if n := binary.BigEndian.Uint32(v.Value.Bytes[size-4:]); int(n) != total {
+				t.Fatalf("sample %d stands where %d should", n, total)
+			}
+			total++
+		}
+		answers, q.From = append(answers, len(got.Samples)), got.Next
+	}
+	if want := []int{maxReadBytes / size, maxReadBytes / size, count - 2*(maxReadBytes/size)}; !slices.Equal(answers, want) {
+		t.Errorf("answers of %v samples, want %v", answers, want)
+	}
+	r.close()
 }

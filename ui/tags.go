@@ -56,7 +56,7 @@ func (u *UI) tags(w http.ResponseWriter, r *http.Request) {
 	if u.opt.Plant != nil {
 		// One more than asked for tells whether there is a next page.
 		ms := u.opt.Plant.Metrics(MetricFilter{q.Get("group"), q.Get("node"), q.Get("device"), quality, after, limit + 1})
-		if len(ms) > limit {
+		if limit = min(limit, fitting(ms)); len(ms) > limit {
 			ms = ms[:limit]
 			next := cursor(refOf(ms[limit-1]))
 			out.Next = &next
@@ -64,6 +64,20 @@ func (u *UI) tags(w http.ResponseWriter, r *http.Request) {
 		out.Metrics = metricsJSON(ms)
 	}
 	answer(w, http.StatusOK, out)
+}
+
+// maxValuesBytes bounds the values of one answer: arrays and texts may have as much as a message.
+const maxValuesBytes = 8 << 20
+
+// fitting is how many of the metrics are one answer by their size, at least one: the others are on the next page.
+func fitting(ms []sparkplug.MetricView) int {
+	size := 0
+	for n := range ms {
+		if size += len(ms[n].Value.Bytes); size > maxValuesBytes {
+			return max(1, n)
+		}
+	}
+	return max(1, len(ms))
 }
 
 func metricsJSON(ms []sparkplug.MetricView) []metricJSON {

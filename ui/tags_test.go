@@ -1,7 +1,9 @@
 package ui
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -14,11 +16,13 @@ import (
 )
 
 type tagsAnswer struct {
-	Metrics []struct {
-		ID, Group, Node, Device, Name, Datatype, Unit, Quality, Cause string
-		Value                                                         any
-	}
-	Next *string
+	Metrics []tagSeen
+	Next    *string
+}
+
+type tagSeen struct {
+	ID, Group, Node, Device, Name, Datatype, Unit, Quality, Cause string
+	Value                                                         any
 }
 
 func tagsAt(t *testing.T, u *UI, query string) (a tagsAnswer) {
@@ -129,4 +133,45 @@ type countingPlant struct {
 func (c *countingPlant) Metrics(f MetricFilter) []sparkplug.MetricView {
 	c.walks++
 	return c.Plant.Metrics(f)
+}
+
+// A page ends early where values are large, and the next one goes on.
+func TestTagsWithLargeValues(t *testing.T) {
+	of := func(sizes ...int) (ms []sparkplug.MetricView) {
+		for _, n := range sizes {
+			ms = append(ms, sparkplug.MetricView{Value: sparkplug.Value{Type: 12, Bytes: make([]byte, n)}})
+		}
+		return ms
+	}
+	for _, c := range []struct {
+		name string
+		ms   []sparkplug.MetricView
+		want int
+	}{
+		{"none", of(), 1},
+		{"small", of(1, 1, 1), 3},
+		{"the third is too much", of(maxValuesBytes/2, maxValuesBytes/2, 1, 1), 2},
+		{"the first alone", of(maxValuesBytes+1, 1), 1},
+	} {
+		if got := fitting(c.ms); got != c.want {
+			t.Errorf("%s: %d fit, want %d", c.name, got, c.want)
+		}
+	}
+	p := newParts(time.Now, nil)
+	now, large := time.Now(), sparkplug.Value{Type: sparkplug.String, Bytes: bytes.Repeat([]byte("x"), 1<<20)}
+	metrics := []sparkplug.Metric{sparkplug.BdSeqMetric(7, now)}
+	for n := range 10 {
+		metrics = append(metrics, sparkplug.Metric{Name: fmt.Sprintf("text %d", n), Type: sparkplug.String, Value: large})
+	}
+	p.plant.step(sparkplug.Input{Session: &sparkplug.Session{ClientID: "client-loud", Connected: true}}, now)
+	p.plant.seq["loud"] = 255
+	p.plant.send(sparkplug.NBIRTH, "loud", "", now, metrics)
+	page := tagsAt(t, p.ui, "node=loud")
+	if n := len(page.Metrics); page.Next == nil || n != maxValuesBytes>>20 {
+		t.Fatalf("%d metrics, next %v; want %d and a next page", n, page.Next, maxValuesBytes>>20)
+	}
+	rest := tagsAt(t, p.ui, "node=loud&after="+*page.Next)
+	if n := len(page.Metrics) + len(rest.Metrics); rest.Next != nil || n != 10 {
+		t.Errorf("%d metrics on two pages, next %v; want 10", n, rest.Next)
+	}
 }

@@ -20,7 +20,7 @@ func (noSeries) Metrics() []journal.Schema            { return nil }
 func (noSeries) Cursor(_, _, _, _ string, _, _ journal.Millis) (*historian.Cursor, error) {
 	return nil, historian.ErrNoSeries
 }
-func (noSeries) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, int) ([]historian.Column, error) {
+func (noSeries) Columns(context.Context, []historian.Metric, journal.Millis, journal.Millis, *historian.Looks, int) ([]historian.Column, error) {
 	return nil, historian.ErrNoSeries
 }
 func (noSeries) Active(context.Context, journal.Millis, journal.Millis) (map[historian.Metric]bool, bool, error) {

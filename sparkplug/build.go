@@ -25,6 +25,9 @@ const (
 	QualityCodeBad   = 0
 	QualityCodeGood  = 192
 	QualityCodeStale = 500
+
+	// QualityCodeUncertain is OPC's code for a value that may not be the device's: what is recorded of one, never sent.
+	QualityCodeUncertain = 64
 )
 
 // IsControl tells whether a metric is one of the node's own controls, which commands address by name, never by alias.

@@ -85,9 +85,10 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 		}
 	}
 	at, code := s.stampOf(n, pm, p), s.properties(n, m, pm)
+	foreign := s.stranger(n)
 	if !pm.Historical {
 		s.set(m, v)
-		m.turn, m.foreign = s.h.turn, s.stranger(n)
+		m.turn, m.foreign = s.h.turn, foreign
 		m.at, m.received, m.code = at, s.arrived, code
 		m.missing, m.unfit = birth && pm.Missing, false
 		if s.out.Changed == nil {
@@ -100,7 +101,16 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 	}
 	ref := m.ref()
 	s.record(Sample{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name, At: at, Received: s.arrived,
-		Value: v, Quality: code, Historical: pm.Historical, Birth: birth, Slot: &m.slot}, more)
+		Value: v, Quality: recorded(code, foreign != "" || m.shared), Historical: pm.Historical, Birth: birth, Slot: &m.slot}, more)
+}
+
+// recorded is the quality code of a sample. What is shown as uncertain, since another said it than the node's client or its
+// alias is another metric's too, is never good in the history either; a device's own bad or stale outweighs it.
+func recorded(code uint16, doubtful bool) uint16 {
+	if doubtful && code == QualityCodeGood {
+		return QualityCodeUncertain
+	}
+	return code
 }
 
 // misfits keeps a value that cannot be taken from passing silently: what is shown is not what the device says, until a
@@ -145,7 +155,7 @@ func (s *step) properties(n *node, m *metric, pm *Metric) uint16 {
 		v := pm.Properties[i].Value
 		switch pm.Properties[i].Key {
 		case propertyQuality:
-			c, ok := qualityCode(v)
+			c, ok := QualityCode(v)
 			if !ok {
 				s.warn(n, "a Quality property that is not Int32 0, 192 or 500 [tck-id-payloads-propertyset-quality-value-value]")
 			}
@@ -161,11 +171,14 @@ func (s *step) properties(n *node, m *metric, pm *Metric) uint16 {
 	return code
 }
 
-// qualityCode returns the code of a Quality property; a code beyond the specification's three is kept, ok false.
-// [tck-id-payloads-propertyset-quality-value-type]
-func qualityCode(v Value) (code uint16, ok bool) {
-	if v.Null || v.Type < Int8 || v.Type > UInt64 || v.Num > 65535 {
+// QualityCode returns the code of a Quality property. One beyond the specification's three is kept, what is no code at all is
+// uncertain, and null says nothing: ok is false for all of them. [tck-id-payloads-propertyset-quality-value-type]
+func QualityCode(v Value) (code uint16, ok bool) {
+	switch {
+	case v.Null:
 		return QualityCodeGood, false
+	case v.Type < Int8 || v.Type > UInt64 || v.Num > 65535:
+		return QualityCodeUncertain, false
 	}
 	code = uint16(v.Num)
 	known := code == QualityCodeBad || code == QualityCodeGood || code == QualityCodeStale

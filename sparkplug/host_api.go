@@ -50,7 +50,7 @@ type Sample struct {
 	Group, Node, Device, Metric string
 	At, Received                time.Time
 	Value                       Value
-	Quality                     uint16 // Sparkplug's code: 0, 192, 500
+	Quality                     uint16 // Sparkplug's code: 0, 192, 500; QualityCodeUncertain; or one of the device's own
 	Historical, Birth           bool
 	Slot                        *Slot // of the metric
 }

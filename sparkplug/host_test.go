@@ -378,6 +378,9 @@ func TestHostValues(t *testing.T) {
 		{"quality stale", with(p.double("t", 3), 500), "t=3", "3 stale"},
 		{"quality good", with(p.double("t", 4), 192), "t=4", "4 good"},
 		{"quality unknown", with(p.double("t", 5), 7), "t=5", "5 uncertain"},
+		{"quality of no code", with(p.double("t", 5), 1<<16+192), "t=5", "5 uncertain"},
+		{"quality in words", said(p.double("t", 5), StringValue("bad")), "t=5", "5 uncertain"},
+		{"quality null", said(p.double("t", 5), Value{Type: Int32, Null: true}), "t=5", "5 good"},
 		{"null", Metric{Name: "t", Value: Value{Null: true}}, "t=null", "null null"},
 		{"back", p.double("t", 6), "t=6", "6 good"},
 		{"transient in data", Metric{Name: "t", Value: DoubleValue(7), Transient: true}, "", "7 good"},
@@ -407,7 +410,12 @@ func TestHostValues(t *testing.T) {
 }
 
 func with(m Metric, quality uint64) Metric {
-	m.Properties = []Property{{Key: "Quality", Value: Value{Type: Int32, Num: quality}}}
+	return said(m, Value{Type: Int32, Num: quality})
+}
+
+// said returns the metric with a Quality property of any kind.
+func said(m Metric, quality Value) Metric {
+	m.Properties = []Property{{Key: "Quality", Value: quality}}
 	return m
 }
 

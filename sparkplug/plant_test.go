@@ -24,7 +24,32 @@ func newPlant(t testing.TB, o Options) *plant {
 
 func (p *plant) step(in Input) Output {
 	p.out = p.h.Step(in, p.now)
+	p.recordedAsShown()
 	return p.out
+}
+
+// recordedAsShown holds the quality of each live metric's newest sample against what is shown: the history says the same.
+func (p *plant) recordedAsShown() {
+	newest := map[MetricRef]*Sample{}
+	for _, r := range p.out.Records {
+		if x := r.Sample; x != nil && !x.Historical {
+			newest[MetricRef{x.Group, x.Node, x.Device, x.Metric}] = x
+		}
+	}
+	codes := map[uint16]Quality{QualityCodeBad: QualityBad, QualityCodeGood: QualityGood, QualityCodeStale: QualityStale}
+	for ref, x := range newest {
+		m := p.h.metric(ref)
+		if m == nil || m.device.state != StateOnline || m.tooLarge || m.unfit || x.Value.Null {
+			continue
+		}
+		said, ok := codes[x.Quality]
+		if !ok {
+			said = QualityUncertain
+		}
+		if shown, _ := m.quality(); said != shown {
+			p.t.Errorf("%v is shown as %s and recorded as %s (%d)", ref, shown, said, x.Quality)
+		}
+	}
 }
 
 func (p *plant) send(topic string, pl Payload) Output {

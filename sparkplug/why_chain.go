@@ -133,6 +133,9 @@ func (m *metric) reason(kind Cause) Reason {
 		r.Text = "the device says stale: its Quality property is 500"
 	case CauseQuality:
 		r.Text = fmt.Sprintf("its Quality property is %d, which means nothing", m.code)
+		if m.code == QualityCodeUncertain {
+			r.Text = "its Quality property says neither good nor bad"
+		}
 	case CauseForeign:
 		r.Text = "the value was published by client " + shown(m.foreign) + ", which is not that of node " + shown(n.ref.Node) + "'s births"
 	case CauseAlias:

@@ -14,8 +14,13 @@ type metricState struct {
 
 func (a *testApp) metric(t *testing.T, node, name string) metricState {
 	t.Helper()
+	return a.metricOf(t, "E2E", node, name)
+}
+
+func (a *testApp) metricOf(t *testing.T, group, node, name string) metricState {
+	t.Helper()
 	var all struct{ Metrics []metricState }
-	a.get(t, "api/v1/metrics?group=E2E&node="+node, &all)
+	a.get(t, "api/v1/metrics?group="+group+"&node="+node, &all)
 	for _, m := range all.Metrics {
 		if m.Name == name {
 			return m

@@ -19,6 +19,9 @@
 // persisted each second as JSON in the StateStore, under uplink/NAME/: node/GROUP/NODE is that set, bdseq/GROUP/NODE the last
 // bdSeq (durable before CONNECT), fed how far the feed was, outage the open report, outage/NN the closed ones. A damaged value costs that value.
 //
+// A value that the node's own client did not say, or whose alias is another's too, is journaled as uncertain. It is carried, for it
+// is part of what was seen, with Quality 500 in every lane and birth: the enterprise may know it, and cannot take it for good.
+//
 // Flush modes: concurrent sends history beside live values, within FlushSamplesPerSecond and FlushBitsPerSecond of all nodes
 // together. closing_rebirth adds one birth when a node's backlog is empty, for hosts that ignore is_historical. in_order is
 // for hosts that write history to their tags: it is born with the values of the last session's end, then comes the

@@ -190,8 +190,9 @@ func (s *metricSet) declares(name string) bool {
 // takeQuality takes the Quality property out of a metric's properties and returns it.
 func takeQuality(m *sparkplug.Metric) journal.Quality {
 	q := journal.Good
-	if v, ok := m.Property("Quality"); ok && !v.Null {
-		q = journal.Quality(v.Num)
+	if v, ok := m.Property("Quality"); ok {
+		code, _ := sparkplug.QualityCode(v)
+		q = journal.Quality(code)
 		m.Properties = slices.DeleteFunc(slices.Clone(m.Properties), func(p sparkplug.Property) bool { return p.Key == "Quality" })
 		if len(m.Properties) == 0 {
 			m.Properties = nil
@@ -243,10 +244,16 @@ func (m *model) whole(last, part sparkplug.Value) sparkplug.Value {
 	return part
 }
 
-// setQuality adds the Quality property; a good value goes without. [tck-id-payloads-propertyset-quality-value-type]
+// setQuality adds the Quality property; a good value goes without. Sparkplug has no word for a value that is uncertain, whoever
+// says so, the appliance or the device with a code of its own: it is sent as stale, which nobody takes for good.
+// [tck-id-payloads-propertyset-quality-value-type] [tck-id-payloads-propertyset-quality-value-value]
 func setQuality(m *sparkplug.Metric, q journal.Quality) {
-	if q == journal.Good {
+	switch q {
+	case journal.Good:
 		return
+	case journal.Bad, journal.Stale:
+	default:
+		q = journal.Stale
 	}
 	m.Properties = append(slices.Clone(m.Properties), sparkplug.Property{Key: "Quality",
 		Value: sparkplug.Value{Type: sparkplug.Int32, Num: uint64(q)}})

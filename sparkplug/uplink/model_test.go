@@ -68,6 +68,12 @@ func TestBirth(t *testing.T) {
 		}, []string{
 			"bdSeq Int64 42 @05.000", "Node Control/Rebirth Boolean 0 @05.000", "temp Double 21 unit @02.000",
 			"broken Double 1 quality=bad unit @01.000", "count UInt32 4000000000 @00.950", "never String null @01.000"}},
+		{"a value that is uncertain, one of a code of the device's own", birth{now: now}, func(m *model) {
+			m.apply("", "temp", &journal.Sample{At: 2000, Quality: sparkplug.QualityCodeUncertain, Value: journal.Value{Type: 10, Num: math.Float64bits(21)}})
+			m.apply("", "count", &journal.Sample{At: 2000, Quality: 7, Value: journal.Value{Type: 7, Num: 1}})
+		}, []string{
+			"bdSeq Int64 42 @05.000", "Node Control/Rebirth Boolean 0 @05.000", "temp Double 21 quality=stale unit @02.000",
+			"broken Double 1 quality=bad unit @01.000", "count UInt32 1 quality=stale @02.000", "never String null @01.000"}},
 		{"stamped now", birth{now: now, stampNow: true}, nil, []string{
 			"bdSeq Int64 42 @05.000", "Node Control/Rebirth Boolean 0 @05.000", "temp Double 20.5 unit @05.000",
 			"broken Double 1 quality=bad unit @05.000", "count UInt32 4000000000 @05.000", "never String null @05.000"}},

@@ -37,7 +37,46 @@ func (s *Store) Events(ctx context.Context, q EventQuery) ([]journal.Event, erro
 		}
 		out = newest(append(out, found...), limit)
 	}
-	return out, nil
+	return out, s.whenReceived(ctx, out)
+}
+
+// whenReceived fills in when events of files were received. Most have the appliance's own time; of what a node or device said of
+// itself, and of gaps, it stands with their life.
+func (s *Store) whenReceived(ctx context.Context, list []journal.Event) error {
+	for i := range list {
+		e := &list[i]
+		switch {
+		case e.Received != 0:
+		case e.Kind == journal.NodeDeath || !isLife(e.Kind):
+			e.Received = e.At
+		default:
+			if err := s.receivedByLife(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// receivedByLife finds an event among the births and deaths of its day. One that retention has left no row of stays without.
+func (s *Store) receivedByLife(ctx context.Context, e *journal.Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	day := dayOf(e.At)
+	if len(s.days.existing(day, day)) == 0 {
+		return nil
+	}
+	rows, err := s.lifeOf(day)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows[owner{e.Group, e.Node, e.Device}.keyed()] {
+		if row.Index == e.Index {
+			e.Received = row.logged
+		}
+	}
+	return nil
 }
 
 func (q *EventQuery) wants(e *journal.Event) bool {

@@ -308,6 +308,7 @@ func (s *Store) applyEvent(rec *journal.Record) {
 	if s.haveEvent(&e, logged) {
 		return
 	}
+	e.Received = logged
 	e.Payload = nil // not done: birth payloads are not kept beyond the journal; their samples are
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -293,6 +293,33 @@ func TestEventsArePaged(t *testing.T) {
 	})
 }
 
+// A node's clock may be wrong by any amount; when its birth and its device's death were received is told by ours.
+func TestEventsTellWhenTheyWereReceived(t *testing.T) {
+	states(t, func(r *rig) {
+		for i, e := range []journal.Event{
+			birth(journal.NodeBirth, "", noon.Add(2*time.Hour)),
+			birth(journal.DeviceBirth, "d", noon.Add(-40*24*time.Hour)),
+			{Kind: journal.DeviceDeath, At: ms(noon.Add(400 * 24 * time.Hour)), Group: "g", Node: "n", Device: "d"},
+			death(noon.Add(3 * time.Second)),
+			{Kind: journal.GapEvent, At: ms(noon.Add(-time.Hour)), Until: ms(noon), Group: "g", Node: "n"},
+			{Kind: journal.SystemEvent, At: ms(noon.Add(5 * time.Second))},
+		} {
+			r.clock.Set(noon.Add(time.Duration(i) * time.Second))
+			r.addEvent(e)
+		}
+	}, func(t *testing.T, r *rig) {
+		list, err := r.s.Events(context.Background(), EventQuery{})
+		if err != nil || len(list) != 6 {
+			t.Fatalf("%d events, %v", len(list), err)
+		}
+		for i, e := range list {
+			if want := ms(noon.Add(time.Duration(len(list)-1-i) * time.Second)); e.Received != want {
+				t.Errorf("%s of %d was received at %d, want %d", e.Kind, e.At, e.Received, want)
+			}
+		}
+	})
+}
+
 func TestResolve(t *testing.T) {
 	r := newRig(t, Options{MaxSeries: 2})
 	defer r.close()

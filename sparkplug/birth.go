@@ -20,14 +20,14 @@ func (s *step) nodeBirth(n *node, m *Message, p *Payload) {
 	}
 	s.bind(n, m.ClientID)
 	s.judgeBirth(n, p, bdSeq)
-	n.state, n.since, n.why = StateOnline, at, nil
+	n.state, n.since, n.heard, n.why = StateOnline, at, s.arrived, nil
 	n.server, n.born, n.unborn = m.Server, time.Time{}, AskNoBirth
 	if p.HasTimestamp {
 		n.born = at
 	}
 	n.bdSeq, n.seq = bdSeq, int(p.Seq&255)
 	n.next = uint8(p.Seq) + 1
-	n.lastBirth, n.doubt = at, doubt{}
+	n.lastBirth, n.birthHeard, n.doubt = at, s.arrived, doubt{}
 	clear(n.aliases)
 	for _, d := range n.devices {
 		s.deviceDown(d, StateOffline, at, notReborn(at))
@@ -104,7 +104,7 @@ func (s *step) deviceBirth(n *node, name string, payload []byte, p *Payload) {
 
 // born replaces a device's metrics by those of a birth, and applies their values in the payload's order.
 func (s *step) born(d *device, p *Payload, at time.Time) {
-	d.state, d.since, d.why, d.beyond = StateOnline, at, nil, 0
+	d.state, d.since, d.heard, d.why, d.beyond = StateOnline, at, s.arrived, nil, 0
 	if d == d.node.own {
 		s.undefineAll(d.node)
 	}

@@ -87,7 +87,7 @@ func (s *step) die(n *node, why []Reason) {
 
 // down takes a node and its devices out of StateOnline.
 func (s *step) down(n *node, state State, why []Reason) {
-	n.state, n.since, n.why = state, s.now, why
+	n.state, n.since, n.heard, n.why = state, s.now, s.now, why
 	for _, d := range n.all() {
 		s.deviceDown(d, state, s.now, why)
 	}
@@ -98,11 +98,11 @@ func (s *step) down(n *node, state State, why []Reason) {
 func (s *step) deviceDown(d *device, state State, at time.Time, why []Reason) {
 	if d.state != StateOnline {
 		if d.state == StateUnknown && state != StateUnknown {
-			d.state, d.since, d.why = state, at, why
+			d.state, d.since, d.heard, d.why = state, at, s.arrived, why
 		}
 		return
 	}
-	d.state, d.since, d.why = state, at, why
+	d.state, d.since, d.heard, d.why = state, at, s.arrived, why
 	for _, m := range d.sorted {
 		s.changed(m)
 	}

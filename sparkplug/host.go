@@ -282,7 +282,7 @@ func (n *node) lessWorth(other *node) bool {
 	if never := n.lastBirth.IsZero(); never != other.lastBirth.IsZero() {
 		return never
 	}
-	return n.since.Before(other.since)
+	return n.heard.Before(other.heard)
 }
 
 func compareNodes(a, b NodeRef) int {

@@ -12,7 +12,7 @@ func TestHostLife(t *testing.T) {
 	p := newPlant(t, Options{})
 	p.nbirth(3, p.aliased("Temp", 0, 20), p.double("Count", 1))
 	p.want("node born", "Temp=20 birth", "Count=1 birth")
-	if n := p.node(); n.State != StateOnline || n.BdSeq != 3 || n.Seq != 0 || !n.LastBirth.Equal(t0) || n.Metrics != 3 || len(n.Warnings) != 0 {
+	if n := p.node(); n.State != StateOnline || !n.Heard.Equal(t0) || !n.BirthHeard.Equal(t0) || n.BdSeq != 3 || n.Seq != 0 || !n.LastBirth.Equal(t0) || n.Metrics != 3 || len(n.Warnings) != 0 {
 		t.Errorf("node after birth: %+v", n)
 	}
 	p.dbirth("Press", 1, p.aliased("Force", 5, 7.5))

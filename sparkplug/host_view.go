@@ -49,13 +49,13 @@ func (n *node) all() []*device {
 }
 
 func (h *Host) nodeView(n *node) NodeView {
-	v := NodeView{Group: n.ref.Group, Node: n.ref.Node, State: n.state, Since: n.since, Reason: sentence(n.why),
-		BdSeq: n.bdSeq, Seq: n.seq, LastBirth: n.lastBirth, LastDeath: n.lastDeath, DeathReason: sentence(n.died),
+	v := NodeView{Group: n.ref.Group, Node: n.ref.Node, State: n.state, Since: n.since, Heard: n.heard, Reason: sentence(n.why),
+		BdSeq: n.bdSeq, Seq: n.seq, LastBirth: n.lastBirth, BirthHeard: n.birthHeard, LastDeath: n.lastDeath, DeathReason: sentence(n.died),
 		Metrics: len(n.own.metrics), RebirthsAsked: n.asked, RebirthsDone: n.answered, Gaps: n.gaps,
 		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew.value(), Server: n.server, RebirthCauses: n.causes,
 		Why: h.whyNode(n)}
 	for _, d := range n.all()[1:] {
-		x := DeviceView{Device: d.name, State: d.state, Since: d.since, Reason: sentence(d.why), Metrics: len(d.metrics)}
+		x := DeviceView{Device: d.name, State: d.state, Since: d.since, Heard: d.heard, Reason: sentence(d.why), Metrics: len(d.metrics)}
 		if d.state != StateOnline {
 			x.Why = h.whyDevice(d)
 		}
@@ -258,8 +258,9 @@ func (s *step) seed(n *node, t Topic, p *Payload) {
 			return
 		}
 	} else {
-		n.bdSeq, n.lastBirth, n.since, n.why, n.unborn = BdSeqOf(p), s.stamp(p), s.now, why, AskRestart
+		n.bdSeq, n.lastBirth, n.birthHeard, n.why, n.unborn = BdSeqOf(p), s.stamp(p), s.now, why, AskRestart
+		n.since, n.heard = s.now, s.now
 	}
 	s.born(d, p, s.stamp(p))
-	d.state, d.since, d.why = StateUnknown, s.now, why
+	d.state, d.since, d.heard, d.why = StateUnknown, s.now, s.now, why
 }

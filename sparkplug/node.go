@@ -11,8 +11,9 @@ import (
 type node struct {
 	ref   NodeRef
 	state State
-	since time.Time
-	why   []Reason // of state; none while online
+	since time.Time // by the node's clock where it said so itself
+	heard time.Time // since, by ours
+	why   []Reason  // of state; none while online
 
 	server     string    // where it was born last, or is heard while it has no session
 	born       time.Time // the payload's time of the session's NBIRTH; zero: it had none
@@ -22,6 +23,7 @@ type node struct {
 	seq        int   // last processed, -1 none
 	next       uint8 // expected sequence number, while online
 	lastBirth  time.Time
+	birthHeard time.Time // lastBirth, by our clock
 	lastDeath  time.Time
 	died       []Reason // why of the last death
 	skew       skew
@@ -80,7 +82,8 @@ type device struct {
 	name    string // empty for the node itself
 	state   State
 	since   time.Time
-	why     []Reason // of state; none while online
+	heard   time.Time // as a node's
+	why     []Reason  // of state; none while online
 	metrics map[string]*metric
 	sorted  []*metric // by name
 	beyond  int       // metrics of its birth that are above the limit
@@ -113,14 +116,14 @@ type metric struct {
 }
 
 func newNode(ref NodeRef, now time.Time) *node {
-	n := &node{ref: ref, state: StateUnknown, since: now, why: unborn(now), bdSeq: -1, seq: -1, unborn: AskNoBirth,
+	n := &node{ref: ref, state: StateUnknown, since: now, heard: now, why: unborn(now), bdSeq: -1, seq: -1, unborn: AskNoBirth,
 		devices: map[string]*device{}, aliases: map[uint64]*metric{}}
 	n.own = newDevice(n, "", now)
 	return n
 }
 
 func newDevice(n *node, name string, now time.Time) *device {
-	return &device{node: n, name: name, state: StateUnknown, since: now, why: unborn(now), metrics: map[string]*metric{}}
+	return &device{node: n, name: name, state: StateUnknown, since: now, heard: now, why: unborn(now), metrics: map[string]*metric{}}
 }
 
 func (m *metric) ref() MetricRef {
@@ -155,7 +158,7 @@ func (s *step) device(n *node, name string) *device {
 func (s *step) evictDevice(n *node) bool {
 	var oldest *device
 	for _, d := range n.devices {
-		if d.state != StateOnline && (oldest == nil || d.since.Before(oldest.since) || d.since.Equal(oldest.since) && d.name < oldest.name) {
+		if d.state != StateOnline && (oldest == nil || d.heard.Before(oldest.heard) || d.heard.Equal(oldest.heard) && d.name < oldest.name) {
 			oldest = d
 		}
 	}

@@ -29,11 +29,13 @@ const (
 type NodeView struct {
 	Group, Node   string
 	State         State
-	Since         time.Time // when State began
+	Since         time.Time // when State began; by the node's clock if it said so itself
+	Heard         time.Time // Since, by our clock
 	Reason        string    // why it is in that state, for an operator: "connection lost, will published"
 	BdSeq         int       // of the current or last session; -1 unknown
 	Seq           int       // last sequence number processed; -1 before a birth
-	LastBirth     time.Time // zero: never
+	LastBirth     time.Time // by the node's clock; zero: never
+	BirthHeard    time.Time // LastBirth, by our clock
 	LastDeath     time.Time // zero: never
 	DeathReason   string
 	Metrics       int // of the node itself
@@ -55,6 +57,7 @@ type DeviceView struct {
 	Device  string
 	State   State
 	Since   time.Time
+	Heard   time.Time // as a node's
 	Reason  string
 	Why     []Reason // see Host.Why; none while it is online
 	Metrics int

@@ -11,17 +11,18 @@ import (
 )
 
 type eventJSON struct {
-	ID     string `json:"id"` // its place in the journal, decimal
-	Kind   string `json:"kind"`
-	Time   stamp  `json:"time"`
-	Until  stamp  `json:"until"`
-	Group  string `json:"group"`
-	Node   string `json:"node"`
-	Device string `json:"device"`
-	Reason string `json:"reason"`
-	User   string `json:"user"`
-	BdSeq  *int   `json:"bd_seq"`
-	Count  uint64 `json:"count"`
+	ID       string `json:"id"` // its place in the journal, decimal
+	Kind     string `json:"kind"`
+	Time     stamp  `json:"time"`
+	Received stamp  `json:"received"` // by the appliance's clock
+	Until    stamp  `json:"until"`
+	Group    string `json:"group"`
+	Node     string `json:"node"`
+	Device   string `json:"device"`
+	Reason   string `json:"reason"`
+	User     string `json:"user"`
+	BdSeq    *int   `json:"bd_seq"`
+	Count    uint64 `json:"count"`
 }
 
 // events answers GET /api/v1/events, newest first. kind may be given often or as a list with commas;
@@ -100,7 +101,7 @@ func eventsJSON(es []journal.Event) []eventJSON {
 }
 
 func eventToJSON(e journal.Event) eventJSON {
-	out := eventJSON{ID: strconv.FormatUint(uint64(e.Index), 10), Kind: e.Kind.String(), Time: millis(e.At), Until: millis(e.Until),
+	out := eventJSON{ID: strconv.FormatUint(uint64(e.Index), 10), Kind: e.Kind.String(), Time: millis(e.At), Received: millis(e.Received), Until: millis(e.Until),
 		Group: e.Group, Node: e.Node, Device: e.Device, Reason: e.Reason, User: e.User, Count: e.Count}
 	if e.Kind == journal.NodeBirth || e.Kind == journal.NodeDeath {
 		out.BdSeq = notNegative(int(e.BdSeq))

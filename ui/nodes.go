@@ -10,23 +10,25 @@ import (
 )
 
 type nodeJSON struct {
-	Group       string       `json:"group"`
-	Node        string       `json:"node"`
-	State       string       `json:"state"`
-	Reason      string       `json:"reason"`
-	Since       stamp        `json:"since"`
-	BdSeq       *int         `json:"bd_seq"`
-	Seq         *int         `json:"seq"`
-	LastBirth   stamp        `json:"last_birth"`
-	LastDeath   *deathJSON   `json:"last_death"`
-	Metrics     int          `json:"metrics"` // of the node itself; its devices count their own
-	Devices     []deviceJSON `json:"devices"`
-	Rebirths    rebirthsJSON `json:"rebirths"`
-	Gaps        int          `json:"gaps"`
-	Client      *clientRef   `json:"client"`
-	Why         []whyJSON    `json:"why"`
-	Warnings    []string     `json:"warnings"`
-	ClockSkewMs int64        `json:"clock_skew_ms"`
+	Group         string       `json:"group"`
+	Node          string       `json:"node"`
+	State         string       `json:"state"`
+	Reason        string       `json:"reason"`
+	Since         stamp        `json:"since"`
+	SinceReceived stamp        `json:"since_received"` // by the appliance's clock
+	BdSeq         *int         `json:"bd_seq"`
+	Seq           *int         `json:"seq"`
+	LastBirth     stamp        `json:"last_birth"`
+	BirthReceived stamp        `json:"last_birth_received"`
+	LastDeath     *deathJSON   `json:"last_death"`
+	Metrics       int          `json:"metrics"` // of the node itself; its devices count their own
+	Devices       []deviceJSON `json:"devices"`
+	Rebirths      rebirthsJSON `json:"rebirths"`
+	Gaps          int          `json:"gaps"`
+	Client        *clientRef   `json:"client"`
+	Why           []whyJSON    `json:"why"`
+	Warnings      []string     `json:"warnings"`
+	ClockSkewMs   int64        `json:"clock_skew_ms"`
 }
 
 type deathJSON struct {
@@ -35,12 +37,13 @@ type deathJSON struct {
 }
 
 type deviceJSON struct {
-	Device  string    `json:"device"`
-	State   string    `json:"state"`
-	Reason  string    `json:"reason"`
-	Since   stamp     `json:"since"`
-	Metrics int       `json:"metrics"`
-	Why     []whyJSON `json:"why"`
+	Device        string    `json:"device"`
+	State         string    `json:"state"`
+	Reason        string    `json:"reason"`
+	Since         stamp     `json:"since"`
+	SinceReceived stamp     `json:"since_received"`
+	Metrics       int       `json:"metrics"`
+	Why           []whyJSON `json:"why"`
 }
 
 // whyJSON is a line of a chain of reasons; the one behind it explains it.
@@ -137,8 +140,8 @@ func nodesJSON(ns []sparkplug.NodeView) []nodeJSON {
 
 func nodeToJSON(n sparkplug.NodeView) nodeJSON {
 	out := nodeJSON{
-		Group: n.Group, Node: n.Node, State: string(n.State), Reason: n.Reason, Since: stamp(n.Since),
-		BdSeq: notNegative(n.BdSeq), Seq: notNegative(n.Seq), LastBirth: stamp(n.LastBirth), Metrics: n.Metrics,
+		Group: n.Group, Node: n.Node, State: string(n.State), Reason: n.Reason, Since: stamp(n.Since), SinceReceived: stamp(n.Heard),
+		BdSeq: notNegative(n.BdSeq), Seq: notNegative(n.Seq), LastBirth: stamp(n.LastBirth), BirthReceived: stamp(n.BirthHeard), Metrics: n.Metrics,
 		Devices:  make([]deviceJSON, 0, len(n.Devices)),
 		Rebirths: rebirthsJSON{n.RebirthsAsked, n.RebirthsDone, map[string]int{}}, Gaps: n.Gaps,
 		Why: whyToJSON(n.Why), Warnings: append([]string{}, n.Warnings...), ClockSkewMs: n.ClockSkew.Milliseconds(),
@@ -155,7 +158,7 @@ func nodeToJSON(n sparkplug.NodeView) nodeJSON {
 		}
 	}
 	for _, d := range n.Devices {
-		out.Devices = append(out.Devices, deviceJSON{d.Device, string(d.State), d.Reason, stamp(d.Since), d.Metrics, whyToJSON(d.Why)})
+		out.Devices = append(out.Devices, deviceJSON{d.Device, string(d.State), d.Reason, stamp(d.Since), stamp(d.Heard), d.Metrics, whyToJSON(d.Why)})
 	}
 	return out
 }

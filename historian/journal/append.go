@@ -6,7 +6,7 @@ import (
 )
 
 // Append takes records, all or none, and returns the index of the last entry. It never waits for the disk. It sets the
-// records' Index (and that of each sample and event) and, where it is zero, At. They are durable after at most due and
+// records' Index (and that of each sample and event, whose Received is At) and, where it is zero, At. They are durable after at most due and
 // one disk flush; nothing of recs is kept. It returns ErrFull, ErrTooLarge, ErrClosed or a *DiskError.
 func (j *Journal) Append(due time.Duration, recs ...Record) (Index, error) {
 	if len(recs) == 0 {
@@ -93,7 +93,7 @@ func (j *Journal) encodeLocked(b *batch, rec *Record, last Index, at Millis) Ind
 		}
 	case KindEvent:
 		last++
-		rec.Event.Index = last
+		rec.Event.Index, rec.Event.Received = last, rec.At
 	default:
 		last++
 	}

@@ -63,6 +63,7 @@ func (e entry) record(first, from Index, buf []Sample) (Record, error) {
 		rec.Schema = d.schema()
 	case KindEvent:
 		rec.Event = d.event(first)
+		rec.Event.Received = rec.At
 	case KindState:
 		rec.Owner, rec.Key = d.Text(), d.Text()
 		rec.Data = d.rest()

@@ -106,7 +106,7 @@ func readGolden(t *testing.T, want []byte) (j *Journal, dir string) {
 				rec.Samples[i].Index = first + Index(i)
 			}
 			if rec.Event != nil {
-				rec.Event.Index = first
+				rec.Event.Index, rec.Event.Received = first, rec.At
 			}
 			first += Index(max(1, len(rec.Samples)))
 			records = append(records, rec)

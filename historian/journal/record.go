@@ -137,6 +137,7 @@ type Event struct {
 	Kind                EventKind
 	At                  Millis // when it was true; see the kinds
 	Until               Millis // GapEvent: end of the gap; 0 otherwise
+	Received            Millis // the appliance's clock when it was appended: set by Append and on reading, 0 if it is not known any more
 	Group, Node, Device string // empty where they do not apply
 	Reason              string // for an operator, in plain words
 	User                string // who asked, for commands and rebirths

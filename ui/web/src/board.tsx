@@ -64,10 +64,10 @@ function Facts({ n, children }: { n: Node; children?: ComponentChildren }) {
     <dl class="facts">
       <dt>since</dt>
       <dd>
-        {f.clock(n.since, now)} <span class="dim">({f.parse(n.since) > now + 60_000 ? "by its clock" : f.age(n.since, now)})</span>
+        {f.clock(n.since_received, now)} <span class="dim">({f.ownTime(n.since, n.since_received, now) || f.age(n.since_received, now)})</span>
       </dd>
       <dt>last birth</dt>
-      <dd>{f.clock(n.last_birth, now)}</dd>
+      <dd title={f.ownTime(n.last_birth, n.last_birth_received, now)}>{f.clock(n.last_birth_received, now)}</dd>
       <dt>last death</dt>
       <dd title={n.last_death?.reason}>
         {n.last_death ? f.clock(n.last_death.time, now) : "none"}
@@ -136,7 +136,7 @@ export function NodeView({ group, node }: { group: string; node: string }) {
                 <td>
                   <StateWord state={d.state} />
                 </td>
-                <td>{f.clock(d.since, serverNow.value)}</td>
+                <td title={f.ownTime(d.since, d.since_received, serverNow.value)}>{f.clock(d.since_received, serverNow.value)}</td>
                 <td class="num">{d.metrics}</td>
                 <td title={chain(d.why)}>{d.reason}</td>
               </tr>

@@ -55,10 +55,10 @@ function DemoRow({ name }: { name: string }) {
     <tr>
       <td>{name}</td>
       <td data-plant={name} data-state={truth?.state ?? "unknown"}>
-        <StateWord state={truth?.state ?? "unknown"} /> <span class="dim since">since {f.clock(truth?.since, serverNow.value)}</span>
+        <StateWord state={truth?.state ?? "unknown"} /> <span class="dim since">since {f.clock(truth?.since_received, serverNow.value)}</span>
       </td>
       <td data-scada={name} data-state={belief?.state ?? "unknown"}>
-        <StateWord state={belief?.state ?? "unknown"} word={belief?.state === "offline" ? "stale" : undefined} /> <span class="dim since">since {f.clock(belief?.since, serverNow.value)}</span>
+        <StateWord state={belief?.state ?? "unknown"} word={belief?.state === "offline" ? "stale" : undefined} /> <span class="dim since">since {f.clock(belief?.since_received, serverNow.value)}</span>
       </td>
       <td class="noteworthy">{agree ? "" : "≠ differs"}</td>
       <td>

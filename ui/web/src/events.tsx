@@ -18,8 +18,8 @@ export function EventList({ list }: { list: Event[] }) {
     <ol class="event-list">
       {list.map((e) => (
         <li key={eventKey(e)} data-event={e.kind} data-abnormal={f.abnormalEvent(e) ? "true" : undefined}>
-          <time dateTime={e.time ?? ""} title={e.time ?? ""}>
-            {f.clock(e.time, serverNow.value)}
+          <time dateTime={e.received ?? e.time ?? ""} title={e.received ?? e.time ?? ""}>
+            {f.clock(e.received ?? e.time, serverNow.value)}
           </time>
           <span class="kind">{f.kindWord(e.kind)}</span>
           <span class="where" title={f.place(e)}>
@@ -27,7 +27,7 @@ export function EventList({ list }: { list: Event[] }) {
             {e.bd_seq !== null ? <span class="dim"> bdSeq {e.bd_seq}</span> : null}
           </span>
           <span class="why">
-            {[f.reason(e.reason, serverNow.value), e.count > 0 ? `${f.count(e.count)} samples` : "", e.user && `by ${e.user}`].filter(Boolean).join(", ")}
+            {[f.reason(e.reason, serverNow.value), e.kind === "gap" ? `${f.clock(e.time, serverNow.value)} to ${f.clock(e.until, serverNow.value)}` : f.ownTime(e.time, e.received, serverNow.value), e.count > 0 ? `${f.count(e.count)} samples` : "", e.user && `by ${e.user}`].filter(Boolean).join(", ")}
           </span>
         </li>
       ))}

@@ -60,6 +60,18 @@ test("ages", () => {
   assert.equal(f.age(null, now), "–");
 });
 
+test("a node's own time is told where its clock is wrong", () => {
+  const here = "2026-05-01T12:00:00.000Z";
+  const cases: [string | null, string | null, boolean][] = [
+    ["2026-05-01T12:00:59.000Z", here, false],
+    ["2026-05-01T14:00:00.000Z", here, true],
+    ["2020-01-01T00:00:00.000Z", here, true],
+    ["2026-05-01T14:00:00.000Z", null, false],
+    [null, here, false],
+  ];
+  for (const [own, received, want] of cases) assert.equal(f.ownTime(own, received).startsWith("its clock: "), want, `${own} ${received}`);
+});
+
 test("a lost uplink stands out, a restored one does not", () => {
   const cases: [string, string, boolean][] = [
     ["node_death", "", true],

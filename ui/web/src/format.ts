@@ -59,6 +59,10 @@ export function clock(t: Time | undefined, now = Date.now()): string {
   return d.toDateString() === new Date(now).toDateString() ? time : `${dayFormat.format(d)} ${time}`;
 }
 
+// What a node's own clock said, where it is more than a minute off from ours: "its clock: 16:02:11". Else nothing.
+export const ownTime = (own: Time | undefined, received: Time | undefined, now = Date.now()): string =>
+  Math.abs(parse(own) - parse(received)) > 60_000 ? `its clock: ${clock(own, now)}` : "";
+
 // A reason as the appliance says it, its times in UTC made times of the reader's day.
 export const reason = (text: string, now = Date.now()): string => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, (t) => clock(t, now));
 

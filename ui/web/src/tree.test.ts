@@ -9,8 +9,8 @@ const metric = (node: string, device: string, name: string): Metric => ({
 });
 
 const node = (name: string, state: Node["state"], devices: string[]): Node => ({
-  group: "g", node: name, state, reason: "", since: null, bd_seq: 0, seq: 0, last_birth: null, last_death: null, metrics: 1,
-  devices: devices.map((device) => ({ device, state, reason: "", since: null, metrics: 1, why: [] })),
+  group: "g", node: name, state, reason: "", since: null, since_received: null, bd_seq: 0, seq: 0, last_birth: null, last_birth_received: null, last_death: null, metrics: 1,
+  devices: devices.map((device) => ({ device, state, reason: "", since: null, since_received: null, metrics: 1, why: [] })),
   rebirths: { asked: 0, answered: 0, causes: {} }, gaps: 0, client: null, why: [], warnings: [], clock_skew_ms: 0,
 });
 

@@ -16,7 +16,8 @@ export interface Device {
   device: string;
   state: NodeState;
   reason: string;
-  since: Time;
+  since: Time; // by the node's clock where it said so itself
+  since_received: Time; // by the appliance's
   metrics: number;
   why: Reason[];
 }
@@ -27,9 +28,11 @@ export interface Node {
   state: NodeState;
   reason: string;
   since: Time;
+  since_received: Time;
   bd_seq: number | null;
   seq: number | null;
   last_birth: Time;
+  last_birth_received: Time;
   last_death: { time: Time; reason: string } | null;
   metrics: number;
   devices: Device[];
@@ -68,6 +71,7 @@ export interface Event {
   id: string;
   kind: string;
   time: Time;
+  received: Time;
   until: Time;
   group: string;
   node: string;

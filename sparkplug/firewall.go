@@ -13,6 +13,8 @@ import (
 // Firewall binds MQTT identities to the Sparkplug names that they may speak for, and says which rule a client breaks:
 //
 //	CONNECT ─► Connect ─► Joined ─► Publish, Subscribe, ... ─► Left ─► Publish (its will)
+//	                        ▲
+//	other rules ─► Reconfigure
 //
 // An identity is a user, a client certificate, or, when it is anonymous, a client identifier and the network it comes from. A rule of
 // the configuration binds it, or else the first use of a name does: the will with which it connects. A will is what makes a client an
@@ -112,12 +114,23 @@ type guest struct {
 	caller  Caller // without the will's payload
 	key     string
 	rule    *FirewallRule
+	will    claim
 	isNode  bool
 	node    NodeRef
 	prefix  string // of all its topics
 	host    string
 	bdSeq   int // of its will; -1: none
 	devices map[string]struct{}
+}
+
+// claim is what a will makes of a session, if it may be that.
+type claim struct {
+	name    string // the will's topic, as much of it as is shown
+	topic   Topic
+	kind    topicKind  // kindForeign: without a will of Sparkplug's
+	bdSeq   int        // of an NDEATH; -1: none
+	decodes bool       // an NDEATH that is a payload
+	against *Violation // what is wrong of the will itself
 }
 
 // NewFirewall returns one that knows the bindings of before.
@@ -189,27 +202,47 @@ func (f *Firewall) Connect(c Caller, now time.Time) (*Violation, *Binding) {
 	if v := f.takeOver(c, rule); v != nil {
 		return v, nil
 	}
-	if c.Will == nil {
+	return f.admit(c, rule, f.claimOf(c.Will), now)
+}
+
+// admit judges what a session would be, and binds it.
+func (f *Firewall) admit(c Caller, rule *FirewallRule, will claim, now time.Time) (*Violation, *Binding) {
+	switch {
+	case will.against != nil:
+		return will.against, nil
+	case will.kind == kindForeign:
 		return f.withoutWill(c, rule), nil
 	}
-	t, kind, why := classify(c.Will.Topic)
+	return f.claim(c, rule, will.binding(), will.topic, now)
+}
+
+// claimOf judges a will by itself.
+func (f *Firewall) claimOf(w *Packet) (x claim) {
+	x.bdSeq = -1
+	if w == nil {
+		return x
+	}
+	t, kind, why := classify(w.Topic)
+	x.name, x.topic, x.kind = strings.Clone(w.Topic[:min(len(w.Topic), maxShort)]), t, kind
 	switch kind {
 	case kindBad:
-		return breach(BreachTopic, t, "a will on %.200q: %s", c.Will.Topic, why), nil
+		x.against = breach(BreachTopic, t, "a will on %.200q: %s", w.Topic, why)
 	case kindReserved:
-		return breach(BreachReserved, t, "a will on %.200q, where only the server writes", c.Will.Topic), nil
+		x.against = breach(BreachReserved, t, "a will on %.200q, where only the server writes", w.Topic)
 	case kindState, kindLegacyState:
-		if v := f.stateWill(t, kind, c.Will); v != nil {
-			return v, nil
-		}
-		return f.claim(c, rule, Binding{Host: t.Host}, t, now)
+		x.against = f.stateWill(t, kind, w)
 	case kindNode, kindCommand:
-		if v := f.deathWill(t, c.Will); v != nil {
-			return v, nil
-		}
-		return f.claim(c, rule, Binding{Group: t.Group, Node: t.Node}, t, now)
+		x.decodes = f.p.Decode(w.Payload, Limits{}) == nil
+		x.against = f.deathWill(t, w, x.decodes)
+		x.bdSeq = BdSeqOf(&f.p)
+		f.p.release(len(w.Payload))
 	}
-	return f.withoutWill(c, rule), nil
+	return x
+}
+
+// binding is what the name of a claim is bound under.
+func (x *claim) binding() Binding {
+	return Binding{Group: x.topic.Group, Node: x.topic.Node, Host: x.topic.Host}
 }
 
 // takeOver judges that the connection of a node or host would end for another identity that has its client identifier.
@@ -235,7 +268,8 @@ func (f *Firewall) withoutWill(c Caller, rule *FirewallRule) *Violation {
 
 // deathWill judges a will on a topic of edge nodes: it is an NDEATH that says which session it ends.
 // [tck-id-message-flow-edge-node-birth-publish-will-message] [tck-id-payloads-ndeath-will-message]
-func (f *Firewall) deathWill(t Topic, w *Packet) *Violation {
+// Its payload is in f.p, if it decodes.
+func (f *Firewall) deathWill(t Topic, w *Packet, decodes bool) *Violation {
 	switch {
 	case t.Type != NDEATH:
 		return breach(BreachWill, t, "the will is %s of %s/%s, which only a living node can say", article(t.Type), t.Group, t.Node)
@@ -243,15 +277,11 @@ func (f *Firewall) deathWill(t Topic, w *Packet) *Violation {
 		return breach(BreachRetain, t, "the will of %s/%s is retained: it would be dead for whoever comes later", t.Group, t.Node)
 	case w.QoS > 1:
 		return breach(BreachQoS, t, "the will of %s/%s has QoS %d", t.Group, t.Node, w.QoS)
-	}
-	defer f.p.release(len(w.Payload))
-	if err := f.p.Decode(w.Payload, Limits{}); err != nil {
+	case !decodes:
 		return breach(BreachPayload, t, "the will of %s/%s is no Sparkplug payload", t.Group, t.Node)
-	}
-	if f.p.HasSeq {
+	case f.p.HasSeq:
 		return breach(BreachSeq, t, "the will of %s/%s has a seq", t.Group, t.Node)
-	}
-	if BdSeqOf(&f.p) < 0 {
+	case BdSeqOf(&f.p) < 0:
 		return breach(BreachWill, t, "the will of %s/%s has no bdSeq: it ends no session", t.Group, t.Node)
 	}
 	return nil
@@ -326,23 +356,27 @@ func (f *Firewall) speaks(key, name string) bool {
 
 // Joined takes note of a session that has begun, of which Connect was asked.
 func (f *Firewall) Joined(c Caller) {
-	rule := f.ruleOf(c)
-	g := &guest{caller: c, key: keyOf(c, rule), rule: rule, bdSeq: -1}
+	g := &guest{caller: c, will: f.claimOf(c.Will), bdSeq: -1}
 	g.caller.Will = nil
-	if c.Will != nil {
-		t, kind, _ := classify(c.Will.Topic)
-		b := Binding{Group: t.Group, Node: t.Node, Host: t.Host}
-		defer f.p.release(len(c.Will.Payload))
-		switch mine := f.bound[b.Name()].Key == g.key; {
-		case mine && (kind == kindState || kind == kindLegacyState):
-			g.host = t.Host
-		case mine && kind == kindNode && f.p.Decode(c.Will.Payload, Limits{}) == nil:
-			g.isNode, g.node, g.bdSeq = true, t.NodeRef(), BdSeqOf(&f.p)
-			g.prefix = Namespace + "/" + t.Group + "/"
-		}
-	}
+	f.know(g)
 	f.here[c.ClientID] = g
 	delete(f.gone, c.ClientID)
+}
+
+// know finds a session's rule and identity, and what it speaks for: what is bound to it and is what its will says.
+func (f *Firewall) know(g *guest) {
+	g.rule = f.ruleOf(g.caller)
+	g.key = keyOf(g.caller, g.rule)
+	g.isNode, g.node, g.prefix, g.host, g.bdSeq = false, NodeRef{}, "", "", -1
+	w := &g.will
+	b := w.binding()
+	switch mine := f.bound[b.Name()].Key == g.key; {
+	case mine && (w.kind == kindState || w.kind == kindLegacyState):
+		g.host = w.topic.Host
+	case mine && w.kind == kindNode && w.decodes:
+		g.isNode, g.node, g.bdSeq = true, w.topic.NodeRef(), w.bdSeq
+		g.prefix = Namespace + "/" + w.topic.Group + "/"
+	}
 }
 
 // Left takes note of a session whose connection has ended; its will may follow.

@@ -109,7 +109,7 @@ func (c *client) recheckSubscriptions(a Auth) {
 	if c.session != nil {
 		c.out.Reset()
 		for _, sub := range c.session.Subscriptions() {
-			if _, inner := splitShare(sub.Filter, c.session.Protocol()); !a.MaySubscribe(c.identity, inner) {
+			if _, inner := splitShare(sub.Filter, c.session.Protocol()); !a.MaySubscribe(c.identity, inner) || c.conn != nil && c.conn.guarded(inner) {
 				c.unsubscribeLocked(sub.Filter)
 			}
 		}

@@ -221,7 +221,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 	return nil
 }
 
-// Reload takes what may change while running from a newly loaded configuration: certificates, users, rules.
+// Reload takes what may change while running from a newly loaded configuration: certificates, users, rules, firewall.
 // What cannot be read changes nothing.
 func (a *App) Reload(next *Config) error {
 	policy, err := loadPolicy(next)
@@ -237,7 +237,8 @@ func (a *App) Reload(next *Config) error {
 	for i, c := range a.certs {
 		c.current.Store(renewed[i])
 	}
-	a.pipeline.server.SetAuth(policy)
+	a.pipeline.firewall.reload(&next.Sparkplug.Firewall)
+	a.pipeline.server.SetAuth(policy) // it asks the firewall, too, of what clients subscribe to
 	return nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"edge/broker"
@@ -22,16 +24,18 @@ import (
 // as a tap it follows who is connected. What it is against it lists, and with mode enforce refuses. What our own publishers say passes.
 //
 // The names that clients are bound to are kept in the journal. It holds mu for one decision; nothing is called under it that could wait.
+// With mode off it follows who is connected, and no more: then it can be switched on while they are.
 type firewall struct {
 	// Set before the first message, never changed.
-	log     *slog.Logger
-	now     func() time.Time
-	mode    string
-	enforce bool
-	kept    *journal.State
-	list    *violations
-	journal *journal.Journal
-	plant   *plant // is told of messages that are refused, and shows events
+	log        *slog.Logger
+	now        func() time.Time
+	kept       *journal.State
+	list       *violations
+	journal    *journal.Journal
+	plant      *plant // is told of messages that are refused, and shows events
+	disconnect func(clientID string)
+
+	mode atomic.Uint32 // firewallMode; changes with mu held
 
 	keeping sync.Mutex // before mu: bindings are put on disk in the order in which they change
 
@@ -39,9 +43,31 @@ type firewall struct {
 	rules *sparkplug.Firewall
 }
 
+// firewallMode is what becomes of a violation: nothing, it is listed, it is listed and refused.
+type firewallMode uint32
+
+const (
+	firewallOff firewallMode = iota
+	firewallObserves
+	firewallEnforces
+)
+
+var firewallModes = [...]string{"off", "observe", "enforce"}
+
+func (m firewallMode) String() string { return firewallModes[m] }
+
+func (f *firewall) is() firewallMode { return firewallMode(f.mode.Load()) }
+func (f *firewall) off() bool        { return f.is() == firewallOff }
+func (f *firewall) enforces() bool   { return f.is() == firewallEnforces }
+
+func (f *firewall) set(mode string) {
+	f.mode.Store(uint32(max(0, slices.Index(firewallModes[:], mode))))
+}
+
 // newFirewall returns one with the bindings of before.
 func newFirewall(cfg *FirewallConfig, own []string, kept *journal.State, log *slog.Logger) *firewall {
-	f := &firewall{log: log, now: time.Now, mode: cfg.Mode, enforce: cfg.Mode == "enforce", kept: kept, list: newViolations(cfg.Limits.Violations)}
+	f := &firewall{log: log, now: time.Now, kept: kept, list: newViolations(cfg.Limits.Violations), disconnect: func(string) {}}
+	f.set(cfg.Mode)
 	var bindings []sparkplug.Binding
 	for _, key := range kept.Keys("") {
 		text, _ := kept.Get(key)
@@ -77,6 +103,9 @@ func firewallOptions(cfg *FirewallConfig, own []string) sparkplug.FirewallOption
 
 // Connect implements server.Guard.
 func (f *firewall) Connect(c server.Caller) error {
+	if f.off() {
+		return nil
+	}
 	who := sparkplug.Caller{ClientID: c.ClientID, User: c.User, Cert: c.Cert, Address: c.Addr, Will: packetOf(c.Will)}
 	v := f.judge(who)
 	if v == nil {
@@ -86,7 +115,7 @@ func (f *firewall) Connect(c server.Caller) error {
 	if who.Will != nil {
 		topic = who.Will.Topic
 	}
-	f.violated(who, "CONNECT", topic, v, f.enforce)
+	f.violated(who, "CONNECT", topic, v, f.enforces())
 	return f.refusal(v)
 }
 
@@ -114,7 +143,7 @@ func packetOf(m *broker.Message) *sparkplug.Packet {
 
 // refusal is what a client is refused with, nil if it is only observed.
 func (f *firewall) refusal(v *sparkplug.Violation) error {
-	if !f.enforce {
+	if !f.enforces() {
 		return nil
 	}
 	return fmt.Errorf("%w by the Sparkplug firewall: %w", broker.ErrNotAllowed, v)
@@ -133,6 +162,9 @@ func (f *firewall) keep(b *sparkplug.Binding) {
 
 // Subscribe implements server.Guard.
 func (f *firewall) Subscribe(clientID string, filter topic.Filter) error {
+	if f.off() {
+		return nil
+	}
 	f.mu.Lock()
 	v := f.rules.Subscribe(clientID, string(filter))
 	who, _ := f.rules.Who(clientID)
@@ -140,12 +172,15 @@ func (f *firewall) Subscribe(clientID string, filter topic.Filter) error {
 	if v == nil {
 		return nil
 	}
-	f.violated(who, "SUBSCRIBE", string(filter), v, f.enforce)
+	f.violated(who, "SUBSCRIBE", string(filter), v, f.enforces())
 	return f.refusal(v)
 }
 
 // Refused implements server.Guard: what acl.yaml does not allow, and what nobody may, is listed beside what the firewall is against.
 func (f *firewall) Refused(c server.Caller, name topic.Name) {
+	if f.off() {
+		return
+	}
 	if v := sparkplug.RefusedBefore(string(name), "PUBLISH"); v != nil {
 		f.violated(sparkplug.Caller{ClientID: c.ClientID, User: c.User, Cert: c.Cert, Address: c.Addr}, "PUBLISH", string(name), v, true)
 	}
@@ -170,7 +205,7 @@ func (f *firewall) Session(e broker.SessionEvent) {
 		f.rules.Left(e.ClientID)
 		f.mu.Unlock()
 	case broker.Refused:
-		if e.Reason != auth.ReasonWill && e.Reason != server.RefuseNotAllowed {
+		if f.off() || e.Reason != auth.ReasonWill && e.Reason != server.RefuseNotAllowed {
 			return
 		}
 		if v := sparkplug.RefusedBefore(string(e.WillTopic), "CONNECT"); v != nil {
@@ -181,7 +216,7 @@ func (f *firewall) Session(e broker.SessionEvent) {
 
 // Pass implements broker.Gate.
 func (f *firewall) Pass(m *broker.Message) (*broker.Message, error) {
-	if !sparkplug.Guarded(string(m.Topic)) || strings.HasPrefix(m.From, "$") {
+	if f.off() || !sparkplug.Guarded(string(m.Topic)) || strings.HasPrefix(m.From, "$") {
 		return m, nil
 	}
 	p := sparkplug.Packet{Topic: string(m.Topic), Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
@@ -197,7 +232,7 @@ func (f *firewall) Pass(m *broker.Message) (*broker.Message, error) {
 	if !here {
 		what, who.User = "will", m.User
 	}
-	if f.violated(who, what, p.Topic, v, f.enforce) && f.enforce {
+	if enforces := f.enforces(); f.violated(who, what, p.Topic, v, enforces) && enforces {
 		f.plant.step(sparkplug.Input{Refused: &sparkplug.Refused{ //nolint:errcheck // what it has to say is of no message
 			ClientID: who.ClientID, Address: who.Address, User: who.User, Topic: p.Topic, Reason: "the firewall: " + v.Detail}}, f.plant.sampleDue)
 	}
@@ -230,7 +265,7 @@ func (f *firewall) violated(who sparkplug.Caller, what, name string, v *sparkplu
 }
 
 // Mode implements ui.Firewall.
-func (f *firewall) Mode() string { return f.mode }
+func (f *firewall) Mode() string { return f.is().String() }
 
 // Violations implements ui.Firewall.
 func (f *firewall) Violations() ([]ui.Violation, map[string]uint64) { return f.list.all() }

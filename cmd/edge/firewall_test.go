@@ -198,7 +198,7 @@ func TestFirewallOff(t *testing.T) {
 	if app.get(t, "api/v1/violations", &got); got.Mode != "off" || len(got.Violations) > 0 {
 		t.Errorf("%+v", got)
 	}
-	if code := app.post(t, "api/v1/bindings/forget", map[string]string{"name": "node/Plant/Press"}); code != http.StatusServiceUnavailable {
+	if code := app.post(t, "api/v1/bindings/forget", map[string]string{"name": "node/Plant/Press"}); code != http.StatusNotFound {
 		t.Errorf("forget: %d", code)
 	}
 	client := dialMQTT(t, app.MQTTAddr(), packets.V5)

@@ -34,8 +34,8 @@ type pipeline struct {
 	uplinks  []*uplink.Uplink
 	ui       *ui.UI
 	plant    *plant
-	aware    *aware    // nil: not an aware server
-	firewall *firewall // nil: it is off
+	aware    *aware // nil: not an aware server
+	firewall *firewall
 	router   *router.Router
 	server   *server.Server
 	sys      *server.Sys
@@ -155,27 +155,22 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 		p.aware.router = p.router
 		p.router.AddTap(p.aware)
 	}
-	var guard server.Guard
-	if p.firewall != nil {
-		guard = p.firewall
-	}
 	p.server = server.New(server.Options{
-		Router: p.router, Auth: policy, Guard: guard, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
+		Router: p.router, Auth: policy, Guard: p.firewall, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
 		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor,
 		ResponsePrefix: cfg.Broker.ResponsePrefix, Log: log,
 	})
+	p.firewall.disconnect = func(clientID string) { p.server.Disconnect(clientID, broker.ReasonAdmin) }
 	p.sys = &server.Sys{Server: p.server, Version: thisBuild().Version, Every: time.Duration(cfg.Broker.SysInterval)}
 	return nil
 }
 
 // joinGates puts what may refuse or change a message before the taps: the firewall first, so that nothing is made of what it refuses.
 func (p *pipeline) joinGates(cfg *Config, log *slog.Logger, routing *router.Options) {
-	if c := &cfg.Sparkplug.Firewall; c.Mode != "off" {
-		own := append([]string{cfg.Sparkplug.HostID}, cfg.Sparkplug.ExtraHostIDs...)
-		p.firewall = newFirewall(c, own, p.states["firewall"], log.With("part", "firewall"))
-		p.firewall.journal, p.firewall.plant = p.journal, p.plant
-		routing.Gates, routing.Taps = append(routing.Gates, p.firewall), append(routing.Taps, p.firewall)
-	}
+	own := append([]string{cfg.Sparkplug.HostID}, cfg.Sparkplug.ExtraHostIDs...)
+	p.firewall = newFirewall(&cfg.Sparkplug.Firewall, own, p.states["firewall"], log.With("part", "firewall"))
+	p.firewall.journal, p.firewall.plant = p.journal, p.plant
+	routing.Gates, routing.Taps = append(routing.Gates, p.firewall), append(routing.Taps, p.firewall)
 	if cfg.Sparkplug.Aware {
 		p.aware = &aware{log: log.With("part", "aware"), now: time.Now}
 		routing.Gates = append(routing.Gates, p.aware)
@@ -248,12 +243,8 @@ func (p *pipeline) owedFrom() journal.Index {
 // joinPage makes the page over everything, and hands it to the plant for live values.
 func (p *pipeline) joinPage(cfg *Config, log *slog.Logger, o appOptions) {
 	b := thisBuild()
-	var fw ui.Firewall
-	if p.firewall != nil {
-		fw = p.firewall
-	}
 	p.ui = ui.New(ui.Options{
-		Plant: p.plant, History: p.history, Export: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Journal: p.journal, Commands: p.commands, Demo: o.demo, Firewall: fw,
+		Plant: p.plant, History: p.history, Export: p.history, Uplinks: uplinks(p.uplinks), Broker: p.server, Journal: p.journal, Commands: p.commands, Demo: o.demo, Firewall: p.firewall,
 		PromQL:  promql.New(p.history, promql.Options{Log: log.With("part", "promql")}),
 		Version: b.Version, Commit: b.Commit, Durability: cfg.Broker.Durability, DataDir: cfg.Data, Ready: p.ready, Unkept: p.plant.unkept,
 		Log: log.With("part", "page"),

@@ -171,7 +171,7 @@ func TestTLSListener(t *testing.T) {
 
 	certificate(t, dir, "server") // the same files, new
 	c.signal(syscall.SIGHUP)
-	c.logs(`certificates, users, rules and log level reloaded`)
+	c.logs(`certificates, users, rules, firewall and log level reloaded`)
 	if out, err := run(pub, "--cafile", cert, "-u", "press", "-P", password, "-m", "again"); err != nil {
 		t.Errorf("with the renewed certificate: %v %s", err, out)
 	}

@@ -123,7 +123,10 @@ func reloadOnHangup(app *App, log *slog.Logger, level *slog.LevelVar, load func(
 				continue
 			}
 			setLevel(level, loaded.Config.Log.Level)
-			log.Info("certificates, users, rules and log level reloaded; restart to apply other changes")
+			for _, w := range loaded.Warnings {
+				log.Warn(w.Message, "key", w.Key, "line", w.Line)
+			}
+			log.Info("certificates, users, rules, firewall and log level reloaded; restart to apply other changes")
 		}
 	}()
 	return func() { signal.Stop(hangup); close(done); <-ended }

@@ -172,7 +172,7 @@ func TestClientAuthority(t *testing.T) {
 
 	write(next.pem)
 	c.signal(syscall.SIGHUP)
-	c.logs(`certificates, users, rules and log level reloaded`)
+	c.logs(`certificates, users, rules, firewall and log level reloaded`)
 	if err := exchange(stays, &packets.Publish{Topic: "a", QoS: 1, PacketID: 256}, 4); err != nil {
 		t.Errorf("who is connected: %v", err)
 	}

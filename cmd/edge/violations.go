@@ -62,17 +62,30 @@ func (l *violations) add(who sparkplug.Caller, what, name string, v *sparkplug.V
 		at = l.order.PushFront(&violationEntry{key: key, Violation: ui.Violation{First: now, Rule: string(v.Breach), What: what, Topic: key.topic, Client: key.client,
 			Refused: refused, Group: upTo(v.Group, maxShown), Node: upTo(v.Node, maxShown), Device: upTo(v.Device, maxShown), Host: upTo(v.Host, maxShown)}})
 		l.byWhat[key] = at
-		if l.order.Len() > l.most {
-			quiet := l.order.Back()
-			delete(l.byWhat, quiet.Value.(*violationEntry).key)
-			l.order.Remove(quiet)
-		}
+		l.trimLocked()
 	}
 	l.order.MoveToFront(at)
 	e := at.Value.(*violationEntry)
 	e.Count++
 	e.Last, e.Detail, e.User, e.Cert, e.Address = now, v.Detail, upTo(who.User, maxShown), upTo(who.Cert, maxShown), upTo(who.Address, maxShown)
 	return e.Violation, l.mayTell(e, now)
+}
+
+// bound changes how many are listed.
+func (l *violations) bound(most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = most
+	l.trimLocked()
+}
+
+// trimLocked lets those go that were quiet longest, until no more are listed than may be.
+func (l *violations) trimLocked() {
+	for l.order.Len() > l.most {
+		quiet := l.order.Back()
+		delete(l.byWhat, quiet.Value.(*violationEntry).key)
+		l.order.Remove(quiet)
+	}
 }
 
 func (l *violations) mayTell(e *violationEntry, now time.Time) bool {

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+
+	"edge/historian/journal"
+	"edge/sparkplug"
+)
+
+// reload takes another mode, other rules and limits. Who is connected and by them would not be is listed, and with mode enforce
+// disconnected: what it says would be refused, so its will had better say that it is dead.
+func (f *firewall) reload(cfg *FirewallConfig) {
+	f.keeping.Lock()
+	f.mu.Lock()
+	before := f.is()
+	c := f.rules.Reconfigure(firewallOptions(cfg, nil), f.now())
+	f.set(cfg.Mode)
+	f.mu.Unlock()
+	for _, name := range c.Freed {
+		if _, err := f.kept.Delete(name); err != nil {
+			f.log.Warn("binding stays kept", "name", name, "err", err)
+		}
+	}
+	for i := range c.Bound {
+		f.keep(&c.Bound[i])
+	}
+	f.keeping.Unlock()
+	f.list.bound(cfg.Limits.Violations)
+	if before != f.is() {
+		f.tell(fmt.Sprintf("the firewall is in mode %s, before in %s", f.is(), before))
+	}
+	if !f.off() {
+		f.bar(c.Barred)
+	}
+}
+
+// bar lists sessions that the rules are against, and ends them.
+func (f *firewall) bar(list []sparkplug.Barred) {
+	for _, b := range list {
+		f.violated(b.Caller, "CONNECT", b.Topic, b.Violation, f.enforces())
+	}
+	if !f.enforces() {
+		return
+	}
+	for _, b := range list {
+		f.disconnect(b.Caller.ClientID)
+	}
+}
+
+// tell puts a line into the event log.
+func (f *firewall) tell(text string) {
+	f.log.Info(text)
+	e := journal.Event{Kind: journal.SystemEvent, At: millis(f.now()), Reason: text, BdSeq: -1}
+	if _, err := f.journal.Append(f.plant.sampleDue, journal.Record{Kind: journal.KindEvent, Event: &e}); err == nil {
+		f.plant.live.Event(e)
+	}
+}

@@ -1,0 +1,108 @@
+package sparkplug
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Other rules are as if all who are connected came again: who was something is it first, who may not be it any more is told.
+func TestFirewallReconfigure(t *testing.T) {
+	press := FirewallRule{User: "press", Group: "G", Node: "Press"}
+	mill := FirewallRule{User: "mill", Group: "G", Node: "Mill"}
+	tests := []struct {
+		name   string
+		before FirewallOptions
+		joined []Caller // in this order; what speaks against them is let pass, as with mode observe
+		after  FirewallOptions
+		want   []string // changes, then who speaks for what
+	}{
+		{"the same rules", FirewallOptions{Rules: []FirewallRule{press}}, []Caller{caller("p", "press", "Press"), caller("x", "", "X")},
+			FirewallOptions{Rules: []FirewallRule{press}},
+			[]string{"bound node/G/Press: user press", "bound node/G/X: client x at loopback", "p is Press", "x is X"}},
+		{"a rule for who was first", FirewallOptions{}, []Caller{caller("p", "press", "Press")}, FirewallOptions{Rules: []FirewallRule{press}},
+			[]string{"bound node/G/Press: user press", "p is Press"}},
+		{"a rule for another than who was first", FirewallOptions{}, []Caller{caller("p", "", "Press"), caller("q", "press", "Press")},
+			FirewallOptions{Rules: []FirewallRule{press}},
+			[]string{"bound node/G/Press: client p at loopback", "bound node/G/Press: user press", "q is Press"}},
+		{"the rule is gone", FirewallOptions{Rules: []FirewallRule{press}}, []Caller{caller("p", "press", "Press")}, FirewallOptions{},
+			[]string{"bound node/G/Press: user press, client p", "p is Press"}},
+		{"the rule is gone, and who has none may be nothing", FirewallOptions{Rules: []FirewallRule{press}},
+			[]Caller{caller("p", "press", "Press"), caller("p2", "press", "Press")}, FirewallOptions{NoPins: true},
+			[]string{"freed node/G/Press", "barred p: unknown identity", "barred p2: unknown identity"}},
+		{"the rule says another node", FirewallOptions{Rules: []FirewallRule{press}}, []Caller{caller("p", "press", "Press")},
+			FirewallOptions{Rules: []FirewallRule{{User: "press", Group: "G", Node: "Oven"}}},
+			[]string{"freed node/G/Press", "barred p: another node"}},
+		{"two change places", FirewallOptions{Rules: []FirewallRule{press, mill}},
+			[]Caller{caller("a", "mill", "Press"), caller("b", "press", "Press"), caller("c", "mill", "Mill")},
+			FirewallOptions{Rules: []FirewallRule{{User: "mill", Group: "G", Node: "Press"}, {User: "press", Group: "G", Node: "Mill"}}},
+			[]string{"freed node/G/Press", "freed node/G/Mill", "bound node/G/Press: user mill", "barred b: another node",
+				"barred c: another node", "a is Press"}},
+		{"who has a name keeps it before who comes first", FirewallOptions{}, []Caller{caller("b", "", "N"), caller("a", "", "N")},
+			FirewallOptions{Rules: []FirewallRule{{Client: "b", Group: "G", Node: "N"}}},
+			[]string{"bound node/G/N: client b at loopback", "barred a: name taken", "b is N"}},
+		{"a will that is none is told again", FirewallOptions{}, []Caller{badWill(caller("a", "", "N"))}, FirewallOptions{},
+			[]string{"barred a: retain"}},
+		{"who is nothing stays it", FirewallOptions{}, []Caller{caller("scada", "scada", "")}, FirewallOptions{Rules: []FirewallRule{press}}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := NewFirewall(tt.before, nil)
+			for _, c := range tt.joined {
+				f.Connect(c, t0)
+				f.Joined(c)
+			}
+			c := f.Reconfigure(tt.after, t0)
+			var got []string
+			for _, name := range c.Freed {
+				got = append(got, "freed "+name)
+			}
+			for _, b := range c.Bound {
+				got = append(got, "bound "+b.Name()+": "+b.Key)
+			}
+			for _, b := range c.Barred {
+				got = append(got, "barred "+b.Caller.ClientID+": "+string(b.Violation.Breach))
+			}
+			for _, who := range tt.joined {
+				if g := f.here[who.ClientID]; g.isNode {
+					got = append(got, who.ClientID+" is "+g.node.Node)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// badWill is the caller with a will that is retained.
+func badWill(c Caller) Caller {
+	c.Will.Retain = true
+	return c
+}
+
+// A client that was there before the rules are may go on under them, and its will is believed when they are against it.
+func TestFirewallReconfigureWhileConnected(t *testing.T) {
+	f := NewFirewall(FirewallOptions{}, nil)
+	f.Joined(caller("a", "", "N")) // nobody asked Connect: it was off
+	data := Packet{Topic: "spBv1.0/G/NDATA/N", Payload: dataOf(1)}
+	if v := f.Publish("a", "", data, t0); v == nil {
+		t.Error("it speaks for a name that nobody gave it")
+	}
+	f.Reconfigure(FirewallOptions{OwnHosts: []string{"ours"}}, t0)
+	if v := f.Publish("a", "", data, t0); v != nil {
+		t.Error(v)
+	}
+	if len(f.o.OwnHosts) != 0 {
+		t.Error("the own hosts changed")
+	}
+	f.Reconfigure(FirewallOptions{NoPins: true}, t0)
+	if v := f.Publish("a", "", data, t0); breachOf(v) != BreachWill {
+		t.Errorf("by rules that do not know it: %v", v)
+	}
+	f.Left("a")
+	death := NodeDeath(NodeRef{"G", "N"}, 7, t0)
+	if v := f.Publish("a", "", Packet{Topic: death.Topic, Payload: death.Payload, QoS: 1}, t0); v != nil {
+		t.Errorf("its will: %v", v)
+	}
+}

@@ -147,7 +147,7 @@ func TestGoldenBlock(t *testing.T) {
 
 func goldenPath(version int) string { return fmt.Sprintf("testdata/block%d.hex", version) }
 
-func writeHex(t *testing.T, path string, b []byte) {
+func writeHex(t testing.TB, path string, b []byte) {
 	var lines strings.Builder
 	for rest := hex.EncodeToString(b); len(rest) > 0; rest = rest[min(len(rest), 96):] {
 		lines.WriteString(rest[:min(len(rest), 96)] + "\n")
@@ -157,7 +157,7 @@ func writeHex(t *testing.T, path string, b []byte) {
 	}
 }
 
-func readHex(t *testing.T, path string) []byte {
+func readHex(t testing.TB, path string) []byte {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ const MaxRows = 60
 
 const (
 	rollupMagic   = 0xEC
-	rollupVersion = 1
+	rollupVersion = 2
 )
 
 // ErrRows is what EncodeRollups answers rows with that are not as its comment says.
@@ -56,7 +56,8 @@ type Rollups struct {
 // RollupBlock is a rollup block whose head was read and found good.
 type RollupBlock struct {
 	Span
-	series []rollupEntry // ascending by id
+	version byte
+	series  []rollupEntry // ascending by id
 }
 
 type rollupEntry struct {
@@ -83,7 +84,7 @@ func (e *RollupEncoder) Encode(span Span, list []Rollups) ([]byte, error) {
 	head = binary.AppendUvarint(head, uint64(span.Step))
 	head = binary.AppendUvarint(head, uint64(span.Steps))
 	head = binary.AppendUvarint(head, uint64(len(list)))
-	var payloads []byte
+	payloads := e.payloads[:0]
 	last := journal.SeriesID(0)
 	for i := range list {
 		if list[i].Series <= last {
@@ -101,7 +102,9 @@ func (e *RollupEncoder) Encode(span Span, list []Rollups) ([]byte, error) {
 	}
 	head[0], head[1] = rollupMagic, rollupVersion
 	binary.LittleEndian.PutUint32(head[2:], uint32(len(head)))
-	block := binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
+	e.payloads = payloads
+	block := append(make([]byte, 0, len(head)+4+len(payloads)), head...)
+	block = binary.LittleEndian.AppendUint32(block, crc32.Checksum(head, castagnoli))
 	return append(block, payloads...), nil
 }
 
@@ -110,7 +113,7 @@ func ParseRollups(data []byte) (*RollupBlock, error) {
 	if len(data) < 10 || data[0] != rollupMagic {
 		return nil, fmt.Errorf("%w: no rollup block begins here", ErrDamaged)
 	}
-	if data[1] > rollupVersion {
+	if data[1] == 0 || data[1] > rollupVersion {
 		return nil, fmt.Errorf("%w: %d, this program knows up to %d", ErrVersion, data[1], rollupVersion)
 	}
 	n := int(binary.LittleEndian.Uint32(data[2:]))
@@ -121,7 +124,7 @@ func ParseRollups(data []byte) (*RollupBlock, error) {
 		return nil, fmt.Errorf("%w: checksum of the head", ErrDamaged)
 	}
 	r, payloads := &reader{b: data[6:n]}, &reader{b: data[n+4:]}
-	b := &RollupBlock{}
+	b := &RollupBlock{version: data[1]}
 	b.Start, b.Step, b.Steps = journal.Millis(r.uvarint()), journal.Millis(r.uvarint()), r.count(MaxRows)
 	series := r.count(MaxSeries)
 	if r.bad || !b.valid() || series == 0 || series > len(r.b) {
@@ -160,8 +163,8 @@ func (b *RollupBlock) Read(i int, s *Rollups) error {
 		return fmt.Errorf("%w: checksum of series %d", ErrDamaged, e.id)
 	}
 	s.Series = e.id
-	r := &reader{b: e.payload[:n]}
-	if !r.rollups(b.Span, s) || len(r.b) != 0 {
+	r := rowReader{reader: reader{b: e.payload[:n]}, version: b.version}
+	if !r.rollups(b.Span, s) {
 		return fmt.Errorf("%w: malformed rows of series %d", ErrDamaged, e.id)
 	}
 	return nil

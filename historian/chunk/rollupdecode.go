@@ -6,8 +6,15 @@ import (
 	"edge/historian/journal"
 )
 
-// rollups reads what RollupEncoder.append wrote.
-func (r *reader) rollups(span Span, s *Rollups) bool {
+// rowReader reads what RollupEncoder.append wrote, now (version 2) or before.
+type rowReader struct {
+	reader
+	version byte
+	bits    bitReader
+}
+
+// rollups reads a series, all that is there.
+func (r *rowReader) rollups(span Span, s *Rollups) bool {
 	set := r.byte()
 	var present []byte
 	if set&rollupAbsent != 0 {
@@ -18,9 +25,9 @@ func (r *reader) rollups(span Span, s *Rollups) bool {
 	if len(rows) == 0 || r.bad {
 		return false
 	}
-	var buf [MaxRows]int64
-	col := buf[:len(rows)]
-	r.counts(set, rows, col)
+	if r.version == 1 {
+		r.counts(set, rows)
+	}
 	if set&rollupQuality != 0 {
 		r.rowQuality(rows)
 	}
@@ -34,31 +41,36 @@ func (r *reader) rollups(span Span, s *Rollups) bool {
 	if set&rollupHeld != 0 {
 		s.Quality = journal.Quality(r.count(1<<16 - 1))
 	}
-	switch sc := r.readUnit(); {
+	sc := r.readUnit()
+	if r.version > 1 {
+		r.bits.b = r.take(len(r.b))
+		r.counts(set, rows)
+	}
+	switch {
 	case r.bad:
 	case sc.form == unitFloats:
-		for _, f := range rollupFloats {
-			r.ints(col)
-			for i := range rows {
-				*f(&rows[i]) = math.Float64frombits(uint64(flip64(col[i])))
-			}
-		}
+		r.floats(rows)
 	case sc.form != unitNone:
 		r.scaled(&sc, rows)
 	}
-	return !r.bad
+	return !r.bad && len(r.b) == 0 && (r.version == 1 || r.bits.done())
 }
 
-// ints fills dst with what appendInts wrote.
-func (r *reader) ints(dst []int64) {
-	if len(dst) == 1 {
+// ints fills dst with a column.
+func (r *rowReader) ints(dst []int64) {
+	switch {
+	case r.version > 1:
+		r.bits.column(dst)
+	case len(dst) == 1:
 		dst[0] = r.svarint()
-		return
+	default:
+		r.column(dst)
 	}
-	r.column(dst)
 }
 
-func (r *reader) counts(set byte, rows []Rollup, col []int64) {
+func (r *rowReader) counts(set byte, rows []Rollup) {
+	var buf [MaxRows]int64
+	col := buf[:len(rows)]
 	between := func(x, high int64) int64 {
 		r.bad = r.bad || x < 0 || x > high
 		return x
@@ -82,6 +94,35 @@ func (r *reader) counts(set byte, rows []Rollup, col []int64) {
 	}
 }
 
+func (r *rowReader) floats(rows []Rollup) {
+	var buf [MaxRows]int64
+	col := buf[:len(rows)]
+	for _, f := range rollupFloats {
+		r.ints(col)
+		for i := range rows {
+			*f(&rows[i]) = math.Float64frombits(uint64(flip64(col[i])))
+		}
+	}
+}
+
+// shifts reads by how many bits a column was cut; of sums, whether it is in parts.
+func (r *rowReader) shifts(ofSums bool) (shift, fine int64) {
+	limit, width := 62, shiftBits
+	if ofSums {
+		limit, width = finer+62, shiftBits+1
+	}
+	x := 0
+	if r.version > 1 {
+		x = int(r.bits.take(width))
+	} else {
+		x = r.count(limit)
+	}
+	if x >= finer {
+		return int64(x - finer), sumParts
+	}
+	return int64(x), 1
+}
+
 func (r *reader) rowQuality(rows []Rollup) {
 	for len(rows) > 0 && !r.bad {
 		q, n := r.count(1<<16-1), r.count(len(rows))
@@ -94,7 +135,7 @@ func (r *reader) rowQuality(rows []Rollup) {
 }
 
 // scaled reads the columns of values. Damaged ones give numbers, whatever they are.
-func (r *reader) scaled(sc *unit, rows []Rollup) {
+func (r *rowReader) scaled(sc *unit, rows []Rollup) {
 	var lasts, firsts, lows, highs, integrals, sums [MaxRows]int64
 	n, good, differ := 0, 0, 0
 	for i := range rows {
@@ -113,12 +154,9 @@ func (r *reader) scaled(sc *unit, rows []Rollup) {
 	for _, c := range [...]*[MaxRows]int64{&firsts, &lows, &highs} {
 		r.ints(c[:good])
 	}
-	integralShift := r.count(62)
+	integralShift, _ := r.shifts(false)
 	r.ints(integrals[:differ])
-	sumShift, fine := r.count(finer+62), int64(1)
-	if sumShift >= finer {
-		sumShift, fine = sumShift-finer, sumParts
-	}
+	sumShift, fine := r.shifts(true)
 	r.ints(sums[:good])
 	k, g, d, last := 0, 0, 0, int64(0)
 	for i := range rows {

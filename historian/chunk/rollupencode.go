@@ -11,28 +11,30 @@ import (
 
 // A series of a rollup block:
 //
-//	bits u8 | present bits | Count | Count-Good | length-GoodMs | quality runs | held quality | unit | values
+//	bits u8 | present bits | quality runs | held quality | unit | stream of bits: Count | Count-Good | length-GoodMs | values
 //
 // values is a column each of: Last of the rows that have one; then of the rows with a usable sample First-Min, Last-Min,
-// Max-Last; then what Integral and Sum differ from what is to be expected. A column of one number is that number, without a
-// form. Of rows with unitFloats the six columns are the bits of the numbers.
+// Max-Last; then what Integral and Sum differ from what is to be expected. Of rows with unitFloats the six columns are the bits
+// of the numbers.
 
 // coarseBits is how many bits the largest difference of an Integral or a Sum keeps in rows shorter than an hour.
 const coarseBits = 14
 
 const hourMs = 3_600_000
 
-// RollupEncoder makes rollup blocks and uses its memory again for the next. It remembers the lattice of each series, which is then found
+// RollupEncoder makes rollup blocks and uses its memory again for the next. It remembers the unit of each series, which is then found
 // sooner. It belongs to one goroutine. The zero value is ready.
 type RollupEncoder struct {
-	hints  map[journal.SeriesID]float64
+	hints  map[journal.SeriesID]unit
 	values []float64
 	ints   []int64
 	nums   []uint64
 	col    []int64
 	cols   [5][MaxRows]int64
 	check  Rollups
-	work   scratch
+	out    rowColumns
+
+	payloads []byte
 }
 
 // append appends a series. What does not come back from it is encoded anew, exactly.
@@ -48,14 +50,17 @@ func (e *RollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error
 		if !exact {
 			sc = e.unit(s.Series, s.Rows)
 		}
+		e.out.b = sc.append(dst)
+		e.counts(dst[at], s.Rows)
 		var slack slack
 		if sc.form == unitFloats {
-			dst = e.floats(sc.append(dst), s.Rows)
+			e.floats(s.Rows)
 		} else {
-			dst, slack = e.scaled(sc.append(dst), &sc, s.Rows)
+			slack = e.scaled(&sc, s.Rows)
 		}
-		r := &reader{b: dst[at:]}
-		if e.check.Series = s.Series; r.rollups(span, &e.check) && len(r.b) == 0 && slack.same(s, &e.check) {
+		dst = e.out.end()
+		r := &rowReader{reader: reader{b: dst[at:]}, version: rollupVersion}
+		if e.check.Series = s.Series; r.rollups(span, &e.check) && slack.same(s, &e.check) {
 			copy(s.Rows, e.check.Rows)
 			return dst, nil
 		}
@@ -63,7 +68,7 @@ func (e *RollupEncoder) append(dst []byte, span Span, s *Rollups) ([]byte, error
 	return nil, fmt.Errorf("%w: rows of series %d", ErrLossy, s.Series)
 }
 
-// head appends everything that is not a value.
+// head appends everything that is not a column.
 func (e *RollupEncoder) head(dst []byte, span Span, s *Rollups, whole bool) []byte {
 	at := len(dst)
 	dst = append(dst, 0)
@@ -72,27 +77,27 @@ func (e *RollupEncoder) head(dst []byte, span Span, s *Rollups, whole bool) []by
 		set = rollupWhole
 	} else if len(s.Rows) < span.Steps {
 		set = rollupAbsent
-		present := make([]byte, (span.Steps+7)/8)
+		var present [(MaxRows + 7) / 8]byte
 		for i := range s.Rows {
 			k := (s.Rows[i].At - span.Start) / span.Step
 			present[k/8] |= 1 << (k % 8)
 		}
-		dst = append(dst, present...)
+		dst = append(dst, present[:(span.Steps+7)/8]...)
 	}
-	dst, _ = e.column(dst, s.Rows, func(r *Rollup) int64 { return int64(r.Count) })
-	note := func(bit byte, f func(*Rollup) int64) {
-		if with, any := e.column(dst, s.Rows, f); any {
-			set, dst = set|bit, with
-		}
-	}
-	note(rollupUnusable, func(r *Rollup) int64 { return int64(r.Count - r.Good) })
-	note(rollupPartly, func(r *Rollup) int64 { return int64(r.Until - r.At - r.GoodMs) })
+	quality := false
 	for i := range s.Rows {
-		if s.Rows[i].Quality != journal.Good {
-			set |= rollupQuality
-			dst = appendRowQuality(dst, s.Rows)
-			break
+		r := &s.Rows[i]
+		if r.Count != r.Good {
+			set |= rollupUnusable
 		}
+		if r.Until-r.At != r.GoodMs {
+			set |= rollupPartly
+		}
+		quality = quality || r.Quality != journal.Good
+	}
+	if quality {
+		set |= rollupQuality
+		dst = appendRowQuality(dst, s.Rows)
 	}
 	switch s.Holds {
 	case HoldsLast:
@@ -108,23 +113,24 @@ func (e *RollupEncoder) head(dst []byte, span Span, s *Rollups, whole bool) []by
 	return dst
 }
 
-// column appends one number for each row, and tells whether any is not 0.
-func (e *RollupEncoder) column(dst []byte, rows []Rollup, f func(*Rollup) int64) ([]byte, bool) {
-	e.col = e.col[:0]
-	any := false
-	for i := range rows {
-		x := f(&rows[i])
-		any = any || x != 0
-		e.col = append(e.col, x)
+// counts appends the columns of whole numbers that set asks for.
+func (e *RollupEncoder) counts(set byte, rows []Rollup) {
+	e.column(rows, func(r *Rollup) int64 { return int64(r.Count) })
+	if set&rollupUnusable != 0 {
+		e.column(rows, func(r *Rollup) int64 { return int64(r.Count - r.Good) })
 	}
-	return e.appendInts(dst, e.col), any
+	if set&rollupPartly != 0 {
+		e.column(rows, func(r *Rollup) int64 { return int64(r.Until - r.At - r.GoodMs) })
+	}
 }
 
-func (e *RollupEncoder) appendInts(dst []byte, v []int64) []byte {
-	if len(v) == 1 {
-		return appendSvarint(dst, v[0])
+// column appends one number for each row.
+func (e *RollupEncoder) column(rows []Rollup, f func(*Rollup) int64) {
+	e.col = e.col[:0]
+	for i := range rows {
+		e.col = append(e.col, f(&rows[i]))
 	}
-	return e.work.appendColumn(dst, v)
+	e.out.column(e.col)
 }
 
 func appendRowQuality(dst []byte, rows []Rollup) []byte {
@@ -162,19 +168,19 @@ func (e *RollupEncoder) unit(id journal.SeriesID, rows []Rollup) unit {
 	}
 	e.ints, e.nums = resize(e.ints, len(e.values)), resize(e.nums, len(e.values))
 	u := unitOf(e.values, e.ints, e.nums, e.hints[id])
-	if u.form == unitLattice && e.hints[id] != u.q {
+	if u.form == unitLattice || u.form == unitDecimal || u.form == unitSingle {
 		if e.hints == nil {
-			e.hints = make(map[journal.SeriesID]float64)
+			e.hints = make(map[journal.SeriesID]unit)
 		}
-		e.hints[id] = u.q
+		e.hints[id] = u
 	}
 	return u
 }
 
 // scaled appends the values as integers, and tells what they may come back as.
-func (e *RollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, slack slack) {
+func (e *RollupEncoder) scaled(sc *unit, rows []Rollup) (slack slack) {
 	if sc.form == unitNone {
-		return dst, slack
+		return slack
 	}
 	top := 0.0
 	for _, f := range e.values {
@@ -186,7 +192,7 @@ func (e *RollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, s
 			lasts++
 		}
 	}
-	dst = e.appendInts(dst, e.ints[:lasts])
+	e.out.column(e.ints[:lasts])
 	rest = lasts
 	n := (len(e.ints) - lasts) / 3
 	first, low, high := e.cols[0][:n], e.cols[1][:n], e.cols[2][:n]
@@ -212,11 +218,11 @@ func (e *RollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, s
 		}
 	}
 	for _, c := range [...][]int64{first, low, high} {
-		dst = e.appendInts(dst, c)
+		e.out.column(c)
 	}
 	shift := coarse(rows, integrals)
-	dst = append(dst, byte(shift))
-	dst = e.appendInts(dst, shifted(integrals, shift))
+	e.out.put(uint64(shift), shiftBits)
+	e.out.column(shifted(integrals, shift))
 	slack.integral = sc.sum(1) * float64(int64(1)<<shift)
 	fine := fineness(sc, rows)
 	// What is to be expected of a sum is the mean by time: as the reader has it.
@@ -244,12 +250,12 @@ func (e *RollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, s
 		}
 	}
 	shift = coarse(rows, sums)
-	mark := byte(shift)
+	mark := uint64(shift)
 	if fine > 1 {
 		mark |= finer
 	}
-	dst = append(dst, mark)
-	dst = e.appendInts(dst, shifted(sums, shift))
+	e.out.put(mark, shiftBits+1)
+	e.out.column(shifted(sums, shift))
 	slack.sum = sc.sum(1) * float64(int64(1)<<shift) / fine
 	switch slack.relative = top * 0x1p-40; sc.form {
 	case unitBinary:
@@ -257,13 +263,15 @@ func (e *RollupEncoder) scaled(dst []byte, sc *unit, rows []Rollup) (_ []byte, s
 	case unitLattice:
 		slack.relative = top * 0x1p-23 // a Float's rounding of each value
 	}
-	return dst, slack
+	return slack
 }
 
 // A sum has more digits than the values that are stored where samples between them do: then it is kept to parts of their unit.
 const (
 	sumParts = 256
-	finer    = 0x40 // in the byte of the shift
+	finer    = 1 << shiftBits // in the byte of the shift
+
+	shiftBits = 6 // of a shift
 )
 
 func fineness(sc *unit, rows []Rollup) float64 {
@@ -310,11 +318,10 @@ func shifted(v []int64, shift int) []int64 {
 }
 
 // floats appends the six numbers of each row to the bit.
-func (e *RollupEncoder) floats(dst []byte, rows []Rollup) []byte {
+func (e *RollupEncoder) floats(rows []Rollup) {
 	for _, f := range rollupFloats {
-		dst, _ = e.column(dst, rows, func(r *Rollup) int64 { return flip64(int64(math.Float64bits(*f(r)))) })
+		e.column(rows, func(r *Rollup) int64 { return flip64(int64(math.Float64bits(*f(r)))) })
 	}
-	return dst
 }
 
 var rollupFloats = [...]func(*Rollup) *float64{

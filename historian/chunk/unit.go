@@ -27,33 +27,35 @@ type unit struct {
 	q    float64 // unitLattice: q; unitBinary: 2^-s
 }
 
-// unitOf finds the unit of the values and fills ints with them. unitFloats is the answer when none fits. hint is the step of a lattice that they may
-// lie on, or 0.
-func unitOf(values []float64, ints []int64, nums []uint64, hint float64) unit {
+// unitOf finds the unit of the values and fills ints with them. unitFloats is the answer when none fits. hint is the unit that
+// the series had before.
+func unitOf(values []float64, ints []int64, nums []uint64, hint unit) unit {
 	if len(values) == 0 {
 		return unit{form: unitNone}
 	}
 	single, top := true, 0.0
 	for _, f := range values {
 		single = single && float64(float32(f)) == f
-		top = math.Max(top, math.Abs(f)) // NaN or Inf if one is
-	}
-	if !(top < math.MaxFloat64) {
-		return unit{form: unitFloats}
+		if a := math.Abs(f); !(a <= top) {
+			top = a
+		}
+		if !(top < math.MaxFloat64) { // or NaN
+			return unit{form: unitFloats}
+		}
 	}
 	for i, f := range values {
 		nums[i] = floatBits(f, single)
 	}
-	if single && hint > 0 && onLattice(ints, nums, hint, true) && fits(ints) {
-		return unit{form: unitLattice, q: hint}
+	if single && hint.form == unitLattice && onLattice(ints, nums, hint.q, true) && fits(ints) {
+		return hint
 	}
 	best, width := unit{}, uint64(0)
-	if e, ok := decimals(ints, nums, single); ok && fits(ints) {
+	if e, ok := decimalsAs(hint, ints, nums, single); ok && fits(ints) {
 		if best, width = (unit{form: unitDecimal, e: e}), spread(ints); single {
 			best.form = unitSingle
 		}
 	}
-	if single && (best.form == unitNone || width >= latticeWorth) {
+	if single && (best.form == unitNone || best.e > 0 && width >= latticeWorth) {
 		if q, raw, ok := sparseLattice(values, nums); ok && fits(raw) && (best.form == unitNone || spread(raw) < width) {
 			best = unit{form: unitLattice, q: q}
 			copy(ints, raw)
@@ -63,6 +65,18 @@ func unitOf(values []float64, ints []int64, nums []uint64, hint float64) unit {
 		return best
 	}
 	return binaryUnit(values, ints, top)
+}
+
+// decimalsAs is decimals, which tries first what the series had.
+func decimalsAs(hint unit, ints []int64, nums []uint64, single bool) (e int, ok bool) {
+	if (hint.form == unitSingle && single || hint.form == unitDecimal && !single) && toDecimals(ints, nums, hint.e, single) {
+		for _, x := range ints {
+			if hint.e == 0 || x%10 != 0 {
+				return hint.e, true
+			}
+		}
+	}
+	return decimals(ints, nums, single)
 }
 
 // latticeWorth is the spread of integers from which on it is worth the time to look for a lattice.
@@ -148,8 +162,8 @@ func binaryUnit(values []float64, ints []int64, top float64) unit {
 		return unit{form: unitFloats}
 	}
 	var all int64
-	for i, f := range values {
-		ints[i] = int64(math.Round(math.Ldexp(f, s)))
+	for i, scale := 0, math.Ldexp(1, s); i < len(values); i++ {
+		ints[i] = int64(math.Round(values[i] * scale))
 		all |= ints[i]
 	}
 	for ; all != 0 && all&1 == 0; all >>= 1 {

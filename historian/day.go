@@ -26,7 +26,7 @@ var (
 
 // dayKind is part/YYYY-MM-DD.db: everything of one UTC day.
 var dayKind = &fileKind{
-	version: 2,
+	version: 3,
 	buckets: [][]byte{bucketMeta, bucketSeries, bucketBlock, bucketLate, bucketFlush, bucketEvent, bucketLife},
 	added:   [][]byte{bucketMinute, bucketObject},
 	upgrade: upgradeDay,
@@ -124,8 +124,12 @@ func readFlushRow(day int64, version uint32, k, v []byte) (r flushRow, err error
 	return r, end(f)
 }
 
-// upgradeDay makes version 2 of a day file: each flush row tells from which index on the flush has samples.
-func upgradeDay(tx *bolt.Tx) error {
+// upgradeDay makes the newest version of a day file: since 2 each flush row tells from which index on the flush has samples; since 3
+// blocks of rollups may be of their version 2.
+func upgradeDay(tx *bolt.Tx, of uint32) error {
+	if of > 1 {
+		return nil
+	}
 	flush := tx.Bucket(bucketFlush)
 	var rows []flushRow
 	err := flush.ForEach(func(k, v []byte) error {

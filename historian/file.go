@@ -18,9 +18,9 @@ import (
 // fileKind is what the files of one folder have in common.
 type fileKind struct {
 	version uint32
-	buckets [][]byte             // in every version; first meta
-	added   [][]byte             // since the newest version: a reader of an older file does without them
-	upgrade func(*bolt.Tx) error // makes the newest version of the one before, but for added and the version's row
+	buckets [][]byte                           // in every version; first meta
+	added   [][]byte                           // since version 2: a reader of an older file does without them
+	upgrade func(tx *bolt.Tx, of uint32) error // makes the newest version of an older one, but for added and the version's row; nil: nothing else is to be done
 
 	layout string                     // of the name, as for time.Format
 	unit   func(time.Time) int64      // the number of the day or month that a time lies in
@@ -234,7 +234,7 @@ func checkBuckets(path string, tx *bolt.Tx, kind *fileKind) error {
 		return err
 	}
 	version, err := readVersion(path, tx.Bucket(bucketMeta), kind)
-	if err != nil || version < kind.version {
+	if err != nil || version < 2 {
 		return err
 	}
 	return missing(kind.added)
@@ -282,7 +282,7 @@ func upgrade(path string, db *bolt.DB, kind *fileKind) error {
 			}
 		}
 		if kind.upgrade != nil {
-			if err := kind.upgrade(tx); err != nil {
+			if err := kind.upgrade(tx, found); err != nil {
 				return err
 			}
 		}

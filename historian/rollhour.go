@@ -25,8 +25,8 @@ type hourRoll struct {
 	next  map[uint32]map[journal.SeriesID]held
 
 	roller roller
-	blocks []*chunk.Block
-	lines  []chunk.Timeline
+	pool   []*stored // the first found of them are blocks of the hour
+	found  int
 	cols   chunk.Columns
 	floats []float64
 	points []point
@@ -185,6 +185,7 @@ func (r *hourRoll) group(ctx context.Context, d *storeFile, group uint32, fresh 
 	}
 	var list []chunk.Rollups
 	err = d.view(func(tx *bolt.Tx) error {
+		defer r.release()
 		if err := r.read(tx, d, leads); err != nil {
 			return err
 		}
@@ -227,9 +228,8 @@ func hourSpan(from journal.Millis) chunk.Span {
 	return chunk.Span{Start: from, Step: minuteMillis, Steps: 60}
 }
 
-// read finds the blocks that have samples of the hour.
+// read finds the blocks that have samples of the hour. They are the file's memory: release forgets them.
 func (r *hourRoll) read(tx *bolt.Tx, d *storeFile, leads []lead) error {
-	r.blocks = r.blocks[:0]
 	var groups []uint32
 	for _, l := range leads {
 		for _, e := range l.epochs {
@@ -238,21 +238,48 @@ func (r *hourRoll) read(tx *bolt.Tx, d *storeFile, leads []lead) error {
 			}
 		}
 	}
-	damaged := func(_ []byte, err error) { r.s.reportDamage(d.path, err) }
-	for _, g := range groups {
-		err := eachBlock(tx.Bucket(bucketBlock), tx.Bucket(bucketLate), g, r.from, r.from+hourMillis, func(b *chunk.Block) error {
-			if len(r.lines) == len(r.blocks) {
-				r.lines = append(r.lines, chunk.Timeline{})
-			}
-			if err := b.Timeline(&r.lines[len(r.blocks)]); err != nil {
-				return err
-			}
-			r.blocks = append(r.blocks, b)
+	r.found = 0
+	visit := func(_, v []byte) error {
+		err := r.block(v)
+		if isDamage(err) {
+			r.s.reportDamage(d.path, err)
 			return nil
-		}, damaged)
-		if err != nil {
+		}
+		return err
+	}
+	for _, g := range groups {
+		if err := eachBlockIn(tx.Bucket(bucketBlock), tx.Bucket(bucketLate), g, r.from, r.from+hourMillis, visit); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// block takes a block if it has samples of the hour. What large values are is not asked.
+func (r *hourRoll) block(data []byte) error {
+	if r.found == len(r.pool) {
+		r.pool = append(r.pool, &stored{})
+	}
+	b := r.pool[r.found]
+	if err := b.Reset(data); err != nil {
+		return err
+	}
+	if b.Last < r.from || b.First >= r.from+hourMillis {
+		return nil
+	}
+	if err := b.Timeline(&b.line); err != nil {
+		return err
+	}
+	r.found++
+	return nil
+}
+
+func (r *hourRoll) blocks() []*stored { return r.pool[:r.found] }
+
+func (r *hourRoll) release() {
+	for _, b := range r.pool {
+		b.Release()
+		b.line.Release()
+	}
+	r.found = 0
 }

@@ -28,7 +28,7 @@ func (r *hourRoll) lead(l lead, carried held, edges []journal.Millis) (row chunk
 // are then rolled up as they are.
 func (r *hourRoll) inOrder(l lead) (n int, ok bool) {
 	last := r.from - 1
-	for _, b := range r.blocks {
+	for _, b := range r.blocks() {
 		for _, e := range l.epochs {
 			i, there := b.Find(e.id)
 			if !there || b.Entries[i].Last < r.from || b.Entries[i].First >= r.from+hourMillis {
@@ -47,13 +47,13 @@ func (r *hourRoll) inOrder(l lead) (n int, ok bool) {
 
 // columns adds a metric's blocks, which are in order, to the rows. After damage what it added is worth nothing.
 func (r *hourRoll) columns(l lead) error {
-	for k, b := range r.blocks {
+	for _, b := range r.blocks() {
 		for _, e := range l.epochs {
 			i, ok := b.Find(e.id)
 			if !ok || b.Entries[i].Last < r.from || b.Entries[i].First >= r.from+hourMillis {
 				continue
 			}
-			if err := b.Columns(i, &r.lines[k], &r.cols); err != nil {
+			if err := b.Columns(i, &b.line, &r.cols); err != nil {
 				return err
 			}
 			if len(r.cols.Quality) > 0 {
@@ -102,16 +102,16 @@ func (r *hourRoll) samples(l lead) error {
 func (r *hourRoll) gather(l lead, indices bool) (sorted bool, err error) {
 	sorted, r.index = true, r.index[:0]
 	last := journal.Millis(-1)
-	for k, b := range r.blocks {
+	for _, b := range r.blocks() {
 		for _, e := range l.epochs {
 			i, ok := b.Find(e.id)
 			if !ok || b.Entries[i].Last < r.from || b.Entries[i].First >= r.from+hourMillis {
 				continue
 			}
 			if indices {
-				err = b.Complete(i, &r.lines[k], &r.cols)
+				err = b.Complete(i, &b.line, &r.cols)
 			} else {
-				err = b.Columns(i, &r.lines[k], &r.cols)
+				err = b.Columns(i, &b.line, &r.cols)
 			}
 			if isDamage(err) {
 				r.s.reportDamage(r.s.days.path(dayOf(r.from)), err)

@@ -2,12 +2,14 @@ package historian
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -503,4 +505,60 @@ func TestMarksRest(t *testing.T) {
 	r.s.markRest = true
 	r.rollAll()
 	expect("after a start", true)
+}
+
+// Rows of version 1 in a day file of version 2 are read as they are and after the file was upgraded; an hour that is rolled up again is
+// written as it is now.
+func TestRollupsOfVersion1(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	steady(r)
+	r.rollAll()
+	from, to := noon, noon.Add(time.Hour)
+	want, _ := r.rowsOf(key(0), minuteMillis, from, to)
+	text, err := os.ReadFile("testdata/rollups1.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	day, k := r.s.days.get(dayOf(ms(noon))), hourKey(ms(noon), 1)
+	err = day.update(func(tx *bolt.Tx) error {
+		return errors.Join(tx.Bucket(bucketMinute).Put(k, block), tx.Bucket(bucketMeta).Put(metaVersion, versionRow(2)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := func() (version byte) {
+		t.Helper()
+		err := day.view(func(tx *bolt.Tx) error { version = tx.Bucket(bucketMinute).Get(k)[1]; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return version
+	}
+	r.crash()
+	r.open()
+	day = r.s.days.get(dayOf(ms(noon)))
+	for _, when := range []string{"as it is", "upgraded"} {
+		got, unknown := r.rowsOf(key(0), minuteMillis, from, to)
+		sameRowList(t, when, want, got)
+		if unknown != 0 || stored() != 1 {
+			t.Errorf("%s: %s not known, block of version %d", when, unknown, stored())
+		}
+		if err := day.writes(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.s.markDay(day.unit, ms(noon), []uint32{0}); err != nil {
+		t.Fatal(err)
+	}
+	r.rollAll()
+	got, _ := r.rowsOf(key(0), minuteMillis, from, to)
+	sameRowList(t, "rolled up again", want, got)
+	if stored() != 2 {
+		t.Errorf("version %d", stored())
+	}
 }

@@ -66,8 +66,11 @@ func (r *Router) setRetained(m *broker.Message) {
 	if old != nil {
 		r.retainedBytes -= size(old)
 	}
-	if (old == nil) != (len(m.Payload) == 0) { // a name came or went
-		r.ordered = nil
+	switch {
+	case old == nil && len(m.Payload) > 0:
+		r.ordered.add(m.Topic)
+	case old != nil && len(m.Payload) == 0:
+		r.ordered.remove(m.Topic)
 	}
 }
 
@@ -88,32 +91,34 @@ func (r *Router) Retained(name topic.Name, now time.Time) *broker.Message {
 // publishers use [MQTT-4.7.2-1].
 var retainedRoots = [...]topic.Filter{"#", "$sparkplug/#"}
 
-// RetainedNames returns topics that have a retained message, in order. Those that f selects are among them; which they are is for the
+// RetainedNames returns topics that have, or had, a retained message, in order. Those that f selects are among them; which they are is for the
 // caller to see as it goes on (topic.Match), in portions if it likes. The list is shared, and not to be written to.
 func (r *Router) RetainedNames(f topic.Filter) []topic.Name {
-	r.mu.RLock()
-	all := r.ordered
-	if r.retainedBy(f) == &r.system {
-		all = namesOf(&r.system, "$SYS/#")
-	}
-	r.mu.RUnlock()
-	if all == nil {
-		all = r.order()
-	}
+	all := r.namesFor(f)
 	prefix := f.Prefix()
 	from, _ := slices.BinarySearch(all, topic.Name(prefix))
 	all = all[from:]
 	return all[:sort.Search(len(all), func(i int) bool { return !strings.HasPrefix(string(all[i]), prefix) })]
 }
 
-// order makes the list of all retained topics, which stands until one comes or goes.
-func (r *Router) order() []topic.Name {
+// namesFor returns all topics of the part that f selects from.
+func (r *Router) namesFor(f topic.Filter) []topic.Name {
+	r.mu.RLock()
+	if r.retainedBy(f) == &r.system {
+		defer r.mu.RUnlock()
+		return namesOf(&r.system, "$SYS/#")
+	}
+	list, ready := r.ordered.list, r.ordered.ready()
+	r.mu.RUnlock()
+	if ready {
+		return list
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ordered == nil {
-		r.ordered = namesOf(&r.retained, retainedRoots[:]...)
+	if !r.ordered.ready() {
+		r.ordered.renew()
 	}
-	return r.ordered
+	return r.ordered.list
 }
 
 func namesOf(in *topic.Names[*broker.Message], roots ...topic.Filter) []topic.Name {
@@ -132,10 +137,17 @@ func namesOf(in *topic.Names[*broker.Message], roots ...topic.Filter) []topic.Na
 func (r *Router) HasRetained(f topic.Filter) bool {
 	names := r.RetainedNames(f)
 	near := names[:min(len(names), lookNear)]
-	return len(names) > len(near) || slices.ContainsFunc(near, func(n topic.Name) bool { return topic.Match(f, n) })
+	return len(names) > len(near) || slices.ContainsFunc(near, func(n topic.Name) bool { return topic.Match(f, n) && r.isRetained(n) })
 }
 
-const lookNear = 64
+func (r *Router) isRetained(n topic.Name) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, found := r.retainedFor(n).Get(n)
+	return found
+}
+
+const lookNear = 16
 
 // RetainedAll returns all retained messages in order of topic, for a checkpoint.
 func (r *Router) RetainedAll() []*broker.Message {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,6 +21,7 @@ type Options struct {
 	Store            Store             // nil: retained messages live in memory only
 	Gates            []broker.Gate     // asked in this order
 	Taps             []broker.Tap      // told in this order
+	Portion          int               // nodes of the tree, or subscriptions, that are looked at in one go; 0: 2048, about 0.1 ms
 }
 
 // Store makes retained messages durable. It is called with the router's lock held and must not wait.
@@ -75,7 +77,7 @@ type Router struct {
 	groups        map[groupKey]*group
 	retained      topic.Names[*broker.Message]
 	retainedBytes int64
-	ordered       []topic.Name                 // of retained, in order; nil: to be made anew
+	ordered       ordered                      // of retained
 	system        topic.Names[*broker.Message] // see systemPrefix
 
 	retainedFull    atomic.Uint64
@@ -86,6 +88,7 @@ var _ broker.Publisher = (*Router)(nil)
 
 // New returns a router with the retained messages of opt and no subscriptions.
 func New(opt Options) *Router {
+	opt.Portion = cmp.Or(opt.Portion, 2048)
 	r := &Router{opt: opt, members: make(map[Subscriber]*member), groups: make(map[groupKey]*group)}
 	r.routings.New = func() any { return newRouting() }
 	for _, m := range opt.Retained {
@@ -122,16 +125,27 @@ func (r *Router) Publish(m *broker.Message) (broker.Index, error) { return r.Rou
 // Route takes m through gates, taps and retained messages to the sessions that match it. On an error no session
 // got it, but taps before the one that refused it have seen it.
 func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
+	rest, index, err := r.Begin(m, d)
+	for done := rest == nil; !done; {
+		done, index, err = rest.Next(d)
+	}
+	return index, err
+}
+
+// Begin is Route for a goroutine that others wait for. When to find who subscribed takes long, it returns what is left to be done. Taps
+// have seen m by then, and it is retained if it asked for that: whoever subscribes before the end gets it at least once.
+func (r *Router) Begin(m *broker.Message, d Deliverer) (rest *Rest, index broker.Index, err error) {
 	if m.Topic.Reserved() && !strings.HasPrefix(m.From, "$") {
-		return 0, ErrReserved
+		return nil, 0, ErrReserved
 	}
 	for _, g := range r.opt.Gates {
 		passed, err := g.Pass(m)
 		if err != nil {
-			return 0, &RefusedError{err}
+			return nil, 0, &RefusedError{err}
 		}
 		if passed == nil {
-			return d.Deliver(m, nil, Elsewhere{Tapped: true}) // whoever sent it is answered
+			index, err = d.Deliver(m, nil, Elsewhere{Tapped: true}) // whoever sent it is answered
+			return nil, index, err
 		}
 		m = passed
 	}
@@ -143,28 +157,31 @@ func (r *Router) Route(m *broker.Message, d Deliverer) (broker.Index, error) {
 		}
 		index, err := t.Message(m)
 		if err != nil {
-			return 0, fmt.Errorf("tap %s: %w", m.Topic, err)
+			return nil, 0, fmt.Errorf("tap %s: %w", m.Topic, err)
 		}
 		needs, also.Tapped = max(needs, index), true
 	}
 	rt := r.routings.Get().(*routing)
-	index, err := r.retainAndMatch(m, rt, &also)
+	retained, found, err := r.retainAndMatch(m, rt, &also)
+	needs = max(needs, retained)
+	if err == nil && !found {
+		return &Rest{router: r, routing: rt, needs: needs, also: also}, 0, nil
+	}
 	if err == nil {
-		needs = max(needs, index)
 		index, err = d.Deliver(m, rt.to, also)
 	}
-	rt.reset()
-	r.routings.Put(rt)
-	return max(needs, index), err
+	r.giveBack(rt)
+	return nil, max(needs, index), err
 }
 
-// retainAndMatch retains m if it asks for that and collects who subscribed to it, both before or both after any Subscribe.
-func (r *Router) retainAndMatch(m *broker.Message, rt *routing, also *Elsewhere) (needs broker.Index, err error) {
+// retainAndMatch retains m if it asks for that and collects who subscribed to it, both before or both after any Subscribe. Unless found,
+// not all of them are there yet.
+func (r *Router) retainAndMatch(m *broker.Message, rt *routing, also *Elsewhere) (needs broker.Index, found bool, err error) {
 	if m.Retain {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if needs, also.Retained, err = r.retain(m); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		also.Full = !also.Retained
 	} else {
@@ -172,8 +189,40 @@ func (r *Router) retainAndMatch(m *broker.Message, rt *routing, also *Elsewhere)
 		defer r.mu.RUnlock()
 	}
 	rt.m = m
-	rt.match(r)
-	return needs, nil
+	return needs, rt.match(r), nil
+}
+
+// Rest is what is left of a message's routing. Whoever has it goes on until it is done, before it routes anything else of the
+// same publisher.
+type Rest struct {
+	router  *Router
+	routing *routing
+	needs   broker.Index
+	also    Elsewhere
+}
+
+// Message is what is being routed: m, or what a gate put in its place. SetMessage puts a copy there that is good for longer.
+func (x *Rest) Message() *broker.Message     { return x.routing.m }
+func (x *Rest) SetMessage(m *broker.Message) { x.routing.m = m }
+
+// Next does a portion of it. When it is done, index and err are Route's.
+func (x *Rest) Next(d Deliverer) (done bool, index broker.Index, err error) {
+	r, rt := x.router, x.routing
+	r.mu.RLock()
+	found := rt.match(r)
+	r.mu.RUnlock()
+	if !found {
+		return false, 0, nil
+	}
+	index, err = d.Deliver(rt.m, rt.to, x.also)
+	x.routing = nil
+	r.giveBack(rt)
+	return true, max(x.needs, index), err
+}
+
+func (r *Router) giveBack(rt *routing) {
+	rt.reset()
+	r.routings.Put(rt)
 }
 
 // Session tells all taps of a client's coming or going. The caller orders it with the client's messages.
@@ -206,6 +255,10 @@ type routing struct {
 	several []int           // places in to of members with several subscriptions
 	places  map[*member]int // the same by member, once there are many
 	found   matches
+	begun   bool    // found knows of m
+	whole   bool    // list is all that select it
+	list    []match // of found
+	at      int     // so many of list are in to
 }
 
 func newRouting() *routing {
@@ -216,16 +269,28 @@ func newRouting() *routing {
 
 func (rt *routing) reset() {
 	clear(rt.to)
-	clear(rt.places)
+	if len(rt.places) > 0 {
+		clear(rt.places)
+	}
 	rt.m, rt.to, rt.several = nil, rt.to[:0], rt.several[:0]
+	rt.begun, rt.whole, rt.list, rt.at = false, false, nil, 0
 }
 
-// match collects who subscribed. The router's lock is held.
-func (rt *routing) match(r *Router) {
-	list := rt.found.of(rt.m.Topic, &r.tree, r.changes)
-	for i := range list {
-		rt.selected(list[i].who, list[i].o)
+// match collects who subscribed, or a portion of them; false: it is to be called again. The router's lock is held.
+func (rt *routing) match(r *Router) bool {
+	if !rt.begun {
+		rt.begun = true
+		rt.list, rt.whole = rt.found.begin(rt.m.Topic, &r.tree, r.changes)
 	}
+	if !rt.whole {
+		if rt.list, rt.whole = rt.found.next(rt.m.Topic, r.changes, r.opt.Portion); !rt.whole {
+			return false
+		}
+	}
+	for end := min(len(rt.list), rt.at+r.opt.Portion); rt.at < end; rt.at++ {
+		rt.selected(rt.list[rt.at].who, rt.list[rt.at].o)
+	}
+	return rt.at == len(rt.list)
 }
 
 // selected is called for each subscription that selects the message.

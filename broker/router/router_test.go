@@ -153,7 +153,9 @@ func names(r *Router, f topic.Filter) string {
 		if !topic.Match(f, n) {
 			continue
 		}
-		s += string(n) + "=" + string(r.Retained(n, time.Time{}).Payload) + " "
+		if m := r.Retained(n, time.Time{}); m != nil {
+			s += string(n) + "=" + string(m.Payload) + " "
+		}
 	}
 	return s
 }

@@ -44,6 +44,7 @@ type conn struct {
 	// Owned by who reads.
 	in         inbox
 	deliver    *delivering  // of the goroutine that reads
+	rest       rest         // of the packet that is being handled; nil: none
 	aliases    []topic.Name // by alias - 1
 	aliasBytes int          // of aliases
 	withdrawn  bool         // DISCONNECT 0x00 came: no will
@@ -79,6 +80,10 @@ type wire interface {
 	refuse(last []byte)        // a login failed: last is written and the connection closed; before any of the others
 	tls() *tls.ConnectionState // nil without TLS
 }
+
+// rest is what is left of a packet that takes long: a portion of it is done by each call. Whoever reads goes on with it, after what others
+// have brought, before the connection's next packet.
+type rest func() (done bool, err error)
 
 // errEnd ends reading without a fault: DISCONNECT came.
 var errEnd = errors.New("disconnected")

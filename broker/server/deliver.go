@@ -17,6 +17,7 @@ type delivering struct {
 	server *Server
 	now    time.Time
 	turn   turn             // connections to be flushed by whoever owns this
+	work   uint64           // deliveries so far, and other work that takes about as long
 	cost   int64            // session.Cost of the message, 0: not counted yet
 	with   []session.Change // of the publisher, saved in the same record as the deliveries; for one Deliver
 
@@ -56,6 +57,7 @@ type stored struct {
 func (d *delivering) Deliver(m *broker.Message, to []router.Delivery, also router.Elsewhere) (broker.Index, error) {
 	d.stored, d.memory, d.cost = d.stored[:0], d.memory[:0], 0
 	d.also, d.matched, d.took, d.full = also, len(to), 0, 0
+	d.work += uint64(len(to))
 	for i := range to {
 		x := &to[i]
 		switch {

@@ -43,7 +43,8 @@
 //
 // Bounds: beside what each connection may hold there is what all may, for packets that are not whole and for output (memory.go), and
 // for messages, wills and filters (session.Budget). Who holds longest or most gives way. A refusal is counted always and logged
-// once for each client and reason (refusals.go). On an event loop each connection has a slice of the turn.
+// once for each client and reason (refusals.go). On an event loop each connection has a slice of the turn; a packet that takes long, and what is
+// to be written to many, are done in portions, over turns (loop_fair_linux.go).
 //
 // Ends: when a connection ends, taps get Disconnected with its reason, then its will is routed, then the session is free
 // for the connection that takes it over, which is told to the taps as Connected before its first message is routed.

@@ -48,6 +48,24 @@ func (c *conn) handle(frame []byte) error {
 	return &packets.Error{Code: packets.ProtocolError, Section: "2.1.2", Detail: t.String() + " is not expected here"}
 }
 
+// handleAll takes a packet to its end: nobody waits for this goroutine.
+func (c *conn) handleAll(frame []byte) error {
+	err := c.handle(frame)
+	for c.rest != nil && err == nil {
+		err = c.goOn()
+	}
+	return err
+}
+
+// goOn does a portion of what is left of a packet.
+func (c *conn) goOn() error {
+	done, err := c.rest()
+	if done || err != nil {
+		c.rest = nil
+	}
+	return err
+}
+
 // readDeadline is one and a half times the keep alive after the last byte [MQTT-3.1.2-22] [v3 MQTT-3.1.2-24], or the end
 // of the time that a packet may take; zero if there is none.
 func (c *conn) readDeadline() time.Time {

@@ -43,7 +43,12 @@ type loop struct {
 	unseen     int           // connections that may have sent something before deadlines were due, and that were not read since
 	quiet      int           // waits in a row that brought nothing
 	slice      time.Duration // how long one connection may keep the loop in this turn
+	share      int           // how many writes it may cause in it
+	behind     []*looped     // have more left to be done; each once
+	rests      []*looped     // have a packet that takes long; the first is gone on with
 	turns      uint64
+	left       time.Time    // when those that are leaving were looked at last
+	wrote      atomic.Int64 // bytes, in this turn and by whoever wrote to the loop's connections
 
 	spare []*looped // memory of the next posts
 
@@ -118,7 +123,8 @@ func (l *loop) run() {
 		l.turns++
 		l.now = l.server.now()
 		l.delivering.now = l.now
-		l.slice = sliceOf(n)
+		l.wrote.Store(0)
+		l.slice, l.share = sliceOf(n), shareOf(n)
 		for i := range n {
 			e := &l.events[i]
 			if s := &l.sources[e.Fd]; s.generation == e.Pad && s.ready != nil {
@@ -130,6 +136,9 @@ func (l *loop) run() {
 		}
 		l.takePosts()
 		l.delivering.turn.flush()
+		if l.busy() {
+			l.goOn()
+		}
 		l.lookAtDeadlines(n)
 	}
 }
@@ -138,7 +147,7 @@ func (l *loop) run() {
 func (l *loop) wait() int {
 	timeout := l.timeout()
 	l.asleep.Store(true)
-	if l.posted() {
+	if l.busy() || l.posted() {
 		timeout = 0
 	}
 	var n int
@@ -251,7 +260,7 @@ func (l *loop) takePosts() {
 	for _, f := range calls {
 		f()
 	}
-	l.slice = sliceOf(len(posts))
+	l.slice, l.share = sliceOf(len(posts)), shareOf(len(posts))
 	for _, w := range posts {
 		w.takePost()
 	}
@@ -265,8 +274,11 @@ func sliceOf(n int) time.Duration { return max(turnTime/time.Duration(max(1, n))
 // lookAtDeadlines ends what has taken too long, at the end of a turn that had n events. A loop that was held up for long first
 // reads what has come meanwhile: silent is who has sent nothing.
 func (l *loop) lookAtDeadlines(n int) {
-	for w := range l.leaving {
-		w.leave()
+	if len(l.leaving) > 0 && time.Since(l.left) >= leavingEvery/10 { // their time is the machine's
+		l.left = time.Now()
+		for w := range l.leaving {
+			w.leave()
+		}
 	}
 	for _, a := range l.acceptors {
 		a.resumeAt(l.now)

@@ -16,6 +16,13 @@ func (w *looped) endNow(err error) {
 	if w.stage != live {
 		return
 	}
+	if w.rest != nil { // what was taken over is done first
+		if w.ended == nil {
+			w.ended = err
+			w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
+		}
+		return
+	}
 	reason, last := w.reasonFor(err)
 	if reason == broker.ReasonShutdown {
 		w.stage = ending

@@ -23,7 +23,11 @@ type looped struct {
 	lingers    bool         // while leaving: the client is to close first
 	told       bool         // and has been told that we are through
 	again      func() error // the login, to be done by a goroutine
-	yielded    bool         // whole packets lie in the inbox: the others come first
+	yielded    bool         // something is left of what was read: the others come first, and nothing more is read
+	queued     bool         // in loop.behind
+	writesMore bool         // more is left than one turn writes
+	caused     []*conn      // to be flushed: more than one turn does
+	ended      error        // the connection is to end with it, when what is left of a packet is done; nil: it is not
 
 	posted post // guarded by loop.mu
 
@@ -31,6 +35,7 @@ type looped struct {
 	fd      int       // -1 once closed
 	watched uint32    // the events that epoll looks for
 	full    bool      // reading waits for room
+	gone    bool      // the client is: reading does not wait any more
 	writing bool      // someone is in write
 	done    bool      // to be closed when what is left is written
 	stuck   time.Time // since when the kernel takes nothing; zero while it does
@@ -103,8 +108,7 @@ func (w *looped) ready(events uint32) {
 		if !w.yielded {
 			w.readable()
 		} else if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 { // what came before the end is handled before it
-			w.loop.slice = time.Hour
-			w.takeKept()
+			w.hungUp()
 		}
 	case leaving:
 		w.discard()
@@ -165,14 +169,25 @@ func (w *looped) takeKept() {
 // others waiting for longer than that.
 func (w *looped) take(b []byte) (rest []byte, err error) {
 	w.yielded = false
+	before := len(w.deliver.turn.conns)
+	rest, err = w.takeSlice(b)
+	if w.stage == live { // another goroutine may have what a login causes
+		w.spread(before)
+	}
+	return rest, err
+}
+
+func (w *looped) takeSlice(b []byte) (rest []byte, err error) {
 	var began time.Time
+	work := w.deliver.work
 	for n := 0; len(b) > 0; n++ {
 		switch { // most reads bring one packet, which costs no look at the clock
 		case n == 1:
 			began = time.Now()
-		case w.stage == live && (n == 2 || n > 0 && n%8 == 0):
+		case w.stage == live && n > 1 && (n == 2 || n%8 == 0 || w.deliver.work-work > workUnseen):
+			work = w.deliver.work
 			if w.yielded = time.Since(began) > w.loop.slice; w.yielded {
-				w.post(postMore)
+				w.loop.queue(w)
 				return b, nil
 			}
 		}
@@ -187,7 +202,11 @@ func (w *looped) take(b []byte) (rest []byte, err error) {
 		b = rest
 		switch {
 		case w.stage == live:
-			err = w.handle(frame)
+			if err = w.handle(frame); w.rest != nil {
+				w.yielded = true
+				w.loop.rests = append(w.loop.rests, w)
+				return b, nil
+			}
 		case w.enhanced != nil:
 			w.converse(w.continueLogin(frame))
 		default:
@@ -202,6 +221,9 @@ func (w *looped) take(b []byte) (rest []byte, err error) {
 	}
 	return nil, nil
 }
+
+// workUnseen is how many deliveries are made between two looks at the clock, about.
+const workUnseen = 64
 
 // limit is the largest packet that is taken now; an error is one that must not come now.
 func (w *looped) limit(b []byte) (int, error) {

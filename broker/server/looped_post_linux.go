@@ -43,15 +43,16 @@ func (w *looped) takePost() {
 	if p&(postInterrupt|postCut) != 0 || p&postEntered != 0 && w.reasonKicked() != "" {
 		w.interrupted()
 	}
-	if p&postMore != 0 && w.yielded && w.stage == live && !w.isFull() {
-		w.endPause()
-		w.in.heard = w.loop.now // its bytes came before, and were not looked at
-		w.takeKept()
+	if p&postWrite != 0 {
+		w.writesMore = true
+	}
+	if p&(postMore|postWrite) != 0 {
+		w.loop.queue(w)
 	}
 	if p&(postPump|postEntered) != 0 && w.stage == live { // one that came during the login was too early
 		w.client.roomAgain(&w.conn)
 	}
-	if p&(postClosing|postWrite) != 0 {
+	if p&postClosing != 0 {
 		w.flush() // what the client is told last belongs to no turn
 	}
 	if w.stage == leaving {

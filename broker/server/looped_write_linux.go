@@ -22,6 +22,9 @@ func (w *looped) flush() {
 
 // writable goes on where the kernel took no more.
 func (w *looped) writable() {
+	if w.loop.wrote.Load() >= writtenPerTurn {
+		return // the event comes again
+	}
 	w.out.mu.Lock()
 	if w.writing || w.fd < 0 {
 		w.out.mu.Unlock()
@@ -46,6 +49,7 @@ func (w *looped) write() {
 		}
 		o.mu.Unlock()
 		n, err := writeNow(w.fd, w.unsent)
+		w.loop.wrote.Add(int64(n))
 		o.mu.Lock()
 		w.wroteLocked(n, err)
 	}
@@ -112,9 +116,20 @@ func (w *looped) waitsLocked() uint32 {
 func (w *looped) pauseReading() {
 	w.out.mu.Lock()
 	defer w.out.mu.Unlock()
-	if w.fullLocked() {
+	if w.fullLocked() && !w.gone {
 		w.full, w.pausedAt = true, w.loop.now
 		w.watchLocked(w.watched &^ unix.EPOLLIN)
+	}
+}
+
+// hungUp has what a client sent before it was gone handled, though it takes no answers.
+func (w *looped) hungUp() {
+	w.out.mu.Lock()
+	defer w.out.mu.Unlock()
+	w.gone = true
+	if w.full {
+		w.full = false
+		w.post(postMore)
 	}
 }
 

@@ -25,6 +25,7 @@ type rig struct {
 	router  *router.Router
 	store   *brokertest.Store // nil: in memory
 	limits  Limits
+	portion int    // as router.Options.Portion
 	keeps   int    // retained messages at most; 0: no limit
 	loops   int    // as Options.Loops
 	answers string // as Options.ResponsePrefix
@@ -42,7 +43,7 @@ type rig struct {
 // start makes the server and has it shut down at the end of the test.
 func (r *rig) start(t testing.TB) *rig {
 	r.t = t
-	o := router.Options{RetainedMessages: r.keeps, Taps: r.taps, Gates: r.gates}
+	o := router.Options{RetainedMessages: r.keeps, Taps: r.taps, Gates: r.gates, Portion: r.portion}
 	so := Options{Limits: r.limits, Loops: r.loops, ResponsePrefix: r.answers, Auth: r.auth, Log: r.log, Now: r.now}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -24,18 +25,26 @@ func (c *conn) handlePublish(frame []byte) error {
 	if err != nil {
 		return err
 	}
-	if p.QoS == 0 {
-		if _, err := c.route(name, p, frame); err != nil && !errors.Is(err, errStore) { // counted: nobody is to be told
-			c.refusedMessage(err)
+	if p.QoS > 0 {
+		if again, err := c.begin(p); again || err != nil {
+			return err
 		}
-		return nil
-	}
-	if again, err := c.begin(p); again || err != nil {
-		return err
 	}
 	index, err := c.route(name, p, frame)
-	if err != nil && !errors.Is(err, errStore) {
+	if c.rest != nil {
+		return nil
+	}
+	return c.routed(p, index, err)
+}
+
+// routed sees to what follows the routing of p.
+func (c *conn) routed(p *packets.Publish, index broker.Index, err error) error {
+	c.waitForDisk(index)
+	if err != nil && !errors.Is(err, errStore) { // which is counted
 		c.refusedMessage(err)
+	}
+	if p.QoS == 0 { // nobody is to be told
+		return nil
 	}
 	return c.answer(p, index, err)
 }
@@ -102,7 +111,7 @@ var errStore = errors.New("not stored")
 // errNotAllowed covers what the publisher may not do: the message goes nowhere.
 var errNotAllowed = errors.New("not authorized")
 
-// route makes the message of a PUBLISH, which frame holds, and hands it to the router.
+// route makes the message of a PUBLISH, which frame holds, and hands it to the router. If that takes long, c.rest goes on with it.
 func (c *conn) route(name topic.Name, p *packets.Publish, frame []byte) (broker.Index, error) {
 	s := c.server
 	switch {
@@ -116,9 +125,38 @@ func (c *conn) route(name topic.Name, p *packets.Publish, frame []byte) (broker.
 	}
 	m := c.message(name, p, frame)
 	p.Payload = nil // or it lives until the next PUBLISH
-	index, err := s.route(m, c.deliver)
-	c.waitForDisk(index)
-	return index, err
+	rest, index, err := s.router.Begin(m, c.deliver)
+	if rest != nil {
+		c.routeOn(rest, p, m == &c.deliver.message)
+	}
+	if err != nil {
+		return 0, s.notRouted(err)
+	}
+	return index, nil
+}
+
+// routeOn has the rest of a message's routing done in portions. borrowed: it lies in memory that the next one uses.
+func (c *conn) routeOn(left *router.Rest, p *packets.Publish, borrowed bool) {
+	if borrowed {
+		own := *left.Message()
+		own.Payload = bytes.Clone(own.Payload)
+		left.SetMessage(&own)
+	}
+	sent := &packets.Publish{QoS: p.QoS, PacketID: p.PacketID}
+	with := c.deliver.with // of this message, not of the next that is routed
+	c.deliver.with = nil
+	c.rest = func() (done bool, err error) {
+		c.deliver.with = with
+		done, index, err := left.Next(c.deliver)
+		if !done {
+			c.deliver.with = nil
+			return false, nil
+		}
+		if err != nil {
+			err = c.server.notRouted(err)
+		}
+		return true, c.routed(sent, index, err)
+	}
 }
 
 // message makes the message of a PUBLISH. One that nobody keeps, as Router.Wanted says, lies in memory that the next one uses;

@@ -152,7 +152,7 @@ func (w *stream) readLoop() error {
 			return c.explain(err)
 		}
 		c.deliver.now = c.in.heard
-		if err := c.handle(frame); err != nil {
+		if err := c.handleAll(frame); err != nil {
 			return err
 		}
 	}

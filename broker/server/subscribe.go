@@ -3,6 +3,7 @@ package server
 import (
 	"strings"
 
+	"edge/broker"
 	"edge/broker/packets"
 	"edge/broker/session"
 	"edge/broker/topic"
@@ -15,24 +16,53 @@ func (c *conn) handleSubscribe(p *packets.Subscribe) error {
 	if !c.fits(suback) {
 		return errAnswerTooLarge
 	}
-	index, err := c.step(func(cl *client) {
-		for i := range p.Filters {
-			codes[i] = c.subscribeLocked(cl, &p.Filters[i], p.SubscriptionID)
+	var needs broker.Index
+	done := 0
+	return c.inPortions(func() (bool, error) {
+		from := done
+		index, err := c.step(func(cl *client) {
+			for end := min(len(codes), from+filtersAtOnce); done < end; done++ {
+				codes[done] = c.subscribeLocked(cl, &p.Filters[done], p.SubscriptionID)
+			}
+			cl.replayAt = never // until the index of the SUBACK is known
+		})
+		needs = max(needs, index)
+		c.offerShares(p.Filters[from:done], codes[from:done])
+		if err != nil || done < len(codes) {
+			return false, err
 		}
-		cl.replayAt = never // until the index of the SUBACK is known
+		return true, c.subscribed(p, suback, needs)
 	})
-	if err != nil {
-		return err
+}
+
+// filtersAtOnce is how many filters of a packet are handled before other connections have their turn.
+const filtersAtOnce = 32
+
+// inPortions carries r out. The first portion, which mostly is all, is done now, the others when it is the connection's turn again.
+func (c *conn) inPortions(r rest) error {
+	done, err := r()
+	if err == nil && !done {
+		c.rest = r
 	}
+	return err
+}
+
+// subscribed answers a SUBSCRIBE, which needs index to be durable, and begins what follows it.
+func (c *conn) subscribed(p *packets.Subscribe, suback *packets.Suback, index broker.Index) error {
+	codes := suback.Codes
 	c.refusedFilters(p, codes)
 	c.ack(ack{kind: packets.TypeSuback, index: index, packet: suback})
-	_, err = c.step(func(cl *client) { cl.replayAt = index })
-	for i, f := range p.Filters {
+	_, err := c.step(func(cl *client) { cl.replayAt = index })
+	return err
+}
+
+// offerShares has handed over what members that are away hold of the shared subscriptions that were just made.
+func (c *conn) offerShares(filters []packets.Subscription, codes []packets.ReasonCode) {
+	for i, f := range filters {
 		if !codes[i].Failed() && strings.HasPrefix(f.Filter, "$share/") {
 			c.server.offerTo([]topic.Filter{topic.Filter(f.Filter)})
 		}
 	}
-	return err
 }
 
 // errAnswerTooLarge ends the connection of a client that asks for more answers at once than it takes: it would wait for them.
@@ -79,18 +109,23 @@ func (c *conn) handleUnsubscribe(p *packets.Unsubscribe) error {
 	if !c.fits(unsuback) {
 		return errAnswerTooLarge
 	}
-	index, err := c.step(func(cl *client) {
-		for i, f := range p.Filters {
-			if !cl.unsubscribeLocked(topic.Filter(f)) {
-				codes[i] = packets.NoSubscriptionExisted
+	var needs broker.Index
+	done := 0
+	return c.inPortions(func() (bool, error) {
+		index, err := c.step(func(cl *client) {
+			for end := min(len(codes), done+filtersAtOnce); done < end; done++ {
+				if !cl.unsubscribeLocked(topic.Filter(p.Filters[done])) {
+					codes[done] = packets.NoSubscriptionExisted
+				}
 			}
+		})
+		needs = max(needs, index)
+		if err != nil || done < len(codes) {
+			return false, err
 		}
+		c.ack(ack{kind: packets.TypeUnsuback, index: needs, packet: unsuback})
+		return true, nil
 	})
-	if err != nil {
-		return err
-	}
-	c.ack(ack{kind: packets.TypeUnsuback, index: index, packet: unsuback})
-	return nil
 }
 
 func (c *client) unsubscribeLocked(f topic.Filter) bool {

@@ -2,10 +2,10 @@ package topic
 
 import "strings"
 
-// Tree maps filters to subscribers and finds those whose filter selects a name. K names a subscriber, which has at
+// Tree maps filters to subscribers; Walk finds those whose filter selects a name. K names a subscriber, which has at
 // most one subscription per filter; V is what is known of the subscription. The zero value is an empty tree.
 //
-// A node is one level of a filter. The cost of Match grows with the nodes that match, at most two per level and
+// A node is one level of a filter. The cost of a Walk grows with the nodes that match, at most two per level and
 // branch, not with the size of the tree.
 type Tree[K comparable, V any] struct {
 	root node[K, V]
@@ -76,40 +76,6 @@ func (t *Tree[K, V]) Remove(f Filter, key K) (old V, removed bool) {
 	t.size--
 	n.prune()
 	return old, true
-}
-
-// Match calls fn for each subscription whose filter selects name, in no particular order. A key with several such
-// filters comes several times. fn must not change the tree. Match does not allocate.
-func (t *Tree[K, V]) Match(name Name, fn func(key K, value V)) {
-	t.root.match(string(name), true, name.Reserved(), fn)
-}
-
-// match goes down the levels in rest; more is false when there is none left. In the root of a $ name, wildcards are
-// passed over [MQTT-4.7.2-1]. The depth of the recursion is that of the tree, not of the name.
-func (n *node[K, V]) match(rest string, more, reserved bool, fn func(K, V)) {
-	if n.hash != nil && !reserved {
-		n.hash.each(fn)
-	}
-	if !more {
-		n.each(fn)
-		return
-	}
-	if n.children == nil && n.plus == nil {
-		return
-	}
-	level, rest, more := strings.Cut(rest, "/")
-	if next := n.children[level]; next != nil {
-		next.match(rest, more, false, fn)
-	}
-	if n.plus != nil && !reserved {
-		n.plus.match(rest, more, false, fn)
-	}
-}
-
-func (n *node[K, V]) each(fn func(K, V)) {
-	for i := range n.entries {
-		fn(n.entries[i].key, n.entries[i].value)
-	}
 }
 
 // walk returns the node where f ends, or nil.

@@ -16,7 +16,7 @@ func TestTreesMatchLikeMatch(t *testing.T) {
 		var tree Tree[string, int]
 		tree.Add(c.f, "k", 1)
 		found := false
-		tree.Match(c.n, func(string, int) { found = true })
+		walk(&tree, c.n, func(string, int) { found = true })
 		if found != c.want {
 			t.Errorf("Tree: %q selects %q: %v", c.f, c.n, found)
 		}
@@ -113,7 +113,7 @@ func treeAgainstLoop(t *rapid.T, keys int) {
 			}
 			n := drawName(t)
 			var got, want []string
-			tree.Match(n, func(k, v int) { got = append(got, fmt.Sprint(k, "=", v)) })
+			walk(&tree, n, func(k, v int) { got = append(got, fmt.Sprint(k, "=", v)) })
 			for s, v := range twin {
 				if Match(s.f, n) {
 					want = append(want, fmt.Sprint(s.key, "=", v))
@@ -209,7 +209,7 @@ func TestSlashes(t *testing.T) {
 	tree.Add(Filter(strings.Repeat("+/", MaxBytes/2)+"#"), 2, 2)
 	names.Set(Name(deep), 1)
 	found := map[int]int{}
-	tree.Match(Name(deep), func(k, _ int) { found[k]++ })
+	walk(&tree, Name(deep), func(k, _ int) { found[k]++ })
 	if !maps.Equal(found, map[int]int{1: 1, 2: 1}) {
 		t.Errorf("matched %v", found)
 	}
@@ -223,25 +223,6 @@ func TestSlashes(t *testing.T) {
 	names.Delete(Name(deep))
 	if tree.root.children != nil || names.root.children != nil {
 		t.Error("nodes are left behind")
-	}
-}
-
-// TestMatchWorkIsBounded builds the filters that branch most: all of a and + over ten levels, 1,024 filters. Matching
-// visits each once and not more: the calls are as many as there are filters.
-func TestMatchWorkIsBounded(t *testing.T) {
-	var tree Tree[int, int]
-	const levels = 10
-	for bits := range 1 << levels {
-		f := make([]string, levels)
-		for i := range f {
-			f[i] = map[bool]string{true: "a", false: "+"}[bits>>i&1 == 1]
-		}
-		tree.Add(Filter(strings.Join(f, "/")), 1, bits)
-	}
-	calls := 0
-	tree.Match(Name(strings.Repeat("a/", levels-1)+"a"), func(int, int) { calls++ })
-	if calls != 1<<levels {
-		t.Errorf("%d calls for %d filters", calls, 1<<levels)
 	}
 }
 
@@ -310,7 +291,7 @@ func FuzzMatch(f *testing.F) {
 		tree.Add(fl, 0, 0)
 		names.Set(n, 0)
 		inTree, inNames := false, false
-		tree.Match(n, func(int, int) { inTree = true })
+		walk(&tree, n, func(int, int) { inTree = true })
 		names.Match(fl, func(Name, int) bool { inNames = true; return true })
 		if inTree != want || inNames != want {
 			t.Errorf("%q selects %q: Match %v, Tree %v, Names %v", fl, n, want, inTree, inNames)
@@ -321,14 +302,16 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-func BenchmarkTreeMatch(b *testing.B) {
+func BenchmarkWalk(b *testing.B) {
 	var tree Tree[int, int]
 	for i := range 10000 {
 		tree.Add(Filter(fmt.Sprintf("plant/line%d/+/value", i%1000)), i, i)
 	}
 	b.ReportAllocs()
 	n := 0
+	var w Walk[int, int]
 	for b.Loop() {
-		tree.Match("plant/line7/oven/value", func(int, int) { n++ })
+		w.Begin(&tree, "plant/line7/oven/value")
+		w.Next(1<<20, func(int, int) { n++ })
 	}
 }

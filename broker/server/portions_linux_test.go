@@ -1,0 +1,121 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"edge/broker"
+	"edge/broker/brokertest"
+	"edge/broker/packets"
+)
+
+// TestLongPacketsTakeTurns: what one packet asks for is done over many turns of the loop, each of which does a bounded part of it and
+// then looks what others have brought.
+func TestLongPacketsTakeTurns(t *testing.T) {
+	r := bombRig().over(overLoops).start(t)
+	sub, pub := r.client(packets.V5, "sub", true), r.client(packets.V5, "pub", true)
+	filters := bombFilters()
+	list := &packets.Unsubscribe{PacketID: 2}
+	for _, f := range filters {
+		list.Filters = append(list.Filters, f.Filter)
+	}
+	const looks = 2<<bombLevels - 1 + 1<<bombLevels // nodes and subscriptions, in portions of 16
+	for _, step := range []struct {
+		name string
+		take func()
+		most int // portions
+	}{
+		{"SUBSCRIBE", func() {
+			sub.Send(&packets.Subscribe{PacketID: 1, Filters: filters})
+			brokertest.Expect[*packets.Suback](sub)
+		}, len(filters) / filtersAtOnce},
+		{"PUBLISH", func() {
+			pub.Send(&packets.Publish{Topic: bombTopic, QoS: 1, PacketID: 1})
+			brokertest.Expect[*packets.Puback](pub)
+		}, looks / 17},
+		{"UNSUBSCRIBE", func() {
+			sub.Send(list)
+			for {
+				if _, ok := brokertest.Expect[packets.Packet](sub).(*packets.Unsuback); ok {
+					return
+				}
+			}
+		}, len(filters) / filtersAtOnce},
+	} {
+		before := r.turns()
+		step.take()
+		if took := int(r.turns() - before); took < step.most {
+			t.Errorf("%s: %d turns for %d portions", step.name, took, step.most)
+		}
+	}
+}
+
+// TestFanOutTakesTurns: a message for many connections is written to a bounded number of them in one turn; all get it, and the publisher
+// is not read from before.
+func TestFanOutTakesTurns(t *testing.T) {
+	r := (&rig{limits: Limits{ConnectionsPerAddress: -1}}).over(overLoops).start(t)
+	var subs []*brokertest.Client
+	const many = 600
+	for i := range many {
+		c := r.client(packets.V4, fmt.Sprint("sub", i), true)
+		c.Subscribe("all", 0)
+		subs = append(subs, c)
+	}
+	pub := r.client(packets.V4, "pub", true)
+	l := r.Server.loops[0]
+	before := r.turns()
+	pub.Send(&packets.Publish{Topic: "all", Payload: []byte("1")})
+	pub.Send(&packets.Publish{Topic: "all", Payload: []byte("2")})
+	pub.ExpectNothing()
+	took := r.turns() - before
+	const perTurn = flushesPerTurn + behindPerTurn*flushPortion
+	if took < many/perTurn+1 {
+		t.Errorf("%d turns for %d writes, of which one may do %d", took, many, perTurn)
+	}
+	for _, c := range subs {
+		for _, want := range []string{"1", "2"} {
+			if p := brokertest.Expect[*packets.Publish](c); string(p.Payload) != want {
+				t.Fatalf("got %q, not %q", p.Payload, want)
+			}
+		}
+	}
+	l.do(func() {
+		if n := len(l.behind) + len(l.rests); n > 0 {
+			t.Errorf("%d connections have something left", n)
+		}
+	})
+}
+
+// TestManyFloodsShareTurns: however many connections bring much at once, a turn goes on with few of them, and a client that has little to say
+// is answered after a few turns.
+func TestManyFloodsShareTurns(t *testing.T) {
+	var tap slowTap
+	r := (&rig{taps: []broker.Tap{&tap}, limits: Limits{ConnectionsPerAddress: -1}}).over(overLoops).start(t)
+	good := r.client(packets.V4, "good", true)
+	var flood []byte
+	const floods, each = 60, 30 // 0.18 s of work
+	for range each {
+		flood = (&packets.Publish{Topic: "flood", Payload: []byte("x")}).Append(flood, packets.V4)
+	}
+	var all []net.Conn
+	for i := range floods {
+		nc := r.dial()
+		nc.Write(connectPacket(packets.V4, fmt.Sprint("flood", i)))
+		nc.Read(make([]byte, 4))
+		all = append(all, nc)
+	}
+	for _, nc := range all {
+		nc.Write(flood)
+	}
+	worst := int64(0)
+	for before := int64(0); before < floods*each; {
+		good.ExpectNothing()
+		now := tap.n.Load()
+		worst = max(worst, now-before)
+		before = now
+	}
+	if worst > floods*each/4 {
+		t.Errorf("%d packets of the floods were handled while the other client waited", worst)
+	}
+}

@@ -26,6 +26,7 @@ type Options struct {
 	Clock  func() time.Time                      // default time.Now
 	Passed func() time.Duration                  // monotonic time since any fixed moment; default the process's
 	Space  func() (free, total int64, err error) // bytes of the disk that the store is on; default the system's
+	CPU    func() time.Duration                  // what the calling thread took of the processor: for benchmarks, see Stats.RollupCPU; default: it is not asked
 	Log    *slog.Logger                          // default: none
 }
 

@@ -54,13 +54,14 @@ type Stats struct {
 	Space          Space         // how much room the disk has
 	DiskFree       int64         // bytes of the disk that are free, and all
 	DiskTotal      int64
-	Limit          int64  // Options.MaxBytes; 0: none
-	Ballast        int64  // bytes of a file that is removed when the disk is full; 0: it is not there
-	Head           int    // samples held in memory, not yet in a block
-	Duplicates     uint64 // repetitions of a sample with the same series, time, value and quality: dropped
-	Late           uint64 // samples that came after their window was written, and too few for a block of their own
-	Refused        uint64 // samples older than retention, over a day in the future, or too long: not kept
-	Unknown        uint64 // samples of a series without a schema: not kept
-	LostSamples    uint64 // samples that a day's file had no room for: told as gaps
-	LostEvents     uint64 // events, likewise
+	Limit          int64         // Options.MaxBytes; 0: none
+	Ballast        int64         // bytes of a file that is removed when the disk is full; 0: it is not there
+	Head           int           // samples held in memory, not yet in a block
+	Duplicates     uint64        // repetitions of a sample with the same series, time, value and quality: dropped
+	Late           uint64        // samples that came after their window was written, and too few for a block of their own
+	Refused        uint64        // samples older than retention, over a day in the future, or too long: not kept
+	Unknown        uint64        // samples of a series without a schema: not kept
+	LostSamples    uint64        // samples that a day's file had no room for: told as gaps
+	LostEvents     uint64        // events, likewise
+	RollupCPU      time.Duration // that rollups took since Open; 0 without Options.CPU
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 
 	"edge/historian/journal"
@@ -96,9 +97,22 @@ func (r *rolled) put(meta *bolt.Bucket, day int64) error {
 // rollOn has one turn, and asks for the next one if there is more to do.
 func (s *Store) rollOn(ctx context.Context) {
 	s.lookAtClock() // else an hour that has just ended is not over by the last look
-	if Space(s.space.Load()) < SpaceLow && s.rollUp(ctx) {
+	if Space(s.space.Load()) < SpaceLow && s.rollCounted(ctx) {
 		s.askRoll()
 	}
+}
+
+// rollCounted is rollUp, and counts the processor time that it takes if that can be asked.
+func (s *Store) rollCounted(ctx context.Context) (more bool) {
+	if s.o.CPU == nil {
+		return s.rollUp(ctx)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	began := s.o.CPU()
+	more = s.rollUp(ctx)
+	s.rollupCPU.Add(int64(s.o.CPU() - began))
+	return more
 }
 
 func (s *Store) askRoll() {

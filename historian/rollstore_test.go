@@ -562,3 +562,21 @@ func TestRollupsOfVersion1(t *testing.T) {
 		t.Errorf("version %d", stored())
 	}
 }
+
+// What rollups take of the processor is counted where it can be asked.
+func TestRollupCPU(t *testing.T) {
+	r := newRig(t, Options{})
+	defer r.close()
+	steady(r)
+	asked := time.Duration(0)
+	r.s.o.CPU = func() time.Duration { asked += time.Second; return asked }
+	r.s.rollOn(context.Background())
+	if got := r.s.Stats().RollupCPU; got != time.Second {
+		t.Errorf("%v, want what passed between two questions, 1s", got)
+	}
+	r.s.o.CPU = nil
+	r.s.rollOn(context.Background())
+	if got := r.s.Stats().RollupCPU; got != time.Second {
+		t.Errorf("%v, want the second of before", got)
+	}
+}

@@ -91,6 +91,7 @@ type Store struct {
 
 	duplicates, lateSamples, refused, unknown atomic.Uint64
 	lostSamples, lostEvents                   atomic.Uint64
+	rollupCPU                                 atomic.Int64 // ns
 
 	bytes       atomic.Int64  // of all files
 	largest     atomic.Int64  // of the largest of them
@@ -389,7 +390,7 @@ func (s *Store) Stats() Stats {
 	st := Stats{Space: Space(s.space.Load()), DiskFree: s.free.Load(), DiskTotal: s.total.Load(), Limit: s.o.MaxBytes, Ballast: s.ballast.Load(),
 		Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
 		Duplicates: s.duplicates.Load(), Late: s.lateSamples.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load(),
-		LostSamples: s.lostSamples.Load(), LostEvents: s.lostEvents.Load()}
+		LostSamples: s.lostSamples.Load(), LostEvents: s.lostEvents.Load(), RollupCPU: time.Duration(s.rollupCPU.Load())}
 	if s.doubted.Load() {
 		st.ClockOff = time.Duration(max(1, s.late.Load()-s.early.Load())) * time.Millisecond
 	}

@@ -17,5 +17,7 @@
 // process at its own time, where the peer gets a second's samples at once. Bytes repeat; times want a machine that has
 // nothing else to do. What must hold on every machine, bytes, is held by the historian's own tests.
 //
+// What rollups take of it is asked of the thread that makes them (figure 15): all of it but the collection of what they leave.
+//
 // Late samples are measured until the last hour that they changed is rolled up again.
 package history

@@ -64,6 +64,8 @@ func TestFigures(t *testing.T) {
 	b.questions(t, g1, g2, disk1, disk2, peer1, peer2)
 	b.starts(t, disk1)
 	b.late(t, g1, disk1, ours1)
+	b.add("15", "rollups: CPU and bytes of a raw sample, G1 / G2", "–",
+		fmt.Sprintf("%v, %.2f B / %v, %.2f B", ours1.rollCPU, ours1.rollups, ours2.rollCPU, ours2.rollups), "30 ns, 0.35 B")
 }
 
 func (b *table) questions(t *testing.T, g1, g2 gen.Set, disk1, disk2 disk, peer1, peer2 string) {

@@ -30,9 +30,10 @@ func (c *conn) ack(a ack) {
 }
 
 // waitForDisk has no more read from a client whose message needs index to be durable, when the disk has much to do: what
-// is not acknowledged, as a retained message of QoS 0, would else fill the journal, and the messages of all others would fail.
+// is not acknowledged, as a retained message of QoS 0, or what is acknowledged before, would else fill the journal, and the messages of
+// all others would fail.
 func (c *conn) waitForDisk(index broker.Index) {
-	if index == 0 || c.server.isDurable(index) || !c.server.opt.Durable.Crowded() {
+	if index == 0 || c.server.isWritten(index) || !c.server.opt.Durable.Crowded() {
 		return
 	}
 	c.out.mu.Lock()
@@ -101,6 +102,14 @@ func (s *Server) isDurable(i broker.Index) bool {
 	return s.opt.Durable != nil && i != never && i <= s.opt.Durable.Durable()
 }
 
+// isWritten is isDurable for who is held back until it is so.
+func (s *Server) isWritten(i broker.Index) bool {
+	if s.opt.Fast && s.opt.Durable != nil {
+		return i <= s.opt.Durable.Durable()
+	}
+	return s.isDurable(i)
+}
+
 // await puts c among those that the next commit may release; last: nothing more is to be expected before it. If the commit
 // came in between, the turn's flush does it: here the lock of a client may be held.
 func (c *conn) await(index broker.Index, last bool, t *turn) {
@@ -113,7 +122,7 @@ func (c *conn) await(index broker.Index, last bool, t *turn) {
 		s.waitMu.Unlock()
 	}
 	o.mu.Unlock()
-	if s.isDurable(index) {
+	if s.isWritten(index) {
 		t.release = s
 	} else if index != never {
 		s.opt.Durable.Await(index, last)
@@ -207,7 +216,7 @@ func (c *conn) release(t *turn) {
 		c.server.hurry.answered(&o.clock, len(o.acks), c.server.now())
 		o.acks = slices.Delete(o.acks, 0, done)
 	}
-	if o.disk > 0 && c.server.isDurable(o.disk) {
+	if o.disk > 0 && c.server.isWritten(o.disk) {
 		o.disk = 0
 	}
 	ready := len(o.held) > 0 && c.server.isDurable(o.held[0].index)

@@ -25,7 +25,7 @@
 // on disk too; SUBACK and UNSUBACK, that a session on disk has the subscription, or has it no more. A session whose queue is full, by messages, by
 // bytes or by the bytes of all sessions, does not get the message, which is counted by that reason and for its client: else one client
 // that stays away could stop a plant. CONNACK promises nothing: a session and its will are on disk when the commit interval has passed.
-// Without a journal to wait for (durability fast) everything is promised from memory, and written behind.
+// With durability fast everything is promised from memory, and written behind; who sends more than the disk takes is read from more slowly.
 //
 // The journal is told what is awaited. A commit comes after its interval, when enough acknowledgements wait for it to fill a page of flash, or
 // when all clients that send as soon as they are answered are waiting (hurry.go).

@@ -26,6 +26,7 @@ type rig struct {
 	store   *brokertest.Store // nil: in memory
 	limits  Limits
 	portion int    // as router.Options.Portion
+	fast    bool   // as Options.Fast
 	keeps   int    // retained messages at most; 0: no limit
 	loops   int    // as Options.Loops
 	answers string // as Options.ResponsePrefix
@@ -48,7 +49,7 @@ func (r *rig) start(t testing.TB) *rig {
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store
 		o.Retained = r.retained()
-		so.Sessions = r.sessions()
+		so.Sessions, so.Fast = r.sessions(), r.fast
 	}
 	r.router = router.New(o)
 	so.Router = r.router

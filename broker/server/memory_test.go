@@ -108,6 +108,45 @@ func TestDiskHasMuchToDo(t *testing.T) {
 	})
 }
 
+// TestFastIsHeldBack: who is acknowledged from memory, and sends more than the disk takes, is not read from while it is behind. What came
+// before is acknowledged meanwhile.
+func TestFastIsHeldBack(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
+		r := (&rig{store: &brokertest.Store{}, fast: true}).over(way).start(t)
+		away := r.client(packets.V5, "away", false)
+		away.Subscribe("a", 2)
+		away.Close()
+		r.quiet()
+		floods := r.client(packets.V5, "floods", true)
+		r.store.Hold()
+		for i, q := range []byte{1, 2, 1} {
+			if code := floods.Publish(&packets.Publish{Topic: "a", QoS: q}); code != packets.Success {
+				t.Fatalf("message %d of QoS %d: %v", i, q, code)
+			}
+		}
+		r.store.SetCrowded(true)
+		if code := floods.Publish(&packets.Publish{Topic: "a", QoS: 1}); code != packets.Success {
+			t.Fatal(code)
+		}
+		saved, write := len(r.store.Changes()), make(chan error)
+		next := (&packets.Publish{Topic: "a", QoS: 1, PacketID: 77}).Append(nil, packets.V5)
+		go func() { write <- floods.TrySendRaw(next) }()
+		r.quiet()
+		if more := len(r.store.Changes()) - saved; more > 0 {
+			t.Errorf("%d changes while the disk is behind", more)
+		}
+		if index, _ := r.store.Awaited(); index == 0 {
+			t.Error("nobody waits for a commit")
+		}
+		r.store.SetCrowded(false)
+		r.store.Commit()
+		if err := <-write; err != nil {
+			t.Fatal(err)
+		}
+		floods.Expect(&packets.Puback{PacketID: 77})
+	})
+}
+
 func (u *halfPackets) held() (bytes int64, packets int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -21,6 +21,7 @@ type Options struct {
 	Guard    Guard              // nil: what Auth allows is allowed
 	Store    Store              // nil: sessions live in memory only
 	Durable  Durable            // nil: what is stored is acknowledged at once
+	Fast     bool               // so it is with a Durable: that only holds back who sends more than the disk takes
 	Sessions []session.Snapshot // what the store held at start
 	Limits   Limits
 

@@ -109,14 +109,16 @@ func New(opt Options) *Server {
 // never is an index that does not become durable.
 const never = ^broker.Index(0)
 
-// watchJournal follows what is durable; without a Durable everything is.
+// watchJournal follows what is durable; without a Durable, or with one that nobody waits for, everything is.
 func (s *Server) watchJournal() {
-	if s.opt.Durable == nil {
+	if s.opt.Durable == nil || s.opt.Fast {
 		s.durable.Store(uint64(never) - 1)
-		return
+	} else {
+		s.durable.Store(uint64(s.opt.Durable.Durable()))
 	}
-	s.durable.Store(uint64(s.opt.Durable.Durable()))
-	s.opt.Durable.OnDurable(s.onDurable)
+	if s.opt.Durable != nil {
+		s.opt.Durable.OnDurable(s.onDurable)
+	}
 }
 
 // restore makes clients of snapshots: subscriptions first, so that the wills that are due find all subscribers.

@@ -156,7 +156,7 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 		p.router.AddTap(p.aware)
 	}
 	p.server = server.New(server.Options{
-		Router: p.router, Auth: policy, Guard: p.firewall, Store: p.sessions, Durable: p.durable(cfg), Sessions: sessions,
+		Router: p.router, Auth: policy, Guard: p.firewall, Store: p.sessions, Durable: p.sessions, Fast: cfg.Broker.Durability == "fast", Sessions: sessions,
 		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor,
 		ResponsePrefix: cfg.Broker.ResponsePrefix, Log: log,
 	})
@@ -175,14 +175,6 @@ func (p *pipeline) joinGates(cfg *Config, log *slog.Logger, routing *router.Opti
 		p.aware = &aware{log: log.With("part", "aware"), now: time.Now}
 		routing.Gates = append(routing.Gates, p.aware)
 	}
-}
-
-// durable is what acknowledgements wait for: the journal, or with durability fast nothing.
-func (p *pipeline) durable(cfg *Config) server.Durable {
-	if cfg.Broker.Durability == "fast" {
-		return nil
-	}
-	return p.sessions
 }
 
 // joinUplinks makes a cursor on the journal for every uplink.

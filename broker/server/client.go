@@ -22,7 +22,8 @@ type client struct {
 	turn    chan struct{} // holds one token: who has it may begin a connection
 	online  atomic.Bool
 
-	refs int // connections and attempts; guarded by Server.mu
+	refs  int   // connections and attempts; guarded by Server.mu
+	owner owner // who it was made for; guarded by Server.mu
 
 	mu       sync.Mutex
 	session  *session.Session // nil: none

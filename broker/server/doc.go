@@ -42,7 +42,8 @@
 // (exchange.go). Wrong passwords make their user wait, at that address (attempts.go). Who may what is asked of Auth.
 //
 // Bounds: beside what each connection may hold there is what all may, for packets that are not whole and for output (memory.go), and
-// for messages, wills and filters (session.Budget). Who holds longest or most gives way. A refusal is counted always and logged
+// for messages, wills and filters (session.Budget); when there is no room for another session, who has more than a share of them gives one
+// up (hoard.go). Who holds longest or most gives way. A refusal is counted always and logged
 // once for each client and reason (refusals.go). On an event loop each connection has a slice of the turn; a packet that takes long, and what is
 // to be written to many, are done in portions, over turns (loop_fair_linux.go).
 //

@@ -235,7 +235,7 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect, connack *packets
 	if err != nil {
 		return err
 	}
-	cl, err := c.server.acquire(ctx, c.identity.ClientID, wait)
+	cl, err := c.server.acquire(ctx, c.identity.ClientID, c.owner(), wait)
 	if err != nil {
 		return err
 	}

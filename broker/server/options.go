@@ -101,7 +101,7 @@ type Limits struct {
 	TotalOutBytes         int64         // of all connections, waiting to be written; above it each may have 64 KiB; default 128 MiB
 	OutBytes              int           // per connection, waiting to be written; default 1 MiB
 	SessionExpiryMax      time.Duration // default 24 h
-	Sessions              int           // connected or not; default 10 times Clients
+	Sessions              int           // connected or not, at the limit a quarter for one user or address; default 10 times Clients
 	Subscriptions         int           // per session; default 200
 	TopicLevels           int           // default 16
 	TopicAlias            int           // that clients may use, and we towards each of them; default 64, negative: none

@@ -52,6 +52,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	clients   map[string]*client
+	owners    map[owner]int      // how many of clients each has
 	conns     map[*conn]struct{} // accepted and not ended
 	loggedIn  int
 	mostIn    int    // the most loggedIn has been
@@ -81,7 +82,7 @@ func New(opt Options) *Server {
 	s := &Server{
 		opt: opt, limits: opt.Limits.withDefaults(), router: opt.Router, log: opt.Log, now: opt.Now,
 		stop: make(chan struct{}), quit: make(chan struct{}), ticked: make(chan struct{}), nudge: make(chan struct{}, 1), offered: make(offers),
-		clients: make(map[string]*client), conns: make(map[*conn]struct{}),
+		clients: make(map[string]*client), owners: make(map[owner]int), conns: make(map[*conn]struct{}),
 		addresses: make(map[netip.Addr]int), listeners: make(map[net.Listener]struct{}),
 	}
 	if s.log == nil {
@@ -134,7 +135,7 @@ func (s *Server) restore(snaps []session.Snapshot) {
 		c.keeps.Store(true) // or its messages would be acknowledged before they are on disk
 		c.identity = auth.Identity{User: c.session.User(), ClientID: c.id, Anonymous: c.session.User() == ""}
 		c.restoreReplays()
-		s.clients[c.id] = c
+		s.addClientLocked(c, owner{user: c.session.User()}) // nobody else is there yet
 		for _, sub := range c.session.Subscriptions() {
 			s.router.Subscribe(c.routerSubscription(sub, c.session.Protocol()))
 		}

@@ -14,20 +14,14 @@ import (
 
 // acquire returns the client of that identifier with its turn taken: nobody else begins a connection to it until
 // the turn is given back. letGo undoes it.
-func (s *Server) acquire(ctx context.Context, id string, wait bool) (*client, error) {
-	s.mu.Lock()
-	cl := s.clients[id]
-	if cl == nil {
-		if s.limits.Sessions > 0 && len(s.clients) >= s.limits.Sessions {
-			s.mu.Unlock()
-			return nil, &refusedError{packets.QuotaExceeded, RefuseSessions, "as many sessions as allowed exist"}
-		}
-		cl = s.newClient(id)
-		cl.last = s.departed.take(id)
-		s.clients[id] = cl
+func (s *Server) acquire(ctx context.Context, id string, who owner, wait bool) (*client, error) {
+	cl := s.hold(id, who)
+	if cl == nil && s.makeRoom(who) {
+		cl = s.hold(id, who)
 	}
-	cl.refs++
-	s.mu.Unlock()
+	if cl == nil {
+		return nil, &refusedError{packets.QuotaExceeded, RefuseSessions, "as many sessions as allowed exist"}
+	}
 	select {
 	case cl.turn <- struct{}{}:
 		return cl, nil
@@ -46,6 +40,36 @@ func (s *Server) acquire(ctx context.Context, id string, wait bool) (*client, er
 	}
 }
 
+// hold returns the client of that identifier, a new one if there is none and nil if there is no room for one. letGo undoes it.
+func (s *Server) hold(id string, who owner) *client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cl := s.clients[id]
+	if cl == nil {
+		if s.limits.Sessions > 0 && len(s.clients) >= s.limits.Sessions {
+			return nil
+		}
+		cl = s.newClient(id)
+		cl.last = s.departed.take(id)
+		s.addClientLocked(cl, who)
+	}
+	cl.refs++
+	return cl
+}
+
+func (s *Server) addClientLocked(cl *client, who owner) {
+	cl.owner = who
+	s.clients[cl.id] = cl
+	s.owners[who]++
+}
+
+func (s *Server) removeClientLocked(cl *client) {
+	delete(s.clients, cl.id)
+	if s.owners[cl.owner]--; s.owners[cl.owner] == 0 {
+		delete(s.owners, cl.owner)
+	}
+}
+
 // letGo forgets cl if nothing is left of it.
 func (s *Server) letGo(cl *client) {
 	s.mu.Lock()
@@ -54,7 +78,7 @@ func (s *Server) letGo(cl *client) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if cl.refs == 0 && cl.session == nil {
-		delete(s.clients, cl.id)
+		s.removeClientLocked(cl)
 		if cl.last != nil {
 			s.departed.put(cl.id, cl.last)
 		}

@@ -43,6 +43,7 @@ const (
 	RefuseUnfinished   = "ended before it was authenticated"
 	RefuseFailures     = "too many failed logins"
 	RefuseGuard        = "refused by the firewall"
+	RefuseHoard        = "session ended, its owner has too many"
 )
 
 var (
@@ -50,7 +51,7 @@ var (
 		session.DropExpired, session.DropTooLarge, session.DropEnded}
 	refuseReasons = [...]string{RefuseStrangers, RefuseAddress, RefuseNoConnect, RefuseTLS, RefuseUpgrade, RefuseMalformed, RefuseNotAllowed, RefuseClients,
 		RefuseSessions, RefuseKeepAlive, RefuseOtherUser, RefusePacketTime, RefuseSlow, RefuseUnavailable,
-		RefuseWills, RefuseProtocol, RefuseHalf, RefuseSubscription, RefuseUnfinished, RefuseFailures, RefuseGuard,
+		RefuseWills, RefuseProtocol, RefuseHalf, RefuseSubscription, RefuseUnfinished, RefuseFailures, RefuseGuard, RefuseHoard,
 		auth.ReasonNoUser, auth.ReasonBadLogin, auth.ReasonNoVerifier, auth.ReasonMethod, auth.ReasonExchange, auth.ReasonBusy,
 		auth.ReasonClientID, auth.ReasonWill}
 )

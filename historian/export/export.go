@@ -92,20 +92,25 @@ func (n *Count) write(ctx context.Context, to Encoder, piece *historian.Piece, p
 // gapWord stands in the column quality of a gap.
 const gapWord = "gap"
 
-// qualityWord is a quality in the words of the HTTP interface; a code of a device's own counts as uncertain.
-func qualityWord(s *journal.Sample) string {
+// qualityNames are qualities in the words of the HTTP interface.
+var qualityNames = [...]string{"good", "bad", "stale", "uncertain", "null"}
+
+// qualityOf is the place of a sample's; a code of a device's own counts as uncertain.
+func qualityOf(s *journal.Sample) int {
 	switch {
 	case s.Value.Null:
-		return "null"
+		return 4
 	case s.Quality == journal.Good:
-		return "good"
+		return 0
 	case s.Quality == journal.Bad:
-		return "bad"
+		return 1
 	case s.Quality == journal.Stale:
-		return "stale"
+		return 2
 	}
-	return "uncertain"
+	return 3
 }
+
+func qualityWord(s *journal.Sample) string { return qualityNames[qualityOf(s)] }
 
 // The datatypes by their codes (Sparkplug 3.0, section 6.4.16).
 const (

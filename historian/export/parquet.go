@@ -43,46 +43,90 @@ const (
 	groupBytes = 8 << 20  // or so many bytes of text
 )
 
-// pq writes Parquet: a row group at a time is in memory. It sets values and levels by itself, column by column in the order of
-// record: the library's way from structs writes some nil slices as empty ones.
+// pq writes Parquet: a row group at a time is in memory. It sets values and levels by itself, a column at a time in the order of
+// record: the library's way from structs writes some nil slices as empty ones, and its way from rows takes twice the time.
 type pq struct {
 	w      *parquet.GenericWriter[record]
-	rows   []parquet.Row
+	cells  [columns][]parquet.Value // of a stretch of rows; what is the same in most rows is set once
+	rows   [stretch]row
 	names  [4][]byte // of the piece
 	inside int       // rows in the row group
 	bytes  int       // of text in it
 }
 
+// row is what a row of cells has beside a sample's time and quality.
+type row struct {
+	value int  // the column of its value; 0: it is null
+	gap   bool // it is one
+}
+
 func newParquet(w io.Writer) *pq {
-	p := &pq{rows: make([]parquet.Row, stretch)}
+	p := &pq{}
 	p.w = parquet.NewGenericWriter[record](w, parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}), parquet.CreatedBy("edge", "1", ""),
 		parquet.DefaultEncodingFor(parquet.Int64, &parquet.DeltaBinaryPacked))
-	values := make([]parquet.Value, stretch*columns)
-	for i := range p.rows {
-		p.rows[i] = values[i*columns : (i+1)*columns]
+	for c := range p.cells {
+		p.cells[c] = make([]parquet.Value, stretch)
+		for i := range stretch {
+			p.none(i, c)
+		}
+	}
+	for i := range stretch {
+		p.set(i, colKind, wordSample)
 	}
 	return p
 }
 
 func (p *pq) Write(piece *historian.Piece) error {
-	for i, name := range [...]string{piece.Group, piece.Node, piece.Device, piece.Metric} {
-		p.names[i] = append(p.names[i][:0], name...)
-	}
+	p.name(piece)
 	for rest := piece.Rows; len(rest) > 0; {
 		n := min(len(rest), stretch)
 		for i := range n {
-			if r := (row{p.rows[i]}); rest[i].Gap != nil {
-				r.gap(p, rest[i].Gap)
+			p.clear(i)
+			if r := &rest[i]; r.Gap != nil {
+				p.gap(i, r.Gap)
 			} else {
-				r.sample(p, &rest[i].Sample)
+				p.sample(i, &r.Sample)
 			}
 		}
 		rest = rest[n:]
-		if _, err := p.w.WriteRows(p.rows[:n]); err != nil {
+		if err := p.write(n); err != nil {
 			return err
 		}
 		if err := p.endGroup(n); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// name sets the names of a piece in all rows, if they are others than before.
+func (p *pq) name(piece *historian.Piece) {
+	for k, name := range [...]string{piece.Group, piece.Node, piece.Device, piece.Metric} {
+		if p.names[k] != nil && string(p.names[k]) == name {
+			continue
+		}
+		p.names[k] = append([]byte{}, name...)
+		v := parquet.ByteArrayValue(p.names[k])
+		for i := range stretch {
+			p.set(i, colGroup+k, v)
+		}
+	}
+}
+
+// textRows is how many rows with text or bytes, which may be long, are given to the library at once: it ends a page in between only.
+const textRows = 64
+
+// write gives the first n rows to the library.
+func (p *pq) write(n int) error {
+	for c, w := range p.w.ColumnWriters() {
+		step := n
+		if c == colString || c == colBytes || c == colCause {
+			step = textRows
+		}
+		for i := 0; i < n; i += step {
+			if _, err := w.WriteRowValues(p.cells[c][i:min(n, i+step)]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -124,69 +168,96 @@ const (
 	columns
 )
 
-// row sets the values of one row.
-type row struct{ values []parquet.Value }
+func (p *pq) set(i, column int, v parquet.Value) { p.cells[column][i] = v.Level(0, 0, column) }
 
-func (r row) set(column int, v parquet.Value) { r.values[column] = v.Level(0, 0, column) }
+// give sets a value that may be null, none makes it null.
+func (p *pq) give(i, column int, v parquet.Value) { p.cells[column][i] = v.Level(0, 1, column) }
 
-// give sets a value that may be null, none leaves it null.
-func (r row) give(column int, v parquet.Value) { r.values[column] = v.Level(0, 1, column) }
-
-func (r row) none(list ...int) {
-	for _, column := range list {
-		r.values[column] = parquet.NullValue().Level(0, 0, column)
-	}
+func (p *pq) none(i, column int) {
+	p.cells[column][i] = parquet.NullValue().Level(0, 0, column)
 }
 
-var wordGap, wordSample = []byte("gap"), []byte("sample")
-
-func (r row) head(p *pq, at journal.Millis, kind []byte, datatype string) {
-	r.set(colTime, parquet.Int64Value(int64(at)))
-	r.set(colKind, parquet.ByteArrayValue(kind))
-	for i, name := range p.names {
-		r.set(colGroup+i, parquet.ByteArrayValue(name))
+// clear makes null what a row had before.
+func (p *pq) clear(i int) {
+	r := &p.rows[i]
+	if r.value != 0 {
+		p.none(i, r.value)
 	}
-	r.set(colDatatype, parquet.ByteArrayValue([]byte(datatype)))
-	r.none(colDouble, colLong, colUlong, colString, colBytes)
+	if r.gap {
+		p.none(i, colUntil)
+		p.none(i, colCause)
+		p.set(i, colKind, wordSample)
+	}
+	*r = row{}
 }
 
-func (r row) gap(p *pq, g *historian.Gap) {
-	r.head(p, g.From, wordGap, "")
-	r.tail(wordGap, 0, g.From, false, false)
-	r.give(colCause, parquet.ByteArrayValue([]byte(g.Cause)))
+// The words of a file, as values.
+var (
+	wordSample, wordOfGap = word("sample"), word(gapWord)
+	qualityWords          = words(qualityNames[:])
+	typeWords             = words(typeNames[:])
+)
+
+func word(s string) parquet.Value { return parquet.ByteArrayValue([]byte(s)) }
+
+func words(list []string) (out []parquet.Value) {
+	for _, s := range list {
+		out = append(out, word(s))
+	}
+	return out
+}
+
+func typeWord(t journal.DataType) parquet.Value {
+	if int(t) < len(typeWords) {
+		return typeWords[t]
+	}
+	return word(typeName(t))
+}
+
+func (p *pq) gap(i int, g *historian.Gap) {
+	p.rows[i].gap = true
+	p.set(i, colKind, wordOfGap)
+	p.set(i, colDatatype, word(""))
+	p.row(i, g.From, wordOfGap, 0, g.From, false, false)
+	p.give(i, colCause, word(g.Cause))
 	if g.To != 0 {
-		r.give(colUntil, parquet.Int64Value(int64(g.To)))
+		p.give(i, colUntil, parquet.Int64Value(int64(g.To)))
 	}
 }
 
-func (r row) tail(quality []byte, code journal.Quality, received journal.Millis, historical, birth bool) {
-	r.set(colQuality, parquet.ByteArrayValue(quality))
-	r.set(colCode, parquet.Int32Value(int32(code)))
-	r.set(colReceived, parquet.Int64Value(int64(received)))
-	r.set(colHistorical, parquet.BooleanValue(historical))
-	r.set(colBirth, parquet.BooleanValue(birth))
-	r.none(colUntil, colCause)
+// row sets what samples and gaps have.
+func (p *pq) row(i int, at journal.Millis, quality parquet.Value, code journal.Quality, received journal.Millis, historical, birth bool) {
+	p.set(i, colTime, parquet.Int64Value(int64(at)))
+	p.set(i, colQuality, quality)
+	p.set(i, colCode, parquet.Int32Value(int32(code)))
+	p.set(i, colReceived, parquet.Int64Value(int64(received)))
+	p.set(i, colHistorical, parquet.BooleanValue(historical))
+	p.set(i, colBirth, parquet.BooleanValue(birth))
 }
 
-func (r row) sample(p *pq, s *journal.Sample) {
-	r.head(p, s.At, wordSample, typeName(s.Value.Type))
-	r.tail([]byte(qualityWord(s)), s.Quality, s.Received, s.Historical, s.Birth)
+func (p *pq) sample(i int, s *journal.Sample) {
+	p.set(i, colDatatype, typeWord(s.Value.Type))
+	p.row(i, s.At, qualityWords[qualityOf(s)], s.Quality, s.Received, s.Historical, s.Birth)
+	value := func(column int, v parquet.Value) {
+		p.rows[i].value = column
+		p.give(i, column, v)
+	}
 	switch v, t := s.Value, s.Value.Type; {
 	case v.Null:
 	case t == typeUInt64:
-		r.give(colUlong, parquet.Int64Value(int64(v.Num)))
+		value(colUlong, parquet.Int64Value(int64(v.Num)))
 	case t >= 1 && t < typeUInt64, t == typeBoolean, t == typeDateTime:
-		r.give(colLong, parquet.Int64Value(int64(v.Num)))
+		value(colLong, parquet.Int64Value(int64(v.Num)))
 	case t == typeFloat:
-		r.give(colDouble, parquet.DoubleValue(widen(uint32(v.Num))))
+		value(colDouble, parquet.DoubleValue(widen(uint32(v.Num))))
 	case t == typeDouble:
-		r.give(colDouble, parquet.DoubleValue(math.Float64frombits(v.Num)))
+		value(colDouble, parquet.DoubleValue(math.Float64frombits(v.Num)))
 	case isText(t) && utf8.Valid(v.Bytes):
 		p.bytes += len(v.Bytes)
-		r.give(colString, parquet.ByteArrayValue(v.Bytes))
+		value(colString, parquet.ByteArrayValue(v.Bytes))
 	default:
 		p.bytes += len(v.Bytes)
-		r.give(colBytes, parquet.ByteArrayValue(v.Bytes))
+		value(colBytes, parquet.ByteArrayValue(v.Bytes))
 	}
 }
 

@@ -243,13 +243,13 @@ func (s *Store) Metrics() []journal.Schema {
 // list returns the series that keep says, by id. keep runs under the lock.
 func (c *catalog) list(keep func(*series) bool) []*series {
 	c.mu.RLock()
-	defer c.mu.RUnlock()
-	out := make([]*series, 0, len(c.byID))
+	var out []*series
 	for _, e := range c.byID {
 		if keep(e) {
 			out = append(out, e)
 		}
 	}
+	c.mu.RUnlock() // who resolves a new series, and all who come after, wait no longer than for this
 	slices.SortFunc(out, func(a, b *series) int { return int(int64(a.id) - int64(b.id)) })
 	return out
 }
@@ -300,12 +300,12 @@ func firstOf(epochs []*series) *series {
 // leads are all metrics by the group of their first epoch, ascending by its number.
 func (c *catalog) leads() map[uint32][]lead {
 	c.mu.RLock()
-	defer c.mu.RUnlock()
 	out := make(map[uint32][]lead, len(c.members))
 	for _, epochs := range c.byMetric {
 		first := firstOf(epochs)
 		out[first.group] = append(out[first.group], lead{first.id, epochs[:len(epochs):len(epochs)]}) // nothing in it is ever another
 	}
+	c.mu.RUnlock()
 	for _, list := range out {
 		slices.SortFunc(list, func(a, b lead) int { return cmp.Compare(a.id, b.id) })
 	}

@@ -23,10 +23,11 @@
 // at the beginning included. Late samples and events mark the hours that they change, in the transaction that writes them;
 // until those are rolled up again, which is when no more has come for an hour (mark.go), a query asks the samples.
 //
-// Goroutines, ended by Run's ctx and awaited by Run: followLoop (journal to head), flushLoop (head to files, rollups,
+// Goroutines, ended by Run's ctx and awaited by Run: followLoop (journal to head; small commits are taken by the journal's own, which waits
+// for nothing here), flushLoop (head to files, rollups,
 // retention), and lookUpAll, which finds the last values and ends. Backup has one for each file, writeLoop, ended and awaited when
 // the file is read. Queries run on their callers'; of one about many metrics helpers take a part, at most as
-// many as processors but one for all queries, ended and awaited by it (share.go). Lock order: Store.mu, then catalog.mu or a fileSet's. A storeFile's mu is taken
+// many as processors but one for all queries, ended and awaited by it (share.go). Lock order: Store.following, Store.mu, then catalog.mu or a fileSet's. A storeFile's mu is taken
 // alone. No lock but a storeFile's is held while a file is read or written, and that one only keeps it open.
 //
 // A question about numbers reads blocks as columns, each block once for all metrics that are asked (scan.go); memory first, then

@@ -44,8 +44,7 @@ func (s *Store) catchUp() error {
 				s.until = max(s.until, rec.At)
 			}
 			s.apply(&rec)
-			s.passed(s.reader.Pos() - 1)
-			if s.crowded() && !s.torn { // what is left of a torn flush was in memory before
+			if s.passed(s.reader.Pos()-1) && !s.torn { // what is left of a torn flush was in memory before
 				if err := s.flush(flushAll); err != nil {
 					s.o.Log.Error("flush", "part", "historian", "err", err)
 					return nil // the rest stays in the journal
@@ -85,27 +84,100 @@ func (s *Store) skipRecycled(cause error) {
 	}
 }
 
-// followLoop takes durable records as they come.
+// followLoop takes durable records as they come, but for those of small commits, which followCommit takes.
 func (s *Store) followLoop(ctx context.Context) error {
+	s.setFollows(true)
+	defer s.setFollows(false)
 	for {
-		rec, err := s.reader.Next(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if err := s.follow(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-s.behind:
+		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+func (s *Store) setFollows(on bool) {
+	s.following.Lock()
+	s.follows = on
+	s.following.Unlock()
+}
+
+// follow takes what is durable, and waits where memory has no room for it.
+func (s *Store) follow(ctx context.Context) error {
+	s.following.Lock()
+	defer s.following.Unlock()
+	for ctx.Err() == nil {
+		crowded, err := s.followNext()
+		switch {
 		case errors.Is(err, journal.ErrRecycled):
 			s.skipRecycled(err)
-			continue
-		case errors.Is(err, journal.ErrClosed):
-			<-ctx.Done()
+		case errors.Is(err, errEnd), errors.Is(err, journal.ErrClosed):
 			return nil
 		case err != nil:
 			return err
-		}
-		s.apply(&rec)
-		s.passed(s.reader.Pos() - 1)
-		if s.crowded() {
+		case crowded:
 			s.wantFlush()
 			s.awaitRoom(ctx)
+		}
+	}
+	return nil
+}
+
+// errEnd says that no more records are durable.
+var errEnd = errors.New("end of the log")
+
+// followNext takes one record, and tells whether the head is as large as it should become.
+func (s *Store) followNext() (crowded bool, err error) {
+	rec, ok, err := s.reader.TryNext()
+	if err == nil && !ok {
+		err = errEnd
+	}
+	if err != nil {
+		return false, err
+	}
+	s.apply(&rec)
+	return s.passed(s.reader.Pos() - 1), nil
+}
+
+// smallCommit is how many records a commit may have to be taken by the goroutine that made it. To wake another one costs as much
+// as a hundred samples, and some tens of microseconds is what may be added to the commit.
+const smallCommit = 512
+
+// followCommit is called by the journal when what is up to an index has become durable. It takes the records of a small commit; whatever
+// it would have to wait for, followLoop does.
+func (s *Store) followCommit(upTo journal.Index) {
+	if s.takeCommit(upTo) {
+		return
+	}
+	select {
+	case s.behind <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Store) takeCommit(upTo journal.Index) bool {
+	if !s.following.TryLock() {
+		return false
+	}
+	defer s.following.Unlock()
+	if !s.follows || upTo >= s.reader.Pos()+smallCommit {
+		return false
+	}
+	for {
+		if !s.mu.TryLock() { // a question or a flush looks at the head just now
+			return false
+		}
+		s.mu.Unlock()
+		switch crowded, err := s.followNext(); {
+		case err != nil:
+			return errors.Is(err, errEnd)
+		case crowded:
+			s.wantFlush()
+			return false
 		}
 	}
 }
@@ -121,14 +193,16 @@ func (s *Store) awaitRoom(ctx context.Context) {
 	}
 }
 
-func (s *Store) passed(i journal.Index) {
+// passed notes how far the journal is read, and tells whether the head is as large as it should become.
+func (s *Store) passed(i journal.Index) (crowded bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.applied = max(s.applied, i)
 	if s.reached != nil && s.applied >= s.reaches {
 		close(s.reached)
 		s.reached = nil
 	}
-	s.mu.Unlock()
+	return s.head.bytes >= s.o.HeadBytes
 }
 
 // reach waits until the journal's record i has been read. One at a time waits.
@@ -149,13 +223,7 @@ func (s *Store) reach(ctx context.Context, i journal.Index) error {
 	}
 }
 
-// crowded says that the head is as large as it should become; overfull, that it is and another is being written.
-func (s *Store) crowded() bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.head.bytes >= s.o.HeadBytes
-}
-
+// overfull says that the head is larger than it should become while another is being written, or twice as large.
 func (s *Store) overfull() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

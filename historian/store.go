@@ -42,6 +42,7 @@ type Store struct {
 	asks    chan chan<- error // a flush is wanted, and its end
 	room    chan struct{}     // the head has room again; holds one
 	more    chan struct{}     // there is more to roll up; holds one
+	behind  chan struct{}     // there is more to follow; holds one
 	running atomic.Bool
 	copying atomic.Bool // a backup is under way
 
@@ -50,9 +51,11 @@ type Store struct {
 	replayed journal.Index   // no record above it can be in a file
 	opening  []journal.Event // what happened before the journal could take it
 
-	// Owned by Open, then by followLoop, then by Close.
-	reader *journal.Reader
-	found  []*series // of the record at hand
+	following sync.Mutex // taken before mu, and never waited for by the journal's commit loop
+	// Guarded by following while Run runs; owned by Open before, and by Close after.
+	reader  *journal.Reader
+	found   []*series // of the record at hand
+	follows bool      // followLoop runs
 
 	// Owned by Open, then by flushLoop, then by Close.
 	pos       position // of catalog.db
@@ -136,6 +139,7 @@ func Open(dir string, j *journal.Journal, o Options) (*Store, error) {
 		}
 		s.owner.Checkpoint(s.pos.checkpoint)
 		s.owner.OnRequest(s.wantFlush)
+		j.OnDurable(s.followCommit)
 		for _, e := range s.opening {
 			s.event(e)
 		}
@@ -169,7 +173,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1), helpers: newHelpers(),
-		more: make(chan struct{}, 1), trended: make(map[int64]bool),
+		more: make(chan struct{}, 1), behind: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), toldTime: make(map[uint32]journal.Millis), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool), resting: make(map[journal.Millis]rest)}
 	s.atPeak = func() {}

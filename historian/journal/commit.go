@@ -385,8 +385,18 @@ func emptied(b []byte) []byte {
 
 // moveLocked wakes all who wait for durable to move or for the end.
 func (j *Journal) moveLocked() {
-	close(j.moved)
-	j.moved = make(chan struct{})
+	if j.moved != nil {
+		close(j.moved)
+		j.moved = nil
+	}
+}
+
+// movedLocked is closed by the next moveLocked.
+func (j *Journal) movedLocked() <-chan struct{} {
+	if j.moved == nil {
+		j.moved = make(chan struct{})
+	}
+	return j.moved
 }
 
 // Close commits what is appended, ends Run and closes the files. Readers get ErrClosed after the last durable record.

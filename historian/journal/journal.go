@@ -38,7 +38,7 @@ type Journal struct {
 	body      []byte
 	last      Index // last index given
 	durable   Index
-	moved     chan struct{} // closed and replaced when durable moves or the journal closes
+	moved     chan struct{} // closed when durable moves or the journal closes; nil: nobody waits
 	segs      []*segment    // oldest first
 	spares    []string      // paths of segments that are ready
 	spareSeq  uint32
@@ -105,7 +105,11 @@ func (j *Journal) oldestLocked() Index {
 func (j *Journal) Wait(ctx context.Context, i Index) error {
 	for {
 		j.mu.Lock()
-		durable, moved, closed := j.durable, j.moved, j.closed && !j.running
+		durable, closed := j.durable, j.closed && !j.running
+		var moved <-chan struct{}
+		if durable < i && !closed {
+			moved = j.movedLocked()
+		}
 		j.mu.Unlock()
 		if durable >= i {
 			return nil

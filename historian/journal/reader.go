@@ -49,7 +49,7 @@ func (r *Reader) Pos() Index { return r.next }
 // Commits that the disk no longer gives back are skipped, counted in Stats.Damaged and logged.
 func (r *Reader) Next(ctx context.Context) (Record, error) {
 	for {
-		rec, ok, moved, err := r.try()
+		rec, ok, moved, err := r.try(true)
 		if ok || err != nil {
 			return rec, err
 		}
@@ -63,19 +63,19 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 
 // TryNext is Next without waiting: ok is false at the end of the durable log.
 func (r *Reader) TryNext() (rec Record, ok bool, err error) {
-	rec, ok, _, err = r.try()
+	rec, ok, _, err = r.try(false)
 	return rec, ok, err
 }
 
-// try returns the next record; ok is false at the end of the log, which moved says when to look at again.
-func (r *Reader) try() (rec Record, ok bool, moved <-chan struct{}, err error) {
+// try returns the next record; ok is false at the end of the log, which moved says when to look at again, for one who waits.
+func (r *Reader) try(waits bool) (rec Record, ok bool, moved <-chan struct{}, err error) {
 	for {
 		rec, ok := r.decode()
 		if ok {
 			return rec, true, nil, nil
 		}
 		r.next = max(r.next, r.last+1) // the commit is done with
-		f, found, moved, err := r.j.fetch(r.next)
+		f, found, moved, err := r.j.fetch(r.next, waits)
 		if err != nil || !found {
 			return Record{}, false, moved, err
 		}
@@ -120,12 +120,13 @@ func (r *Reader) skipRest() (Record, bool) {
 }
 
 // fetch returns the commit that holds i, or the first after it; found is false if there is none yet.
-func (j *Journal) fetch(i Index) (f frame, found bool, moved <-chan struct{}, err error) {
+func (j *Journal) fetch(i Index, waits bool) (f frame, found bool, moved <-chan struct{}, err error) {
 	j.mu.Lock()
 	if i > j.durable {
-		moved = j.moved
 		if j.closed && !j.running {
 			err = ErrClosed
+		} else if waits {
+			moved = j.movedLocked()
 		}
 		j.mu.Unlock()
 		return frame{}, false, moved, err

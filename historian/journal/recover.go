@@ -58,7 +58,7 @@ func newJournal(dir string, o Options) *Journal {
 		dir: dir, opt: o, fs: o.Files, log: o.Log,
 		wake: make(chan struct{}, 1), chores: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
-		moved: make(chan struct{}), owners: map[string]*Owner{}, tail: tail{max: o.TailBytes},
+		owners: map[string]*Owner{}, tail: tail{max: o.TailBytes},
 	}
 }
 

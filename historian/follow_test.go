@@ -1,0 +1,82 @@
+package historian
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"edge/historian/journal"
+)
+
+// applied is how far the store has read the journal.
+func (r *rig) applied() journal.Index {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	return r.s.applied
+}
+
+// The goroutine of a small commit takes its samples itself; a large one's it leaves to followLoop, and wakes it.
+func TestSmallCommitsWakeNobody(t *testing.T) {
+	r := newRig(t, Options{})
+	r.add(key(0), at(noon, 0))
+	r.follow()
+	r.s.setFollows(true) // as if followLoop ran
+	var list []journal.Sample
+	for i := range smallCommit + 1 {
+		list = append(list, at(noon.Add(time.Duration(i+1)*time.Second), 1))
+		list[i].Series = 1
+	}
+	r.append(journal.Record{Kind: journal.KindSamples, Samples: list[:smallCommit]})
+	r.durable(key(1), at(noon, 1)) // with its schema two records too many
+	await(t, "followLoop is woken", func() bool { return len(r.s.behind) == 1 })
+	if got := r.applied(); got != 2 {
+		t.Errorf("the store has read up to %d of a large commit, want none of it", got)
+	}
+	if err := r.s.follow(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	<-r.s.behind
+	r.append(journal.Record{Kind: journal.KindSamples, Samples: list[:smallCommit]})
+	if err := r.j.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the commit's samples are taken", func() bool { return r.applied() == r.j.Durable() })
+	if len(r.s.behind) != 0 {
+		t.Error("followLoop was woken for a small commit")
+	}
+	r.s.setFollows(false)
+	r.close()
+}
+
+// A commit waits for nobody who looks at the store: followLoop takes its samples then.
+func TestACommitDoesNotWaitForAQuestion(t *testing.T) {
+	r := newRig(t, Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.s.Run(ctx) }()
+	r.durable(key(0), at(noon, 1))
+	await(t, "the first is taken", func() bool { return r.applied() == r.j.Durable() })
+	for _, hold := range []struct {
+		name         string
+		lock, unlock func()
+	}{
+		{"the head is read", r.s.mu.RLock, r.s.mu.RUnlock},
+		{"a flush takes the head", r.s.mu.Lock, r.s.mu.Unlock},
+		{"followLoop is at work", r.s.following.Lock, r.s.following.Unlock},
+	} {
+		hold.lock()
+		for i := range 3 { // the second and third would not be durable if the first commit waited
+			r.append(journal.Record{Kind: journal.KindSamples, Samples: []journal.Sample{{Series: 1, At: ms(noon) + journal.Millis(i+1), Quality: journal.Good, Value: double(2)}}})
+			if err := r.j.Flush(ctx); err != nil {
+				t.Fatal(hold.name, err)
+			}
+		}
+		hold.unlock()
+		await(t, hold.name, func() bool { return r.applied() == r.j.Durable() })
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	r.close()
+}

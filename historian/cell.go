@@ -24,6 +24,7 @@ type cell struct {
 	data     []byte
 	members  []member // by place
 	count    int
+	counted  int64            // of bytes, in the head's
 	expected [2]int           // what data and slots may come to; 0: not known
 	searches int              // for a sample with the time of one that is here
 	seen     map[stamp]uint64 // where the last row of each stamp is: slot << 32 | offset in data; nil until there were many searches
@@ -69,7 +70,7 @@ const (
 )
 
 const (
-	cellBytes   = 160 // of an empty one, with its place in the map
+	cellBytes   = 168 // of an empty one, with its place in the map
 	slotBytes   = 32
 	memberBytes = 24
 	seenBytes   = 64

@@ -275,7 +275,7 @@ func (s *Store) applySamples(list []journal.Sample) {
 				s.toldLong[v.Series] = true
 				left = append(left, v)
 			}
-		case s.haveSample(v):
+		case v.Index <= s.replayed && s.haveSample(v):
 		case s.takesNone(dayOf(v.At), &day, &thin):
 			s.refused.Add(1)
 		case !s.head.add(v, e):

@@ -2,6 +2,9 @@ package historian
 
 import (
 	"context"
+	"edge/historian/gen"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -79,4 +82,48 @@ func TestACommitDoesNotWaitForAQuestion(t *testing.T) {
 		t.Error(err)
 	}
 	r.close()
+}
+
+// BenchmarkTake takes the samples of a minute into memory: what a sample costs between the journal and its block.
+func BenchmarkTake(b *testing.B) {
+	for _, set := range []gen.Set{gen.G1, gen.G2} {
+		b.Run(fmt.Sprintf("%d metrics", set.Metrics), func(b *testing.B) {
+			r := newRig(b, Options{})
+			defer r.close()
+			set.Start = ms(noon)
+			src := gen.New(set)
+			for _, k := range src.Keys() {
+				r.add(k)
+			}
+			r.follow()
+			var records [][]journal.Sample
+			count := 0
+			index := r.j.Durable()
+			for range 60 {
+				messages, _ := src.Next()
+				for _, m := range messages {
+					for i := range m.Samples {
+						index++
+						m.Samples[i].Index = index
+					}
+					records, count = append(records, slices.Clone(m.Samples)), count+len(m.Samples)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.s.head = newHead(r.s.window)
+				for _, e := range r.s.catalog.all() {
+					e.latest = latest{}
+				}
+				for _, list := range records {
+					r.s.applySamples(list)
+				}
+				if r.s.head.count != count {
+					b.Fatal(r.s.head.count, "samples of", count)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/sample")
+			r.s.head = newHead(r.s.window)
+		})
+	}
 }

@@ -32,21 +32,23 @@ func newHead(window journal.Millis) *head {
 
 // add takes a sample of a series. It returns false for the repetition of one that is here and counts.
 func (h *head) add(s *journal.Sample, e *series) bool {
-	c := h.cell(cellKey{floorTo(s.At, h.window), e.group})
-	before := c.bytes()
+	c := h.recentTo
+	if since := s.At - h.recent.window; c == nil || e.group != h.recent.group || since < 0 || since >= h.window {
+		c = h.cell(cellKey{floorTo(s.At, h.window), e.group})
+	}
 	added := !c.repeats(s, e)
 	if added {
 		c.append(s, e)
 		h.count++
 	}
-	h.bytes += c.bytes() - before
+	if n := c.bytes(); n != c.counted {
+		h.bytes += n - c.counted
+		c.counted = n
+	}
 	return added
 }
 
 func (h *head) cell(k cellKey) *cell {
-	if k == h.recent && h.recentTo != nil {
-		return h.recentTo
-	}
 	c := h.cells[k]
 	if c == nil {
 		c = &cell{}
@@ -54,7 +56,8 @@ func (h *head) cell(k cellKey) *cell {
 			c.expect(len(last.data), len(last.slots))
 		}
 		h.cells[k] = c
-		h.bytes += c.bytes()
+		c.counted = c.bytes()
+		h.bytes += c.counted
 	}
 	h.recent, h.recentTo = k, c
 	return c
@@ -80,7 +83,7 @@ func (h *head) hold(window journal.Millis) *head {
 		kept.cells[k] = c
 		delete(h.cells, k)
 		kept.count += c.count
-		kept.bytes += c.bytes()
+		kept.bytes += c.counted
 	}
 	h.count -= kept.count
 	h.bytes -= kept.bytes

@@ -36,6 +36,8 @@ type pacedResult struct {
 	DevBytes   float64       // a sample; 0: not measured
 	CPU        time.Duration // a sample
 	P99, Max   time.Duration // of a call of Append, in µs and less; the flush of a window is among them
+	Long       []span        // calls that took longer than longCall
+	Beyond     time.Duration // the longest, less what a processor was waited for
 	CommitP99  time.Duration // write and flush of a commit
 	PayloadB   float64       // journal bytes a sample, without padding
 	Commits    uint64
@@ -49,6 +51,8 @@ func (r *pacedResult) preparedB() float64 { return float64(r.Prepared) / float64
 // paced runs all jobs at once and returns their results in the same order.
 func paced(t *testing.T, jobs []pacedJob) []pacedResult {
 	out := make([]pacedResult, len(jobs))
+	watching, end := context.WithCancel(t.Context())
+	late := watch(watching)
 	var wg sync.WaitGroup
 	for i := range jobs {
 		disk := newDisk(t, 1024)
@@ -60,6 +64,12 @@ func paced(t *testing.T, jobs []pacedJob) []pacedResult {
 		})
 	}
 	wg.Wait()
+	end()
+	spans := late()
+	for i := range out {
+		out[i].Beyond = out[i].beyond(spans)
+	}
+	t.Logf("paced %+v; a processor was waited for up to %v", out, worst(spans))
 	return out
 }
 
@@ -119,19 +129,22 @@ func (p pacedJob) runOurs(t *childTB) (out pacedResult, err error) {
 	r.wear()
 	before, ready := r.j.Stats(), prepared.bytes.Load()
 	var calls []time.Duration
+	var long pacedResult
 	out, err = p.measure(func(list []gen.Message) {
 		for i := range list {
 			awaitClock(list[i].Received)
 			began := time.Now()
 			r.append(time.Second, message(&list[i]))
-			calls = append(calls, time.Since(began))
+			ended := time.Now()
+			calls = append(calls, ended.Sub(began))
+			long.noteLong(began, ended)
 		}
 	}, func() error { return r.s.Flush(context.Background()) })
 	if err != nil {
 		return out, err
 	}
 	slices.Sort(calls)
-	out.P99, out.Max = calls[len(calls)*99/100], calls[len(calls)-1]
+	out.P99, out.Max, out.Long = calls[len(calls)*99/100], calls[len(calls)-1], long.Long
 	js := r.j.Stats()
 	out.Commits, out.Prepared = js.Commits-before.Commits, prepared.bytes.Load()-ready
 	out.PayloadB = float64(js.PayloadBytes-before.PayloadBytes) / float64(out.Samples)

@@ -23,6 +23,7 @@ type replayed struct {
 	journal       float64       // commits, padding counted
 	device        int64         // bytes in all that the device was given
 	cpu, rollCPU  time.Duration // a sample; of it, for rollups
+	system        time.Duration // of cpu, in the kernel
 	took          time.Duration
 }
 
@@ -47,7 +48,7 @@ func replay(t *testing.T, set gen.Set, d disk, late *lateness) (out replayed) {
 		r := openOurs(t, d.mnt, historian.Options{Clock: shifted, CPU: threadCPU}, journal.Options{Clock: shifted})
 		r.bind(src.Keys())
 		var made time.Duration
-		cpu := processCPU()
+		cpu, system := processCPU(), systemCPU()
 		for {
 			var list []gen.Message
 			var ok bool
@@ -71,6 +72,7 @@ func replay(t *testing.T, set gen.Set, d disk, late *lateness) (out replayed) {
 		}
 		r.stop()
 		out.cpu = (processCPU() - cpu - made) / time.Duration(out.samples)
+		out.system = (systemCPU() - system) / time.Duration(out.samples)
 		out.journal = float64(r.j.Stats().CommitBytes) / float64(out.samples)
 		st := r.s.Stats()
 		out.rollCPU = st.RollupCPU / time.Duration(out.samples)

@@ -58,6 +58,12 @@ func (a *anew) put(bucket, k, v []byte) error {
 	}
 	a.size += len(k) + len(v)
 	b := a.tx.Bucket(bucket)
+	if b == nil { // one of fileKind.optional
+		var err error
+		if b, err = a.tx.CreateBucket(bucket); err != nil {
+			return err
+		}
+	}
 	b.FillPercent = 1
 	return b.Put(k, v)
 }
@@ -71,7 +77,11 @@ func (a *anew) begin() (err error) {
 
 // has says that a row was put.
 func (a *anew) has(bucket, k []byte) bool {
-	return a.begin() == nil && a.tx.Bucket(bucket).Get(k) != nil
+	if a.begin() != nil {
+		return false
+	}
+	b := a.tx.Bucket(bucket)
+	return b != nil && b.Get(k) != nil
 }
 
 func (a *anew) commit() error {
@@ -162,7 +172,7 @@ func (s *Store) rewrite(set *fileSet, d *storeFile, f func(*bolt.Tx, *anew) erro
 
 // withoutSamples puts what stays of a day when its samples leave: rollups and events. A thin day takes no samples again.
 func withoutSamples(src *bolt.Tx, a *anew) error {
-	for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketEvent, bucketLife} {
+	for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketEvent, bucketLife, bucketBirth, bucketSaid} {
 		if err := a.copy(src, name); err != nil {
 			return err
 		}
@@ -177,10 +187,10 @@ func withoutSamples(src *bolt.Tx, a *anew) error {
 	return a.meta(src, totals{firstEvent: t.firstEvent, lastEvent: t.lastEvent})
 }
 
-// meta puts the source's position and what it says of its rollups, and totals.
+// meta puts the source's position and what it says of its rollups and births, and totals.
 func (a *anew) meta(src *bolt.Tx, t totals) error {
 	err := src.Bucket(bucketMeta).ForEach(func(k, v []byte) error {
-		if bytes.Equal(k, metaRolled) || bytes.HasPrefix(k, metaUnrolled) {
+		if bytes.Equal(k, metaRolled) || bytes.Equal(k, metaSaid) || bytes.HasPrefix(k, metaUnrolled) {
 			return a.put(bucketMeta, k, v)
 		}
 		return nil
@@ -199,7 +209,7 @@ func (a *anew) meta(src *bolt.Tx, t totals) error {
 // samplesFrom puts a day without the samples of windows that begin before cut.
 func samplesFrom(cut journal.Millis) func(*bolt.Tx, *anew) error {
 	return func(src *bolt.Tx, a *anew) error {
-		for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketObject, bucketEvent, bucketLife} {
+		for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketObject, bucketEvent, bucketLife, bucketBirth, bucketSaid} {
 			if err := a.copy(src, name); err != nil {
 				return err
 			}

@@ -26,13 +26,14 @@ var (
 
 // dayKind is part/YYYY-MM-DD.db: everything of one UTC day.
 var dayKind = &fileKind{
-	version: 3,
-	buckets: [][]byte{bucketMeta, bucketSeries, bucketBlock, bucketLate, bucketFlush, bucketEvent, bucketLife},
-	added:   [][]byte{bucketMinute, bucketObject},
-	upgrade: upgradeDay,
-	layout:  dayLayout,
-	unit:    func(t time.Time) int64 { return dayOf(millis(t)) },
-	start:   dayStart,
+	version:  3,
+	buckets:  [][]byte{bucketMeta, bucketSeries, bucketBlock, bucketLate, bucketFlush, bucketEvent, bucketLife},
+	added:    [][]byte{bucketMinute, bucketObject},
+	optional: [][]byte{bucketBirth, bucketSaid},
+	upgrade:  upgradeDay,
+	layout:   dayLayout,
+	unit:     func(t time.Time) int64 { return dayOf(millis(t)) },
+	start:    dayStart,
 }
 
 const dayLayout = "2006-01-02"

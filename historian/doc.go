@@ -43,8 +43,9 @@
 // of the days that are there (mendmonth.go); the wreck
 // stays in the quarantine, what is lost is a gap. A block with a wrong checksum is a gap in the answer.
 //
-// not done: payloads of births (an event says how many metrics one had, and they are samples), events of days that left
-// retention.minute, but births, deaths and gaps.
+// What a node said at its birth is kept as it came, as long as the event is (births.go).
+//
+// not done: events of days that left retention.minute, but births, deaths and gaps.
 //
 // Sources: OPC UA Part 13 (aggregates, stepped interpolation), Sparkplug 3.0 chapters 5 and 6 (births, deaths, quality).
 package historian

@@ -15,7 +15,7 @@ const (
 	maxEvents     = 1000
 )
 
-// Events returns events, newest first. Their payloads are not kept.
+// Events returns events, newest first, without their payloads: Birth has them.
 func (s *Store) Events(ctx context.Context, q EventQuery) ([]journal.Event, error) {
 	limit := min(q.Limit, maxEvents)
 	if limit <= 0 {
@@ -97,8 +97,9 @@ func (s *Store) eventsInMemory(q EventQuery) (out []journal.Event) {
 	defer s.mu.RUnlock()
 	for _, h := range s.heads() {
 		for i := range h.events {
-			if e := &h.events[i].Event; q.wants(e) {
-				out = append(out, *e)
+			if e := h.events[i].Event; q.wants(&e) {
+				e.Payload = nil
+				out = append(out, e)
 			}
 		}
 	}

@@ -17,10 +17,11 @@ import (
 
 // fileKind is what the files of one folder have in common.
 type fileKind struct {
-	version uint32
-	buckets [][]byte                           // in every version; first meta
-	added   [][]byte                           // since version 2: a reader of an older file does without them
-	upgrade func(tx *bolt.Tx, of uint32) error // makes the newest version of an older one, but for added and the version's row; nil: nothing else is to be done
+	version  uint32
+	buckets  [][]byte                           // in every version; first meta
+	added    [][]byte                           // since version 2: a reader of an older file does without them
+	optional [][]byte                           // that come with their first row: who does not know them reads a file all the same
+	upgrade  func(tx *bolt.Tx, of uint32) error // makes the newest version of an older one, but for added and the version's row; nil: nothing else is to be done
 
 	layout string                     // of the name, as for time.Format
 	unit   func(time.Time) int64      // the number of the day or month that a time lies in

@@ -377,7 +377,10 @@ func (s *Store) applyEvent(rec *journal.Record) {
 		return
 	}
 	e.Received = logged
-	e.Payload = nil // not done: birth payloads are not kept beyond the journal; their samples are
+	if !isBirth(e.Kind) {
+		e.Payload = nil
+	}
+	e.Payload = pack(e.Payload)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if isLife(e.Kind) {
@@ -385,5 +388,5 @@ func (s *Store) applyEvent(rec *journal.Record) {
 	}
 	s.applied = max(s.applied, e.Index)
 	s.head.events = append(s.head.events, loggedEvent{e, logged})
-	s.head.bytes += 192 + int64(len(e.Reason)+len(e.User))
+	s.head.bytes += 192 + int64(len(e.Reason)+len(e.User)+len(e.Payload))
 }

@@ -212,7 +212,7 @@ func (r *rewriter) finish(s *Store) error {
 		return fmt.Errorf("%d samples of %d", r.t.samples, r.was.totals.samples)
 	}
 	err := r.a.from(func(tx *bolt.Tx) error {
-		for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketObject, bucketEvent, bucketLife} {
+		for _, name := range [...][]byte{bucketSeries, bucketMinute, bucketObject, bucketEvent, bucketLife, bucketBirth, bucketSaid} {
 			if err := r.a.copy(tx, name); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package historian
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +27,7 @@ type wreck struct {
 	had    totals                 // of the wreck
 	stale  bool                   // pages of earlier transactions are looked at
 	rolled []element              // the state of its rollups
+	said   uint64                 // bytes of births' payloads
 	lost   []Gap                  // times whose blocks were not reached
 
 	lacksEvents, lacksLife bool // rows of events, or of births, deaths and gaps, may be lost
@@ -123,6 +125,9 @@ func (w *wreck) save() error {
 	}
 	if err == nil {
 		err = w.flushes()
+	}
+	if err == nil && w.said > 0 {
+		err = w.a.put(bucketMeta, metaSaid, binary.AppendUvarint(nil, w.said))
 	}
 	if err != nil {
 		return err

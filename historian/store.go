@@ -35,6 +35,7 @@ type Store struct {
 	readOnly bool // see OpenReadOnly
 
 	pieceRows, rawRows, leastShared int // the constants; tests have them smaller
+	saidBytes                       uint64
 
 	atPeak func() // for tests: called when a file and the one that is to replace it are both there
 
@@ -176,7 +177,7 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		more: make(chan struct{}, 1), behind: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), toldTime: make(map[uint32]journal.Millis), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool), resting: make(map[journal.Millis]rest)}
-	s.atPeak = func() {}
+	s.atPeak, s.saidBytes = func() {}, saidBytes
 	s.head, s.pieceRows, s.rawRows, s.leastShared, s.markRest = newHead(s.window), pieceRows, rawRows, leastShared, true
 	return s
 }

@@ -111,7 +111,7 @@ func (w *wreck) elements(buf, bucket, low, high []byte, depth int) error {
 
 // bucket takes what is in a bucket, whose root is a page or, of a small one, in the value.
 func (w *wreck) bucket(e element, depth int) error {
-	all := slices.Concat(w.d.kind.buckets, w.d.kind.added)
+	all := slices.Concat(w.d.kind.buckets, w.d.kind.added, w.d.kind.optional)
 	name := slices.IndexFunc(all, func(b []byte) bool { return bytes.Equal(b, e.key) })
 	if name < 0 {
 		w.miss(nil, nil, nil)

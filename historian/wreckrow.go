@@ -44,7 +44,10 @@ func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
 	case &bucketHour[0]:
 		b, bad := chunk.ParseRollups(v)
 		ok = len(k) == 8 && (be4(k[4:]) == 0 || bad == nil && bytes.Equal(k[:4], hourKey(b.Start, 0)[:4]))
-	case &bucketMinute[0], &bucketObject[0]: // they have checksums of their own
+	case &bucketSaid[0]:
+		w.said += uint64(len(v))
+		ok = true
+	case &bucketMinute[0], &bucketObject[0], &bucketBirth[0]: // they have checksums of their own
 		ok = true
 	}
 	if !ok || w.stale && w.a.has(bucket, k) {

@@ -343,5 +343,5 @@ func (w *dayWriter) events(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return w.births(tx)
 }

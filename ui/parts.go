@@ -68,6 +68,7 @@ type History interface {
 	Charts(ctx context.Context, q historian.ChartQuery) ([]historian.Chart, error)
 	Aggregates(ctx context.Context, q historian.AggregateQuery) ([]historian.Aggregates, error)
 	Events(ctx context.Context, q historian.EventQuery) ([]journal.Event, error)
+	Birth(ctx context.Context, i journal.Index) (e journal.Event, payload []byte, err error)
 	Stats() historian.Stats
 	FindMetric(id string) (group, node, device, metric string, ok bool)
 }

@@ -168,6 +168,21 @@ func (h *testHistory) Events(_ context.Context, q historian.EventQuery) (out []j
 	return out, nil
 }
 
+func (h *testHistory) Birth(_ context.Context, i journal.Index) (journal.Event, []byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		if e.Index == i && (e.Kind == journal.NodeBirth || e.Kind == journal.DeviceBirth) {
+			payload := e.Payload
+			if e.Payload = nil; payload == nil {
+				return e, nil, historian.ErrNotKept
+			}
+			return e, payload, nil
+		}
+	}
+	return journal.Event{}, nil, historian.ErrNoBirth
+}
+
 func (h *testHistory) Stats() historian.Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()

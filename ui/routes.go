@@ -31,6 +31,7 @@ func (u *UI) routes() []route {
 		{"GET", "/api/v1/aggregates", u.aggregates},
 		{"GET", "/api/v1/export", u.export},
 		{"GET", "/api/v1/events", u.events},
+		{"GET", "/api/v1/events/{id}/birth", u.birth},
 		{"GET", "/api/v1/clients", u.clients},
 		{"GET", "/api/v1/clients/{id}/trace", u.trace},
 		{"POST", "/api/v1/clients/{id}/trace", u.startTrace},

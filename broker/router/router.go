@@ -287,9 +287,11 @@ func (rt *routing) match(r *Router) bool {
 			return false
 		}
 	}
-	for end := min(len(rt.list), rt.at+r.opt.Portion); rt.at < end; rt.at++ {
-		rt.selected(rt.list[rt.at].who, rt.list[rt.at].o)
+	list := rt.list[rt.at:min(len(rt.list), rt.at+r.opt.Portion)]
+	for i := range list {
+		rt.selected(list[i].who, list[i].o)
 	}
+	rt.at += len(list)
 	return rt.at == len(rt.list)
 }
 

@@ -29,6 +29,11 @@ func shareOf(n int) int { return max(flushesPerTurn/max(1, n), leastFlushes) }
 // busy tells whether something is left to be done.
 func (l *loop) busy() bool { return len(l.rests)+len(l.behind) > 0 }
 
+// onlyOne tells whether the n events were those of one connection that goes on at once: nobody waits for what it has caused so far.
+func (l *loop) onlyOne(n int) bool {
+	return n == 1 && len(l.rests) == 0 && len(l.behind) == 1 && int(l.events[0].Fd) == l.behind[0].fd
+}
+
 // queue puts w among those that have more left.
 func (l *loop) queue(w *looped) {
 	if !w.queued {
@@ -39,7 +44,9 @@ func (l *loop) queue(w *looped) {
 
 // goOn does some of what earlier turns have left.
 func (l *loop) goOn() {
-	l.share = flushPortion
+	if l.share = flushPortion; len(l.behind) == 1 {
+		l.share = flushesPerTurn
+	}
 	if len(l.rests) > 0 {
 		l.goOnResting()
 	}

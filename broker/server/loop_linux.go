@@ -135,7 +135,9 @@ func (l *loop) run() {
 			}
 		}
 		l.takePosts()
-		l.delivering.turn.flush()
+		if !l.onlyOne(n) {
+			l.delivering.turn.flush()
+		}
 		if l.busy() {
 			l.goOn()
 		}

@@ -30,22 +30,25 @@ func (w *Walk[K, V]) Begin(t *Tree[K, V], name Name) {
 // not change the tree. Once the memory is there Next does not allocate.
 func (w *Walk[K, V]) Next(limit int, fn func(key K, value V)) (more bool) {
 	for len(w.branches) > 0 {
-		if limit <= 0 {
-			return true
-		}
 		last := len(w.branches) - 1
 		b := w.branches[last]
 		w.branches = w.branches[:last]
-		limit -= w.look(b, fn)
+		for b.node != nil {
+			if limit <= 0 {
+				w.branches = append(w.branches, b)
+				return true
+			}
+			limit -= w.look(&b, fn)
+		}
 	}
 	return false
 }
 
-// look goes one level down from b, and returns what it has looked at. In the root of a $ name, wildcards are passed over
-// [MQTT-4.7.2-1].
-func (w *Walk[K, V]) look(b branch[K, V], fn func(K, V)) (looked int) {
+// look returns what it has looked at, and moves b to the child that has the name of the next level, nil if there is none. What + selects is
+// for later. In the root of a $ name, wildcards are passed over [MQTT-4.7.2-1].
+func (w *Walk[K, V]) look(b *branch[K, V], fn func(K, V)) (looked int) {
 	n, wild := b.node, !w.reserved
-	w.reserved = false
+	b.node, w.reserved = nil, false
 	looked = 1
 	if n.hash != nil && wild {
 		looked += n.hash.each(fn)
@@ -56,13 +59,12 @@ func (w *Walk[K, V]) look(b branch[K, V], fn func(K, V)) (looked int) {
 	if n.children == nil && n.plus == nil {
 		return looked
 	}
-	level, rest, more := strings.Cut(b.rest, "/")
+	var level string
+	level, b.rest, b.more = strings.Cut(b.rest, "/")
 	if n.plus != nil && wild {
-		w.branches = append(w.branches, branch[K, V]{n.plus, rest, more})
+		w.branches = append(w.branches, branch[K, V]{n.plus, b.rest, b.more})
 	}
-	if next := n.children[level]; next != nil {
-		w.branches = append(w.branches, branch[K, V]{next, rest, more})
-	}
+	b.node = n.children[level]
 	return looked
 }
 

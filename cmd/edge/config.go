@@ -135,6 +135,7 @@ type FirewallLimitsConfig struct {
 type HistorianConfig struct {
 	Retention      RetentionConfig `mapstructure:"retention"`
 	CommitInterval Duration        `mapstructure:"commit_interval"`
+	ValueBytes     Size            `mapstructure:"value_bytes"` // the largest file, text, bytes, array or structure that is recorded; 0: as large as can be
 }
 
 // RetentionConfig bounds the historian by age and by bytes.
@@ -211,6 +212,17 @@ type HTTPConfig struct {
 	TLS     TLSConfig `mapstructure:"tls"`
 }
 
+// maxValueBytes is the largest value that the history can keep.
+const maxValueBytes = 16 << 20
+
+// mostBytes is the largest value that is recorded.
+func (h *HistorianConfig) mostBytes() int {
+	if h.ValueBytes == 0 {
+		return maxValueBytes
+	}
+	return int(h.ValueBytes)
+}
+
 const day = 24 * time.Hour
 
 // defaultConfig is the configuration of an empty file.
@@ -236,7 +248,7 @@ func defaultConfig() Config {
 			}}},
 		Historian: HistorianConfig{
 			Retention:      RetentionConfig{Raw: Duration(30 * day), Minute: Duration(365 * day), Hour: Duration(3650 * day), Bytes: 20 << 30},
-			CommitInterval: Duration(250 * time.Millisecond),
+			CommitInterval: Duration(250 * time.Millisecond), ValueBytes: 1 << 20,
 		},
 		Uplinks: []UplinkConfig{},
 		HTTP:    HTTPConfig{Address: "127.0.0.1:8080"},

@@ -201,6 +201,7 @@ func (v *validator) firewall(c *FirewallConfig) {
 
 func (v *validator) historian(h *HistorianConfig) {
 	v.within("historian.commit_interval", h.CommitInterval, 10*time.Millisecond, 5*time.Second)
+	v.must(h.ValueBytes == 0 || h.ValueBytes >= 4<<10 && h.ValueBytes <= maxValueBytes, "historian.value_bytes", "%s is not between 4KiB and 16MiB", h.ValueBytes)
 	v.must(h.Retention.Raw == 0 || time.Duration(h.Retention.Raw) >= day, "historian.retention.raw", "%s is below a day; days are removed whole", h.Retention.Raw)
 }
 

@@ -34,17 +34,22 @@ func brokerLimits(l LimitsConfig) server.Limits {
 	}
 }
 
-// journalOptions are the journal's own, unless packets may be larger than it takes by default: a message to be kept is one record, and one
-// more if it is retained, which must find room in one commit. Without a limit of packets the default stays, and a larger one that would
+// What a record holds beside its packet or value; journal.Options.MaxBuffered by default.
+const besides, bufferedByDefault = 1 << 20, 8 << 20
+
+// journalOptions are the journal's own, unless packets or values may be larger than it takes by default: a message to be kept is one record, and
+// one more if it is retained, which must find room in one commit. Without a limit of packets the default stays, and a larger one that would
 // have to be kept is refused.
 func journalOptions(packetBytes int) (o journal.Options) {
-	const besides, byDefault = 1 << 20, 8 << 20 // what a record holds beside its packet; journal.Options.MaxBuffered
-	if most := 2 * (packetBytes + besides); packetBytes > 0 && most > byDefault {
+	if most := 2 * (packetBytes + besides); packetBytes > 0 && most > bufferedByDefault {
 		o.MaxBuffered, o.SegmentBytes, o.Spares = most, 2*most, 1
 		o.MaxBytes = 4 * int64(o.SegmentBytes)
 	}
 	return o
 }
+
+// mostValue is the largest value that such a journal takes for certain.
+func mostValue(packetBytes int) int { return max(packetBytes, bufferedByDefault/2-besides) }
 
 // uplinkOptions maps one entry of uplinks and reads its secrets and certificates.
 func uplinkOptions(cfg *Config, u *UplinkConfig) (uplink.Options, error) {

@@ -65,7 +65,7 @@ func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error
 func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err error) {
 	dir := func(name string) string { return filepath.Join(cfg.Data, name) }
 	quarantine := dir("quarantine")
-	options := journalOptions(int(cfg.Broker.Limits.PacketBytes))
+	options := journalOptions(max(int(cfg.Broker.Limits.PacketBytes), cfg.Historian.mostBytes()))
 	options.Quarantine, options.Log = quarantine, log.With("part", "journal")
 	if o.tuneJournal != nil {
 		o.tuneJournal(&options)
@@ -95,7 +95,7 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err 
 	r := cfg.Historian.Retention
 	p.history, err = historian.Open(dir("history"), p.journal, historian.Options{
 		Quarantine: quarantine, Raw: time.Duration(r.Raw), Minute: time.Duration(r.Minute), Hour: time.Duration(r.Hour),
-		MaxBytes: int64(r.Bytes), Ballast: o.ballast, Log: log,
+		MaxBytes: int64(r.Bytes), MaxValueBytes: cfg.Historian.mostBytes(), Ballast: o.ballast, Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("open historian: %w", err)
@@ -115,7 +115,7 @@ func (p *pipeline) joinPlant(cfg *Config, log *slog.Logger) {
 			LegacyState:    cfg.Sparkplug.LegacyState,
 			ReorderTimeout: reorderTimeout(cfg), LastState: lastState(p.states["host"]), Started: time.Now(),
 		}),
-		live: nobody{}, rec: recorder{journal: p.journal, series: p.history},
+		live: nobody{}, rec: recorder{journal: p.journal, series: p.history, most: mostValue(max(int(cfg.Broker.Limits.PacketBytes), cfg.Historian.mostBytes()))},
 	}
 	p.plant.seed()
 }

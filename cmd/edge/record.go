@@ -24,7 +24,9 @@ type recorder struct {
 	schemas  map[journal.SeriesID]bool // in waiting
 	payloads int                       // bytes of births in waiting
 	lost     map[sparkplug.NodeRef]lostSpan
-	refused  uint64 // samples without a series: the catalog is full
+	refused  uint64    // samples without a series: the catalog is full
+	most     int       // bytes of a value; a larger one is told of and not recorded. 0: no limit
+	large    time.Time // when one was told of
 
 	recs    []journal.Record // memory of one append: the journal keeps nothing of it
 	samples []journal.Sample
@@ -112,6 +114,14 @@ func (r *recorder) convert(records []sparkplug.Record) []journal.Record {
 			recs = append(recs, journal.Record{Kind: journal.KindEvent, Event: journalEvent(rec.Event)})
 			continue
 		}
+		if n := len(rec.Sample.Value.Bytes); r.most > 0 && n > r.most {
+			if rec.Sample.Received.Sub(r.large) >= time.Minute {
+				r.large = rec.Sample.Received
+				flush()
+				recs = append(recs, largeRecord(rec.Sample, r.most))
+			}
+			continue
+		}
 		id, schema := r.seriesOf(rec.Sample)
 		if id == 0 {
 			if r.refused++; r.refused == 1 {
@@ -164,6 +174,15 @@ func fullRecord(s *sparkplug.Sample) journal.Record {
 	return journal.Record{Kind: journal.KindEvent, Event: &journal.Event{
 		Kind: journal.SystemEvent, Group: s.Group, Node: s.Node, Device: s.Device, BdSeq: -1, At: millis(s.Received),
 		Reason: fmt.Sprintf("the history takes no further metrics, it has as many as it can: %.100q and others that are new are not recorded", s.Metric),
+	}}
+}
+
+// largeRecord says of a value that nothing of it is recorded or carried on: only a file that came in parts is so large.
+func largeRecord(s *sparkplug.Sample, most int) journal.Record {
+	return journal.Record{Kind: journal.KindEvent, Event: &journal.Event{
+		Kind: journal.SystemEvent, Group: s.Group, Node: s.Node, Device: s.Device, BdSeq: -1, At: millis(s.Received),
+		Reason: fmt.Sprintf("a value of %.100q has %d bytes and is not recorded: the journal takes at most %d, raise historian.value_bytes",
+			s.Metric, len(s.Value.Bytes), most),
 	}}
 }
 

@@ -117,7 +117,8 @@ type guest struct {
 	will    claim
 	isNode  bool
 	node    NodeRef
-	prefix  string // of all its topics
+	ndata   string // the topic of its NDATA
+	ddata   string // what the topics of its devices' DDATA begin with
 	host    string
 	bdSeq   int // of its will; -1: none
 	devices map[string]struct{}
@@ -367,7 +368,7 @@ func (f *Firewall) Joined(c Caller) {
 func (f *Firewall) know(g *guest) {
 	g.rule = f.ruleOf(g.caller)
 	g.key = keyOf(g.caller, g.rule)
-	g.isNode, g.node, g.prefix, g.host, g.bdSeq = false, NodeRef{}, "", "", -1
+	g.isNode, g.node, g.ndata, g.ddata, g.host, g.bdSeq = false, NodeRef{}, "", "", "", -1
 	w := &g.will
 	b := w.binding()
 	switch mine := f.bound[b.Name()].Key == g.key; {
@@ -375,7 +376,8 @@ func (f *Firewall) know(g *guest) {
 		g.host = w.topic.Host
 	case mine && w.kind == kindNode && w.decodes:
 		g.isNode, g.node, g.bdSeq = true, w.topic.NodeRef(), w.bdSeq
-		g.prefix = Namespace + "/" + w.topic.Group + "/"
+		g.ndata = Topic{Type: NDATA, Group: g.node.Group, Node: g.node.Node}.String()
+		g.ddata = Namespace + "/" + g.node.Group + "/" + DDATA.String() + "/" + g.node.Node + "/"
 	}
 }
 

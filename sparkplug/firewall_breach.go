@@ -68,11 +68,11 @@ const (
 
 // Guarded tells whether the firewall has a say in a topic. Of nearly all others it looks at one character.
 func Guarded(topic string) bool {
-	switch {
-	case topic == "" || strings.IndexByte("sS/$", topic[0]) < 0:
-		return false
-	case strings.HasPrefix(topic, Namespace+"/"):
+	if strings.HasPrefix(topic, Namespace+"/") {
 		return true
+	}
+	if topic == "" || topic[0] != 's' && topic[0] != 'S' && topic[0] != '/' && topic[0] != '$' {
+		return false
 	}
 	_, kind, _ := classify(topic)
 	return kind != kindForeign

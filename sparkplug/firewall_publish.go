@@ -39,18 +39,11 @@ func (f *Firewall) Publish(clientID, user string, m Packet, now time.Time) *Viol
 
 // isData tells whether a topic is that of the node's own NDATA, or the DDATA of a device of it.
 func (g *guest) isData(topic string) bool {
-	rest, ok := strings.CutPrefix(topic, g.prefix)
-	if !ok || len(rest) < 6 || rest[1:6] != "DATA/" {
-		return false
+	if topic == g.ndata {
+		return true
 	}
-	switch node := rest[6:]; rest[0] {
-	case 'N':
-		return node == g.node.Node
-	case 'D':
-		device, ok := strings.CutPrefix(node, g.node.Node)
-		return ok && len(device) > 1 && device[0] == '/' && strings.IndexByte(device[1:], '/') < 0
-	}
-	return false
+	device, ok := strings.CutPrefix(topic, g.ddata)
+	return ok && device != "" && strings.IndexByte(device, '/') < 0
 }
 
 // Who returns who has a client identifier, and whether it is connected; of who left long ago only that is known. Its will is left out.
@@ -300,31 +293,35 @@ func (g *guest) owns(filter string) bool {
 	return group == g.node.Group && verb != "#" && node == g.node.Node
 }
 
-// scanSeq finds seq among the fields of a payload without looking into metrics; ok is false for what is no sequence of fields.
+// scanSeq finds seq among the fields of a payload without looking into metrics; ok is false for what is no sequence of fields. Every
+// message of every node comes through here: what is usual is read in place.
 func scanSeq(b []byte) (seq uint64, has, ok bool) {
-	for len(b) > 0 {
-		switch tag := b[0]; {
-		case tag == 0x12 && len(b) > 1 && b[1] < 0x80: // a metric of less than 128 bytes
-			n := 2 + int(b[1])
-			if n > len(b) {
-				return 0, false, false
-			}
-			b = b[n:]
+	for len(b) > 1 {
+		n := 0
+		switch tag, next := b[0], b[1]; {
+		case tag == 0x12 && next < 0x80: // a metric of less than 128 bytes
+			n = 2 + int(next)
+		case tag == 0x18 && next < 0x80:
+			seq, has, n = uint64(next), true, 2
 		case tag == 0x18:
-			v, n := protowire.ConsumeVarint(b[1:])
-			if n < 0 {
+			v, k := protowire.ConsumeVarint(b[1:])
+			if k < 0 {
 				return 0, false, false
 			}
-			seq, has, b = v, true, b[1+n:]
+			seq, has, n = v, true, 1+k
+		case tag == 0x08 && len(b) > 6 && b[6] < 0x80 && b[1]&b[2]&b[3]&b[4]&b[5] >= 0x80: // a time of 6 bytes, from 2004 to 2109
+			n = 7
 		default:
-			_, _, n := protowire.ConsumeField(b)
-			if n < 0 {
+			if _, _, n = protowire.ConsumeField(b); n < 0 {
 				return 0, false, false
 			}
-			b = b[n:]
 		}
+		if n > len(b) {
+			return 0, false, false
+		}
+		b = b[n:]
 	}
-	return seq, has, true
+	return seq, has, len(b) == 0
 }
 
 // rateKey is what is counted: births of a node, rebirths that an identity asks of a node.

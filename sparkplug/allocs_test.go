@@ -2,6 +2,7 @@ package sparkplug
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -26,6 +27,38 @@ func TestDecodeAllocs(t *testing.T) {
 		decode()
 		if n := testing.AllocsPerRun(100, decode); n != 0 {
 			t.Errorf("%s: %v allocations, want none", name, n)
+		}
+	}
+}
+
+// TestStepAllocs: a message of a living node is applied in the memory of outputs that were given back. One that was not given back stays
+// as it is.
+func TestStepAllocs(t *testing.T) {
+	for _, by := range []string{"alias", "name"} {
+		p := newPlant(t, Options{})
+		payloads := everySeq(p, by)
+		m := Message{Topic: "spBv1.0/G/NDATA/E"}
+		in := Input{Message: &m}
+		seq := uint8(1)
+		step := func() Output {
+			m.Payload = payloads[seq]
+			seq++
+			return p.h.Step(in, t0)
+		}
+		kept := step()
+		want := fmt.Sprint(kept.Changed, *kept.Records[0].Sample, *kept.Records[9].Sample)
+		p.h.Done(step())
+		if n := testing.AllocsPerRun(1000, func() { p.h.Done(step()) }); n > 2 { // what is in a pool may go, and does with the race detector
+			t.Errorf("by %s: %v allocations a step, want none as a rule", by, n)
+		}
+		if got := fmt.Sprint(kept.Changed, *kept.Records[0].Sample, *kept.Records[9].Sample); got != want {
+			t.Errorf("by %s: an output that was kept is now\n%s\nbefore\n%s", by, got, want)
+		}
+		out := step()
+		samples := out.Records[:10]
+		p.h.Done(out)
+		if samples[0].Sample != nil {
+			t.Error("what was given back still holds its samples, and their payload")
 		}
 	}
 }

@@ -77,27 +77,32 @@ func BenchmarkNData(b *testing.B) {
 	}
 }
 
+// everySeq has a node born with 10 metrics, by alias or by name, and returns an NDATA of all of them for each seq.
+func everySeq(p *plant, by string) (payloads [256][]byte) {
+	var birth, data []Metric
+	for i := range 10 {
+		m := p.double(fmt.Sprintf("Line 1/Station %d/Temperature", i), float64(i))
+		d := Metric{Name: m.Name, Value: m.Value, Timestamp: m.Timestamp, HasTimestamp: true}
+		if by == "alias" {
+			m.Alias, m.HasAlias = uint64(i), true
+			d = p.byAlias(uint64(i), float64(i))
+		}
+		birth, data = append(birth, m), append(data, d)
+	}
+	p.nbirth(0, birth...)
+	for seq := range payloads {
+		pl := p.payload(seq, data...)
+		payloads[seq] = Encode(&pl)
+	}
+	return payloads
+}
+
 // BenchmarkStep decodes and applies an NDATA of 10 metrics.
 func BenchmarkStep(b *testing.B) {
 	for _, by := range []string{"alias", "name"} {
 		b.Run(by, func(b *testing.B) {
 			p := newPlant(b, Options{})
-			var birth, data []Metric
-			for i := range 10 {
-				m := p.double(fmt.Sprintf("Line 1/Station %d/Temperature", i), float64(i))
-				d := Metric{Name: m.Name, Value: m.Value, Timestamp: m.Timestamp, HasTimestamp: true}
-				if by == "alias" {
-					m.Alias, m.HasAlias = uint64(i), true
-					d = p.byAlias(uint64(i), float64(i))
-				}
-				birth, data = append(birth, m), append(data, d)
-			}
-			p.nbirth(0, birth...)
-			var payloads [256][]byte
-			for seq := range payloads {
-				pl := p.payload(seq, data...)
-				payloads[seq] = Encode(&pl)
-			}
+			payloads := everySeq(p, by)
 			m := Message{Topic: "spBv1.0/G/NDATA/E"}
 			b.ReportAllocs()
 			b.SetBytes(int64(len(payloads[0])))
@@ -108,6 +113,7 @@ func BenchmarkStep(b *testing.B) {
 				if len(out.Records) != 10 {
 					b.Fatalf("%d records", len(out.Records))
 				}
+				p.h.Done(out)
 				seq++
 			}
 		})

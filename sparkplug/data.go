@@ -2,6 +2,7 @@ package sparkplug
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -91,8 +92,9 @@ func (s *step) apply(m *metric, pm *Metric, p *Payload, birth bool, more int) {
 		m.turn, m.foreign = s.h.turn, foreign
 		m.at, m.received, m.code = at, s.arrived, code
 		m.missing, m.unfit = birth && pm.Missing, false
-		if s.out.Changed == nil {
-			s.out.Changed = make([]MetricRef, 0, more)
+		if !s.silent {
+			s.remember()
+			s.out.Changed = slices.Grow(s.out.Changed, more)
 		}
 		s.changed(m)
 	}

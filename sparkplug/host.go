@@ -3,6 +3,7 @@ package sparkplug
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -73,7 +74,9 @@ type Host struct {
 	asks    pace               // of rebirth requests
 	state   ownState
 	stats   Stats
-	scratch Payload // of the message being worked on
+	scratch Payload   // of the message being worked on
+	step    step      // the present one
+	lent    sync.Pool // *memory of outputs
 
 	now        time.Time // of the newest step
 	turn       uint64    // counts Step calls, so that a node or metric is reported once per step
@@ -117,7 +120,8 @@ func NewHost(o Options) *Host {
 }
 
 // Step takes one message, session event, loss or tick, and returns what is to be done about it. What is overdue by
-// the clock comes first. The output's samples and events share the message's payload, which must not change.
+// the clock comes first. The output's samples and events share the message's payload, which must not change. Its memory may be given
+// back with Done.
 func (h *Host) Step(in Input, now time.Time) Output {
 	s := h.begin(now)
 	s.expire()
@@ -134,7 +138,7 @@ func (h *Host) Step(in Input, now time.Time) Output {
 	if in.Message != nil {
 		h.scratch.release(len(in.Message.Payload))
 	}
-	return s.out
+	return s.end()
 }
 
 // step is the work of one Step: the output as it grows.
@@ -144,6 +148,7 @@ type step struct {
 	arrived time.Time // when the message came that is applied: now, unless it was held
 	from    string    // its publisher; empty when not known
 	out     Output
+	memory  *memory  // of out
 	samples []Sample // backing of the output's samples; never grown beyond its capacity, so pointers stay valid
 	silent  bool     // Seed: nothing is reported
 
@@ -154,7 +159,8 @@ type step struct {
 func (h *Host) begin(now time.Time) *step {
 	h.turn++
 	h.now = now
-	return &step{h: h, now: now, arrived: now}
+	h.step = step{h: h, now: now, arrived: now}
+	return &h.step
 }
 
 // message sends one message to the function for its type.
@@ -304,12 +310,14 @@ func (s *step) touch(n *node) {
 func (s *step) changed(m *metric) {
 	if !s.silent && m.touched != s.h.turn {
 		m.touched = s.h.turn
+		s.remember()
 		s.out.Changed = append(s.out.Changed, m.ref())
 	}
 }
 
 func (s *step) event(e Event) {
 	if !s.silent {
+		s.remember()
 		s.out.Records = append(s.out.Records, Record{Event: &e})
 	}
 }
@@ -319,6 +327,7 @@ func (s *step) record(x Sample, more int) {
 	if s.silent {
 		return
 	}
+	s.remember()
 	if len(s.samples) == cap(s.samples) {
 		s.samples = make([]Sample, 0, max(more, 1))
 		s.out.Records = slices.Grow(s.out.Records, more)

@@ -103,6 +103,8 @@ type Output struct {
 	Publish []Publish
 
 	Forgotten []Topic // births of nodes and devices that made room for others: they need not be kept for Seed
+
+	memory *memory // of Records and Changed, see Host.Done
 }
 
 // Record is a Sample or an Event; exactly one is set.

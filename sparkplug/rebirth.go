@@ -64,7 +64,7 @@ func (h *Host) RequestRebirth(n NodeRef, reason string, now time.Time) (out Outp
 		}
 	}
 	s.ask(node)
-	return s.out, true
+	return s.end(), true
 }
 
 // wantRebirth asks for a cause of the host's own: now, or when the time since the last request is long enough.

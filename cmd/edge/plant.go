@@ -122,6 +122,7 @@ func (p *plant) step(in sparkplug.Input, due time.Duration) (journal.Index, erro
 	index, events, err := p.rec.append(due, out.Records)
 	p.mu.Unlock()
 	p.handOn(out, events)
+	p.host.Done(out)
 	return index, err
 }
 
@@ -132,6 +133,7 @@ func (p *plant) requestRebirth(ref sparkplug.NodeRef, reason string) (ok bool) {
 	_, events, _ := p.rec.append(p.ackedDue, out.Records) // a loss is recorded as a gap
 	p.mu.Unlock()
 	p.handOn(out, events)
+	p.host.Done(out)
 	return ok
 }
 

@@ -126,7 +126,7 @@ func readFlushRow(day int64, version uint32, k, v []byte) (r flushRow, err error
 }
 
 // upgradeDay makes the newest version of a day file: since 2 each flush row tells from which index on the flush has samples; since 3
-// blocks of rollups may be of their version 2.
+// blocks may be of version 3, and those of rollups of their version 2.
 func upgradeDay(tx *bolt.Tx, of uint32) error {
 	if of > 1 {
 		return nil

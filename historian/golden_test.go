@@ -128,6 +128,37 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// A file of version 2 keeps its rows, blocks of version 2 among them, and takes new ones.
+func TestUpgradeOfVersion2(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "history"), os.DirFS("testdata/v2")); err != nil {
+		t.Fatal(err)
+	}
+	r := newRigIn(t, dir, Options{})
+	defer r.close()
+	path := r.dayPath(noon)
+	before := dump(t, path)
+	if err := r.s.days.get(dayOf(ms(noon))).writes(); err != nil {
+		t.Fatal(err)
+	}
+	goldenCheck(r)
+	after := dump(t, path)
+	if got := after["meta"]["version"]; got != string(versionRow(3)) {
+		t.Errorf("version %x", got)
+	}
+	delete(before["meta"], "version")
+	delete(after["meta"], "version")
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Error(diff)
+	}
+	r.add(key(0), at(noon.Add(-time.Second), 7))
+	r.follow()
+	r.flush(flushAll)
+	if got := r.read(key(0), noon.Add(-time.Hour), noon).Samples; len(got) != 102 {
+		t.Errorf("%d samples, want 102", len(got))
+	}
+}
+
 // dump is what a file holds: bucket, key, value.
 func dump(t *testing.T, path string) map[string]map[string]string {
 	t.Helper()

@@ -1,5 +1,9 @@
 package chunk
 
+import (
+	"math/bits"
+)
+
 // centre moves the time of each slot to where its samples agree best. A device that stamps each metric itself stamps it
 // some ms behind the scan, a metric always about as many: with the scan's time as the slot's, what each sample has of its
 // own is small. It is left as it was when that is no gain.
@@ -7,12 +11,12 @@ func (e *Encoder) centre() {
 	if !e.fillOffsets() {
 		return
 	}
-	before := e.offsetSize()
+	before := e.offsetBits()
 	total := resize(e.work.total, len(e.slotAt))
 	e.work.total = total
 	clear(total)
 	e.shift(total, 3)
-	if e.offsetSize() < before {
+	if e.offsetBits() < before {
 		for k, ms := range total {
 			e.slotAt[k] += ms
 			e.slotReceived[k] -= ms
@@ -44,14 +48,17 @@ func (e *Encoder) fillOffsets() (any bool) {
 	return true
 }
 
-func (e *Encoder) offsetSize() (size int) {
+// offsetBits is about how many bits the offsets take: of each, how far it is from its series' mean.
+func (e *Encoder) offsetBits() (n int) {
 	for _, c := range e.series {
 		if c.anyOffset {
-			_, n := e.work.bestForm(c.offset)
-			size += n
+			lag := mean(c.offset)
+			for _, x := range c.offset {
+				n += bits.Len64(zigzag(x - lag))
+			}
 		}
 	}
-	return size
+	return n
 }
 
 // shift takes in turns each series' mean offset, and what the offsets of a slot have beyond it on the mean, which moves the

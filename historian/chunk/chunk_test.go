@@ -158,11 +158,18 @@ func TestRangeIsASliceOfAll(t *testing.T) {
 func TestColumnKeepsEveryPattern(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.SliceOfN(rapid.OneOf(rapid.Int64(), rapid.Int64Range(-9, 9), rapid.Just(int64(math.MinInt64))), 1, 300).Draw(t, "v")
+		k := &known{v[0], slices.Min(v)}
 		var w scratch
-		for _, bytes := range [][]byte{w.appendColumn(nil, v), w.appendTimes(nil, v)} {
-			r := &reader{b: bytes}
+		h := &choice{forms: uint8(rapid.IntRange(0, 1<<colForms-1).Draw(t, "forms"))}
+		for i, bytes := range [][]byte{w.appendColumn(nil, v), w.appendTimes(nil, v), w.appendColumnAs(nil, v, k, h)} {
+			r := &reader{b: bytes, tight: true}
 			got := make([]int64, len(v))
-			if r.column(got); r.bad || len(r.b) != 0 || !cmp.Equal(got, v) {
+			if i < 2 {
+				r.column(got)
+			} else {
+				r.columnOf(got, k)
+			}
+			if r.bad || len(r.b) != 0 || !cmp.Equal(got, v) {
 				t.Fatalf("got %v (bad %v, %d bytes left), want %v", got, r.bad, len(r.b), v)
 			}
 		}
@@ -188,15 +195,13 @@ func TestCodedKeepsEveryValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.SliceOfN(rapid.OneOf(rapid.Uint64(), rapid.Uint64Max(40), rapid.Uint64Max(3000)), 1, 400).Draw(t, "v")
 		code, low := rapid.IntRange(0, codeCount-1).Draw(t, "code"), rapid.IntRange(0, maxLow).Draw(t, "low")
-		r := &reader{b: new(scratch).appendCoded(nil, v, code, low), code: decoder{on: true}}
-		skip := *r
+		r := &reader{b: appendCoded(nil, v, code, low), tight: true, code: decoder{on: true, code: code}}
 		got := make([]uint64, 0, len(v))
 		for len(got) < len(v) {
 			var buf [pforBlock]uint64
 			got = append(got, r.pforBlock(&buf, len(v)-len(got))...)
 		}
-		skip.skipPFOR(len(v))
-		if r.bad || skip.bad || len(r.b) != 0 || len(skip.b) != 0 || !cmp.Equal(got, v) {
+		if r.bad || len(r.b) != 0 || !cmp.Equal(got, v) {
 			t.Fatalf("got %v (bad %v, %d bytes left), want %v", got, r.bad, len(r.b), v)
 		}
 	})
@@ -212,7 +217,7 @@ func TestSlotsKeepEveryList(t *testing.T) {
 				want = append(want, uint32(k))
 			}
 		}
-		r := &reader{b: new(scratch).appendSlots(nil, want, len(in))}
+		r := &reader{b: new(scratch).appendSlots(nil, want, len(in)), tight: true}
 		skip := *r
 		got := make([]uint32, len(want))
 		r.slots(got, len(in))
@@ -395,7 +400,11 @@ func reseal(block []byte) {
 }
 
 func FuzzParse(f *testing.F) {
-	if text, err := os.ReadFile(goldenPath(1)); err == nil {
+	for _, path := range []string{goldenPath(1), goldenPath(2), goldenPath(3), codedPath(2), codedPath(3)} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
 		block, _ := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
 		f.Add(block)
 	}

@@ -1,230 +1,202 @@
 package chunk
 
 import (
+	"bytes"
 	"encoding/binary"
-	"math/bits"
 )
 
-// The codes: for each the length in bits of the symbols 0 to 15. Shorter codes stand for smaller symbols: the first eight suit
-// differences that are normally distributed, of growing width, the others such as decay. They are part of the format.
-var codeLengths = [...][16]byte{
-	{1, 3, 6, 6, 6, 6, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5},
-	{1, 2, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 5, 5},
-	{1, 2, 4, 7, 7, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6},
-	{1, 2, 3, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7},
-	{1, 2, 3, 4, 6, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7},
-	{1, 2, 3, 4, 5, 7, 8, 8, 9, 9, 9, 9, 9, 9, 9, 9},
-	{2, 2, 2, 3, 4, 5, 7, 7, 9, 9, 9, 9, 9, 9, 9, 9},
-	{2, 3, 3, 3, 3, 4, 4, 4, 5, 6, 8, 8, 9, 9, 9, 9},
-	{1, 2, 3, 4, 6, 7, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8},
-	{1, 2, 3, 4, 5, 7, 8, 8, 9, 9, 9, 9, 9, 9, 9, 9},
-	{2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 9, 7},
-	{3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 6, 6, 4},
+// appendCoded appends v: u8 low bits, with hasEscapes if some values are too large for a symbol: then uv how many, and of each uv what
+// it has more. Then of each 128 values the codes of what is above their low bits, and these, packed.
+func appendCoded(dst []byte, v []uint64, code, low int) []byte {
+	at := len(dst)
+	dst = appendEscapes(append(dst, byte(low)|hasEscapes), v, low)
+	if dst[at+1] == 0 { // there are none
+		dst = append(dst[:at], byte(low))
+	}
+	for len(v) > 0 {
+		n := min(len(v), pforBlock)
+		dst = appendSymbols(dst, v[:n], code, low)
+		dst = appendPacked(dst, v[:n], low)
+		v = v[n:]
+	}
+	return dst
 }
 
-const (
-	codeBits  = 9      // of the longest code
-	codeCount = 12     // codes
-	escape    = 15     // the symbol of all that is larger
-	maxLow    = 40     // low bits that follow a code as they are
-	isCoded   = 1 << 7 // of a form: its residuals are coded, not packed
-)
+const hasEscapes = 1 << 7
 
-// codeOf[c][s] is symbol s in code c, its first bit lowest; symbolOf[c][bits] is the symbol that bits begin with, and its length.
-var codeOf, symbolOf = makeCodes()
-
-func makeCodes() (of [codeCount][16]uint16, symbols [codeCount][1 << codeBits]uint8) {
-	for c, lengths := range codeLengths {
-		next := uint16(0)
-		for n := byte(1); n <= codeBits; n++ {
-			for s, l := range lengths {
-				if l != n {
-					continue
-				}
-				of[c][s] = bits.Reverse16(next) >> (16 - n)
-				for x := of[c][s]; x < 1<<codeBits; x += 1 << n {
-					symbols[c][x] = uint8(s)<<4 | n
-				}
-				next++
-			}
-			next <<= 1
-		}
-	}
-	return of, symbols
-}
-
-// lengthsOf[s] are symbol s's lengths in all codes, three in a word, so that three codes are added up at once: a block's
-// MaxSamples symbols of codeBits have no more than laneBits.
-var lengthsOf = packLengths()
-
-const (
-	lanes    = 3
-	laneBits = 21
-)
-
-func packLengths() (of [16][codeCount / lanes]uint64) {
-	for c, lengths := range codeLengths {
-		for s, l := range lengths {
-			of[s][c/lanes] |= uint64(l) << (c % lanes * laneBits)
-		}
-	}
-	return of
-}
-
-// codeFor finds the code and the number of low bits with which v is smallest, and its size in bytes.
-func codeFor(v []uint64) (code, low, size int) {
-	sum := uint64(0)
-	for _, x := range v {
-		sum += min(x, 1<<44)
-	}
-	middle := bits.Len64(sum / uint64(len(v)))
-	if middle > maxLow {
-		return 0, 0, 1 << 62
-	}
-	size = 1 << 62
-	for k := max(0, middle-2); k <= min(max(0, middle-1), maxLow); k++ {
-		var hist [16]int
-		extra := 0
-		for _, x := range v {
-			s := min(x>>k, escape)
-			hist[s]++
-			if s == escape {
-				extra += (bits.Len64((x>>k-escape)|1) + 6) / 7
-			}
-		}
-		var total [codeCount / lanes]uint64
-		for s, n := range hist {
-			for i := range total {
-				total[i] += uint64(n) * lengthsOf[s][i]
-			}
-		}
-		for c := range codeLengths {
-			n := int(total[c/lanes] >> (c % lanes * laneBits) & (1<<laneBits - 1))
-			if n = (n+len(v)*k+7)/8 + extra; n < size {
-				code, low, size = c, k, n
-			}
-		}
-	}
-	return code, low, size + 4 // and what stands before
-}
-
-// appendCoded appends v: u8 low bits, u8 code, uv length of what follows: uv how many are too large for a symbol and of each uv
-// what it has more, then each value's code and low bits.
-func (w *scratch) appendCoded(dst []byte, v []uint64, code, low int) []byte {
+// appendEscapes appends uv how many values are too large for a symbol and of each uv what it has more.
+func appendEscapes(dst []byte, v []uint64, low int) []byte {
 	large := uint64(0)
 	for _, x := range v {
 		if x>>low >= escape {
 			large++
 		}
 	}
-	body := binary.AppendUvarint(w.code[:0], large)
+	dst = binary.AppendUvarint(dst, large)
 	if large > 0 {
 		for _, x := range v {
 			if x>>low >= escape {
-				body = binary.AppendUvarint(body, x>>low-escape)
+				dst = binary.AppendUvarint(dst, x>>low-escape)
 			}
 		}
 	}
+	return dst
+}
+
+// appendSymbols appends the codes, the first in the lowest bits.
+func appendSymbols(dst []byte, v []uint64, code, low int) []byte {
+	lengths, of := &codeLengths[code], &codeOf[code]
 	var acc uint64
-	have := 0
-	mask := uint64(1)<<low - 1
+	have := uint(0)
 	for _, x := range v {
 		s := min(x>>low, escape)
-		n := int(codeLengths[code][s])
-		acc |= (uint64(codeOf[code][s]) | (x&mask)<<n) << have
-		for have += n + low; have >= 8; have -= 8 {
-			body = append(body, byte(acc))
-			acc >>= 8
+		acc |= uint64(of[s]) << have
+		if have += uint(lengths[s]); have >= 48 {
+			dst = binary.LittleEndian.AppendUint64(dst, acc)[:len(dst)+6]
+			acc, have = acc>>48, have-48
 		}
 	}
-	if have > 0 {
-		body = append(body, byte(acc))
+	for ; have > 0; have -= min(have, 8) {
+		dst = append(dst, byte(acc))
+		acc >>= 8
 	}
-	w.code = body
-	dst = binary.AppendUvarint(append(dst, byte(low), byte(code)), uint64(len(body)))
-	return append(dst, body...)
+	return dst
 }
 
 // decoder reads coded values.
 type decoder struct {
 	on, begun bool
 	code, low int
-	src       []byte
-	bit       int    // of src, where the next code begins
 	escapes   []byte // of each value that is too large for a symbol, what it has more
+	src       []byte // of version 2: the codes
+	bit       int    // of src, where the next code begins
 }
 
 // form reads the form of a column or of slots, and whether its residuals are coded.
 func (r *reader) form() byte {
 	form := r.byte()
-	r.code.on, r.code.begun, r.code.bit = form&isCoded != 0, false, 0
-	return form &^ isCoded
+	if !r.tight {
+		r.code = decoder{on: form&isCoded2 != 0}
+		return form &^ isCoded2
+	}
+	r.code = decoder{on: form>>codeShift != 0, code: int(form>>codeShift) - 1}
+	if r.code.code >= codeCount {
+		r.code, r.bad = decoder{}, true
+	}
+	return form & (1<<codeShift - 1)
 }
 
-// beginCoded reads what stands before the codes.
-func (r *reader) beginCoded() {
-	d := &r.code
-	d.begun, d.low, d.code = true, int(r.byte()), int(r.byte())
-	body := reader{b: r.take(r.count(len(r.b)))}
-	large := body.count(len(body.b))
-	d.escapes = body.b
-	for range large {
-		body.uvarint()
-	}
-	d.src = body.b
-	if r.bad = r.bad || body.bad || d.low > maxLow || d.code >= codeCount; r.bad {
-		d.low, d.code, d.src = 0, 0, nil
-	}
-}
+// codeShift is where a form says by which code its residuals are coded: 1 the first, 0 they are packed.
+const codeShift = 3
+
+// coded is the form of what a code stands for; code -1: packed.
+func coded(form byte, code int) byte { return form | byte(code+1)<<codeShift }
 
 // codedBlock reads the next values into dst.
 func (r *reader) codedBlock(dst []uint64) {
 	d := &r.code
 	if !d.begun {
-		r.beginCoded()
-	}
-	table, low, src, bit := &symbolOf[d.code], d.low, d.src, d.bit
-	mask, any := uint64(1)<<low-1, false
-	i := 0
-	for ; i < len(dst) && bit>>3+8 <= len(src); i++ {
-		x := binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7)
-		e := table[x&(1<<codeBits-1)]
-		n := e & 15
-		dst[i] = uint64(e>>4)<<low | x>>n&mask
-		any = any || e>>4 == escape
-		bit += int(n) + low
-	}
-	for ; i < len(dst); i++ { // the last bytes
-		if bit>>3 >= len(src) {
-			r.bad = true
-			clear(dst[i:])
-			break
+		d.begun = true
+		low := r.byte()
+		if d.low = int(low &^ hasEscapes); low&hasEscapes != 0 {
+			d.escapes = r.escapes()
 		}
-		x := load64(src, bit>>3) >> (bit & 7)
-		e := table[x&(1<<codeBits-1)]
-		n := e & 15
-		dst[i] = uint64(e>>4)<<low | x>>n&mask
-		any = any || e>>4 == escape
-		bit += int(n) + low
-	}
-	d.bit = bit
-	if any {
-		for i, x := range dst {
-			if x>>low == escape {
-				more, n := binary.Uvarint(d.escapes)
-				if n <= 0 {
-					r.bad = true
-					return
-				}
-				dst[i] += more << low
-				d.escapes = d.escapes[n:]
-			}
+		if r.bad = r.bad || d.low > maxLow; r.bad {
+			d.low = 0
 		}
+	}
+	var list [pforBlock + 16]byte
+	large := r.symbols(&list, len(dst))
+	src := r.take((len(dst)*d.low + 7) / 8)
+	if d.low > 8 && len(src) > 0 {
+		unpackUnder(dst, src, d.low, list[:])
+	} else {
+		unpack(dst, src, d.low)
+		for i := range dst {
+			dst[i] |= uint64(list[i]) << (uint(d.low) & 63)
+		}
+	}
+	if large {
+		r.addEscapes(dst)
 	}
 }
 
-// skipCoded passes over coded values.
-func (r *reader) skipCoded() {
-	r.take(2)
-	r.take(r.count(len(r.b)))
+// symbols reads the next n symbols; large says that one of them is the escape.
+func (r *reader) symbols(list *[pforBlock + 16]byte, n int) (large bool) {
+	many, src := &manyOf[r.code.code], r.b
+	i, bit := 0, uint(0)
+	for i+15 <= n && bit>>3+8 <= uint(len(src)) {
+		x := binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) // 57 bits of it are there
+		for range 5 {
+			e := many[x&(1<<manyBits-1)]
+			binary.LittleEndian.PutUint32(list[i&(pforBlock-1):], e)
+			i += int(e >> 28)
+			x >>= e >> 24 & 15
+			bit += uint(e >> 24 & 15)
+		}
+	}
+	table := &symbolOf[r.code.code]
+	for ; i < n; i++ {
+		if bit>>3 >= uint(len(src)) {
+			r.bad = true
+			break
+		}
+		e := table[load64(src, int(bit>>3))>>(bit&7)&(1<<codeBits-1)]
+		list[i] = e >> 4
+		bit += uint(e & 15)
+	}
+	r.take(int(bit+7) / 8)
+	if len(r.code.escapes) > 0 {
+		return bytes.IndexByte(list[:n], escape) >= 0
+	}
+	r.bad = r.bad || bytes.IndexByte(list[:n], escape) >= 0
+	return false
+}
+
+// unpackUnder is unpack for values of more than 8 bits, whose higher ones are in list.
+func unpackUnder(dst []uint64, src []byte, w int, list []byte) {
+	n := uint(w) & 63
+	mask := uint64(1)<<n - 1
+	for len(dst) >= 8 && len(src) >= w+8 {
+		d, s, h := dst[:8:8], src[:w+8], list[:8:8]
+		d[0] = binary.LittleEndian.Uint64(s)&mask | uint64(h[0])<<n
+		d[1] = binary.LittleEndian.Uint64(s[n>>3:])>>(n&7)&mask | uint64(h[1])<<n
+		d[2] = binary.LittleEndian.Uint64(s[2*n>>3:])>>(2*n&7)&mask | uint64(h[2])<<n
+		d[3] = binary.LittleEndian.Uint64(s[3*n>>3:])>>(3*n&7)&mask | uint64(h[3])<<n
+		d[4] = binary.LittleEndian.Uint64(s[4*n>>3:])>>(4*n&7)&mask | uint64(h[4])<<n
+		d[5] = binary.LittleEndian.Uint64(s[5*n>>3:])>>(5*n&7)&mask | uint64(h[5])<<n
+		d[6] = binary.LittleEndian.Uint64(s[6*n>>3:])>>(6*n&7)&mask | uint64(h[6])<<n
+		d[7] = binary.LittleEndian.Uint64(s[7*n>>3:])>>(7*n&7)&mask | uint64(h[7])<<n
+		dst, src, list = dst[8:], src[w:], list[8:]
+	}
+	for i := range dst {
+		bit := uint(i) * n
+		dst[i] = load64(src, int(bit>>3))>>(bit&7)&mask | uint64(list[i])<<n
+	}
+}
+
+// escapes reads what appendEscapes wrote, all but its beginning as it is.
+func (r *reader) escapes() []byte {
+	large := r.count(len(r.b))
+	from := r.b
+	for range large {
+		r.uvarint()
+	}
+	return from[:len(from)-len(r.b)]
+}
+
+// addEscapes adds to values that were too large for a symbol what they have more.
+func (r *reader) addEscapes(dst []uint64) {
+	d := &r.code
+	for i, x := range dst {
+		if x>>d.low == escape {
+			more, n := binary.Uvarint(d.escapes)
+			if n <= 0 {
+				r.bad = true
+				return
+			}
+			dst[i] += more << d.low
+			d.escapes = d.escapes[n:]
+		}
+	}
 }

@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 )
 
@@ -14,121 +15,163 @@ const (
 	colDeltaFrame        // the first value, the smallest difference, then each difference less the smallest
 	colCentre            // the mean, then zigzag differences from it
 	colGrid              // the first value, a period, where more or fewer than one of it passed, then a column of what is left
+	colBand              // the first value, how far the next is away at least, less one, then signs and how much farther it is
+	colForms
 )
 
 // scratch is memory that an Encoder uses again.
 type scratch struct {
 	head, grid        []byte
-	residuals         [colGrid][]uint64 // of a column, in each form
-	sizes             [colGrid]int      // of those that were packed
-	packed            bool              // nothing is to be coded
-	code              []byte
-	left              []int64 // of a grid
-	total, sum, times []int64 // of slots
+	residuals         [colForms][]uint64 // of a column, in each form
+	sizes             [colForms]int      // of these, packed; 0: not filled
+	packed            bool               // nothing is to be coded
+	code              []byte             // of a list of slots
+	left              []int64            // of a grid
+	total, sum, times []int64            // of slots
 	floats            []float64
 	gaps              []uint64
 	words             []byte
+	rows              []int64 // of a directory
+}
+
+// known is what a series' statistics say of its column.
+type known struct{ first, low int64 }
+
+// choice is which forms a column's values were smallest in, a set of bits; 0: not known. It is found anew after so many uses.
+type choice struct {
+	forms, uses uint8
+}
+
+const choiceUses = 12
+
+// tries are the forms that are worth a try: all, or those that were the smallest before and the one that most signals have.
+func (h *choice) tries() uint8 {
+	if h == nil || h.forms == 0 || h.uses >= choiceUses {
+		return 1<<colForms - 1
+	}
+	h.uses++
+	return h.forms | 1<<colDelta | 1<<colBand
+}
+
+func (h *choice) note(tried uint8, form byte) {
+	if h == nil {
+		return
+	}
+	if tried == 1<<colForms-1 {
+		*h = choice{}
+	}
+	h.forms |= 1 << form
 }
 
 // appendColumn appends v in its smallest form but the grid. An empty column takes no bytes.
 func (w *scratch) appendColumn(dst []byte, v []int64) []byte {
+	return w.appendColumnAs(dst, v, nil, nil)
+}
+
+// appendColumnAs appends v in the smallest of the forms that are worth a try. What k says of it is left out.
+func (w *scratch) appendColumnAs(dst []byte, v []int64, k *known, h *choice) []byte {
 	if len(v) == 0 {
 		return dst
 	}
-	form, size := w.bestForm(v)
-	coded, code, low := w.bestCode(form, size)
-	if coded != colConst {
-		form = coded
-		dst = append(dst, form|isCoded)
-	} else {
-		dst = append(dst, form)
+	if isConst(v) {
+		return appendStart(append(dst, colConst), v[0], k)
 	}
-	u := w.residuals[form]
-	switch form {
-	case colConst:
-		return appendSvarint(dst, v[0])
-	case colFrame:
-		dst = appendSvarint(dst, int64(uint64(v[0])-u[0]))
-	case colDelta:
-		dst = appendSvarint(dst, v[0])
-	case colDelta2:
-		dst = appendSvarint(appendSvarint(dst, v[0]), v[1]-v[0])
-	case colDeltaFrame:
-		dst = appendSvarint(appendSvarint(dst, v[0]), int64(uint64(v[1]-v[0])-u[0]))
-	case colCentre:
-		dst = appendSvarint(dst, v[0]-unzigzag(u[0]))
-	}
-	if coded != colConst {
-		return w.appendCoded(dst, u, code, low)
-	}
-	return appendPFOR(dst, u)
+	tries := h.tries()
+	form, size := w.bestForm(v, tries)
+	h.note(tries, form)
+	coded, code, low := w.bestCode(len(v), form, size)
+	h.note(0, coded)
+	return w.appendAs(dst, v, k, coded, code, low)
 }
 
-// bestCode finds the form that is smaller coded than the best is packed, by so much that it is worth the slower reading;
-// colConst if nothing is.
-func (w *scratch) bestCode(packed byte, size int) (form byte, code, low int) {
-	n := len(w.residuals[colFrame])
-	if packed == colConst || w.packed || n < minCoded || 8*size > maxCoded*n {
-		return colConst, 0, 0
+// appendStart appends the first value, if it is not known.
+func appendStart(dst []byte, first int64, k *known) []byte {
+	if k != nil {
+		return dst
 	}
-	limit := size - size/codedGain
-	for _, f := range [...]byte{colDelta, colDeltaFrame, colCentre} {
-		if w.sizes[f] > size+size/6 {
+	return appendSvarint(dst, first)
+}
+
+// appendAs writes a form whose residuals are filled; code -1: packed.
+func (w *scratch) appendAs(dst []byte, v []int64, k *known, form byte, code, low int) []byte {
+	u := w.residuals[form]
+	dst = append(dst, coded(form, code))
+	switch form {
+	case colFrame:
+		if k == nil {
+			dst = appendSvarint(dst, int64(uint64(v[0])-u[0]))
+		}
+	case colDelta:
+		dst = appendStart(dst, v[0], k)
+	case colDelta2:
+		dst = appendSvarint(appendStart(dst, v[0], k), v[1]-v[0])
+	case colDeltaFrame:
+		dst = appendSvarint(appendStart(dst, v[0], k), int64(uint64(v[1]-v[0])-u[0]))
+	case colCentre:
+		centre := v[0] - unzigzag(u[0])
+		if k != nil {
+			centre -= k.first
+		}
+		dst = appendSvarint(dst, centre)
+	case colBand:
+		dst = binary.AppendUvarint(appendStart(dst, v[0], k), distance(v[0], v[1])-u[0]>>1-1)
+	}
+	if code < 0 {
+		return appendPFOR(dst, u)
+	}
+	return appendCoded(dst, u, code, low)
+}
+
+// bestCode finds the form that is smaller coded than the best is packed, by so much that it is worth the slower reading. code
+// is -1 if nothing is.
+func (w *scratch) bestCode(n int, packed byte, size int) (form byte, code, low int) {
+	form, code = packed, -1
+
+	if w.packed || n < minCoded {
+		return form, code, 0
+	}
+	limit, head := size-min(size/codedShare, n/codedGain), 1+n/pforBlock
+	for _, f := range [...]byte{colDelta, colDeltaFrame, colCentre, colBand} {
+		if w.sizes[f] == 0 || w.sizes[f] > size+size/6 {
 			continue
 		}
-		if c, l, s := codeFor(w.residuals[f]); s < limit {
-			form, code, low, limit = f, c, l, s
+		if c, l, s := codeFor(w.residuals[f], maxLow); s+head < limit {
+			form, code, low, limit = f, c, l, s+head
 		}
 	}
 	return form, code, low
 }
 
-// Codes are read at half the speed of packed numbers: they have to be smaller by a twelfth, and what stands before them is too
-// much for fewer values.
+// Codes take longer to read than packed numbers: they have to be smaller by a share of them, or by a quarter of a bit a value; what
+// stands before them is too much for few values.
 const (
-	codedGain = 12
-	minCoded  = 24
-	maxCoded  = 14 // bits a value; of wider ones a code saves no twelfth
+	codedShare = 32
+	codedGain  = 32 // values to a byte
+	minCoded   = 24
 )
 
-// bestForm finds the smallest form, fills its residuals, and tells its size (but for its first numbers).
-func (w *scratch) bestForm(v []int64) (form byte, size int) {
-	n := len(v)
-	if isConst(v) {
-		return colConst, 0
-	}
-	for f := range w.residuals {
-		w.residuals[f] = resize(w.residuals[f], n)
-	}
-	delta := w.residuals[colDelta][:n-1]
-	low, step, sum := v[0], v[1]-v[0], int64(0)
-	for i, x := range v[1:] {
-		d := x - v[i]
-		delta[i] = uint64(d)
-		low, step, sum = min(low, x), min(step, d), sum+x-v[0]
-	}
-	frame, centre, centred := w.residuals[colFrame], v[0]+sum/int64(n), w.residuals[colCentre]
-	for i, x := range v {
-		frame[i], centred[i] = uint64(x)-uint64(low), zigzag(x-centre)
-	}
-	delta2, deltaFrame := w.residuals[colDelta2][:n-2], w.residuals[colDeltaFrame][:n-1]
-	last := int64(delta[0])
-	for i, u := range delta {
-		d := int64(u)
-		if i > 0 {
-			delta2[i-1] = zigzag(d - last)
-		}
-		last, deltaFrame[i], delta[i] = d, uint64(d)-uint64(step), zigzag(d)
-	}
-	w.residuals[colDelta], w.residuals[colDelta2], w.residuals[colDeltaFrame] = delta, delta2, deltaFrame
-	form, size = colFrame, pforSize(frame)
-	for f := byte(colDelta); f < colGrid; f++ {
-		if f == colDelta2 && w.sizes[colDelta] > size {
+// bestForm finds the smallest form to pack of those that are to be tried, with its residuals, and tells its size (but for its first
+// numbers). v is not constant.
+func (w *scratch) bestForm(v []int64, tries uint8) (form byte, size int) {
+	size = math.MaxInt32
+	banded := w.fill(colBand, v)
+	for f := byte(colFrame); f < colForms; f++ {
+		w.sizes[f] = 0
+		switch {
+		case f == colGrid, tries>>f&1 == 0:
+			continue
+		case f == colDelta2 && w.sizes[colDelta] > size:
 			continue // it has no trend
+		case f == colDelta && banded && tries != 1<<colForms-1:
+			continue // a band is smaller
+		case f == colBand && !banded:
+			continue
+		case f != colBand:
+			w.fill(f, v)
 		}
 		w.sizes[f] = pforSize(w.residuals[f])
-		if s := w.sizes[f]; s < size {
-			form, size = f, s
+		if w.sizes[f] < size {
+			form, size = f, w.sizes[f]
 		}
 	}
 	return form, size
@@ -212,147 +255,3 @@ func periodOf(v []int64, buf *[]int64) int64 {
 }
 
 const maxStep = 1 << 40 // ms; a block's worth of them does not overflow
-
-// column fills dst with what appendColumn or appendTimes wrote.
-func (r *reader) column(dst []int64) { r.columnIn(dst, false) }
-
-func (r *reader) columnIn(dst []int64, inGrid bool) {
-	if len(dst) == 0 {
-		return
-	}
-	switch form := r.form(); {
-	case form == colConst && !r.code.on:
-		x := r.svarint()
-		for i := range dst {
-			dst[i] = x
-		}
-	case form == colFrame:
-		r.frame(dst, r.svarint())
-	case form == colDelta:
-		dst[0] = r.svarint()
-		r.delta(dst[1:], dst[0])
-	case form == colDelta2 && len(dst) > 1:
-		dst[0] = r.svarint()
-		d := r.svarint()
-		dst[1] = dst[0] + d
-		r.delta2(dst[2:], dst[1], d)
-	case form == colDeltaFrame:
-		dst[0] = r.svarint()
-		r.deltaFrame(dst[1:], dst[0], r.svarint())
-	case form == colCentre:
-		r.centre(dst, r.svarint())
-	case form == colGrid && !inGrid && !r.code.on:
-		r.grid(dst)
-	default:
-		r.bad = true
-	}
-}
-
-func (r *reader) frame(dst []int64, low int64) {
-	var buf [pforBlock]uint64
-	for len(dst) > 0 && !r.bad {
-		u := r.pforBlock(&buf, len(dst))
-		for i, x := range u {
-			dst[i] = int64(uint64(low) + x)
-		}
-		dst = dst[len(u):]
-	}
-}
-
-func (r *reader) delta(dst []int64, last int64) {
-	var buf [pforBlock]uint64
-	for len(dst) > 0 && !r.bad {
-		u := r.pforBlock(&buf, len(dst))
-		for i, x := range u {
-			last += unzigzag(x)
-			dst[i] = last
-		}
-		dst = dst[len(u):]
-	}
-}
-
-func (r *reader) delta2(dst []int64, last, d int64) {
-	var buf [pforBlock]uint64
-	for len(dst) > 0 && !r.bad {
-		u := r.pforBlock(&buf, len(dst))
-		for i, x := range u {
-			d += unzigzag(x)
-			last += d
-			dst[i] = last
-		}
-		dst = dst[len(u):]
-	}
-}
-
-func (r *reader) deltaFrame(dst []int64, last, low int64) {
-	var buf [pforBlock]uint64
-	for len(dst) > 0 && !r.bad {
-		u := r.pforBlock(&buf, len(dst))
-		for i, x := range u {
-			last += low + int64(x)
-			dst[i] = last
-		}
-		dst = dst[len(u):]
-	}
-}
-
-func (r *reader) centre(dst []int64, centre int64) {
-	var buf [pforBlock]uint64
-	for len(dst) > 0 && !r.bad {
-		u := r.pforBlock(&buf, len(dst))
-		for i, x := range u {
-			dst[i] = centre + unzigzag(x)
-		}
-		dst = dst[len(u):]
-	}
-}
-
-func (r *reader) grid(dst []int64) {
-	first, period := r.svarint(), int64(r.uvarint())
-	jumps := reader{b: r.b[min(1, len(r.b)):]}
-	n := int(r.byte())
-	for range n {
-		r.uvarint()
-		r.svarint()
-	}
-	r.columnIn(dst, true)
-	at, left := first, n
-	next := -1
-	var extra int64
-	place := 0
-	for i := range dst {
-		for left > 0 && next < i {
-			next, extra = place+jumps.count(len(dst)), jumps.svarint()
-			place, left = next, left-1
-		}
-		if next == i {
-			at += extra * period
-		}
-		dst[i] += at
-		at += period
-	}
-}
-
-// skipColumn passes over a column of n values.
-func (r *reader) skipColumn(n int) {
-	if n == 0 {
-		return
-	}
-	form := r.form()
-	r.uvarint()
-	switch form {
-	case colConst:
-	case colFrame, colCentre:
-		r.skipPFOR(n)
-	case colDelta:
-		r.skipPFOR(n - 1)
-	case colDelta2:
-		r.uvarint()
-		r.skipPFOR(n - 2)
-	case colDeltaFrame:
-		r.uvarint()
-		r.skipPFOR(n - 1)
-	default:
-		r.bad = true
-	}
-}

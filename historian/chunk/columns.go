@@ -177,7 +177,7 @@ func (c *Columns) payload(e *Entry, version byte) error {
 	if n < 1 || crc32.Checksum(e.payload[:n], castagnoli) != binary.LittleEndian.Uint32(e.payload[n:]) {
 		return fmt.Errorf("%w: checksum of series %d", ErrDamaged, e.Series)
 	}
-	r := reader{b: e.payload[:n]}
+	r := reader{b: e.payload[:n], tight: version >= 3}
 	head, scale := e.form, e.scale
 	if version == 1 {
 		head = r.byte()
@@ -196,6 +196,10 @@ func (c *Columns) payload(e *Entry, version byte) error {
 	if version == 1 && !r.bad && values >= 0 {
 		scale = r.scale(form)
 	}
+	var k *known
+	if r.tight && e.hasStats {
+		k = &e.known
+	}
 	switch {
 	case r.bad || values < 0:
 		r.bad = true
@@ -204,7 +208,7 @@ func (c *Columns) payload(e *Entry, version byte) error {
 		c.readTexts(&r, form, values)
 	default:
 		c.Bytes, c.Num = c.Bytes[:0], resize(c.Num, e.Count)
-		r.numbers(form, scale, e.Type, c.Num[:values], c.ints)
+		r.numbers(form, scale, e.Type, c.Num[:values], c.ints, k)
 		c.spread(values)
 	}
 	if head&payloadOffsets != 0 && !r.bad {

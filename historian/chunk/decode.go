@@ -27,6 +27,8 @@ type Entry struct {
 	form        byte           // of the values, and what else the payload has
 	scale       uint64         // of decimals and lattices
 	payload     []byte
+	hasStats    bool
+	known       known // of those that have
 }
 
 // Block is a block whose head was read and found good.
@@ -44,6 +46,8 @@ type Block struct {
 	line         *Timeline // read when Decode, All or Range first need it
 	columns      *Columns
 	stats        []Stats // what Entries point to
+	at           []int64 // of each slot; since version 3
+	row          []int64 // of the directory
 }
 
 // Len is the number of samples.
@@ -61,7 +65,7 @@ func Parse(data []byte) (*Block, error) {
 // Reset is Parse into the memory of a block that is done with: nothing that it gave may be used any more. After an error it
 // has no series.
 func (b *Block) Reset(data []byte) error {
-	*b = Block{Entries: b.Entries[:0], stats: b.stats}
+	*b = Block{Entries: b.Entries[:0], stats: b.stats, at: b.at, row: b.row}
 	if len(data) < 10 || data[0] != magic {
 		return fmt.Errorf("%w: no block begins here", ErrDamaged)
 	}
@@ -88,7 +92,7 @@ func (b *Block) Reset(data []byte) error {
 // Release forgets the data, and keeps the memory for Reset.
 func (b *Block) Release() {
 	clear(b.Entries[:cap(b.Entries)])
-	*b = Block{Entries: b.Entries[:0], stats: b.stats}
+	*b = Block{Entries: b.Entries[:0], stats: b.stats, at: b.at, row: b.row}
 }
 
 func (b *Block) readHead(r, payloads *reader) bool {
@@ -99,56 +103,28 @@ func (b *Block) readHead(r, payloads *reader) bool {
 	b.Last = b.First + journal.Millis(r.uvarint())
 	b.FirstIndex = journal.Index(r.uvarint())
 	b.LastIndex = b.FirstIndex + journal.Index(r.uvarint())
-	if r.bad || series == 0 || series > len(r.b) {
+	if r.bad || series == 0 || series > b.count || b.slots == 0 {
 		return false
 	}
 	b.Entries, b.stats = resize(b.Entries, series), resize(b.stats, series)
 	clear(b.Entries)
-	var withStats []bool
-	if b.version == 1 {
-		withStats = make([]bool, series)
+	if b.version < 3 {
+		return b.readDirectory2(r, payloads) && len(payloads.b) == 0
 	}
-	id, left := uint64(0), b.count
-	for i := range b.Entries {
-		e := &b.Entries[i]
-		bits := r.byte()
-		if b.version > 1 {
-			e.form = r.byte()
-		}
-		step := r.uvarint()
-		if id += step; id > 1<<32-1 || step > 1<<32-1 || (step == 0 && i > 0) {
-			return false
-		}
-		e.Series, e.Type = journal.SeriesID(id), journal.DataType(bits&maxType)
-		e.Ascending = bits&entryAscending != 0
-		e.Count = r.count(min(left, b.slots))
-		left -= e.Count
-		e.payload = payloads.take(r.count(len(payloads.b)))
-		e.First = b.First + journal.Millis(r.uvarint())
-		e.Last = b.Last - journal.Millis(r.uvarint())
-		if b.version > 1 {
-			if e.scale = r.scale(e.form); r.bad {
-				return false
-			}
-			if bits&entryStats != 0 {
-				e.Stats = &b.stats[i]
-				r.stats(e.Stats, e)
-			}
-		} else {
-			e.Last = e.First + (b.Last - e.Last)
-			withStats[i] = bits&entryStats != 0
-		}
-	}
-	for i, has := range withStats {
-		if has {
-			r.skipStats1(b.Entries[i].Type)
-		}
-	}
-	return !r.bad && !payloads.bad && left == 0 && len(payloads.b) == 0
+	r.tight = true
+	b.at = resize(b.at, b.slots)
+	r.column(b.at)
+	return !r.bad && b.readDirectory(r, payloads) && !payloads.bad && len(payloads.b) == 0
 }
 
 // Find returns the place of a series in Entries.
 func (b *Block) Find(id journal.SeriesID) (i int, ok bool) {
 	i = sort.Search(len(b.Entries), func(i int) bool { return b.Entries[i].Series >= id })
 	return i, i < len(b.Entries) && b.Entries[i].Series == id
+}
+
+// rows is memory for a column of the directory.
+func (b *Block) rows(n int) []int64 {
+	b.row = resize(b.row, n)
+	return b.row
 }

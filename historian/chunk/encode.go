@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
-	"slices"
 
 	"edge/historian/journal"
 )
@@ -17,7 +16,7 @@ const (
 
 const (
 	magic     = 0xEB
-	version   = 2
+	version   = 3
 	maxType   = 63
 	slotReach = 1000 // ms; a sample whose time differs more from its message's opens a slot of its own
 )
@@ -38,7 +37,7 @@ var (
 //
 // A block is made of a list by Encode, or sample by sample by Begin, Add and End.
 type Encoder struct {
-	hints map[journal.SeriesID]hint
+	memos map[journal.SeriesID]*memo
 
 	// Of the block that is being made.
 	first, last          journal.Millis // of all samples
@@ -145,6 +144,7 @@ func (e *Encoder) build(plain bool) []byte {
 		size += len(c.payload)
 	}
 	head := e.header(append(e.work.head[:0], make([]byte, 6)...))
+	head = e.work.appendTimes(head, e.slotAt)
 	head = e.directory(head)
 	head = e.timeline(head)
 	e.work.head = head
@@ -168,65 +168,10 @@ func (e *Encoder) header(dst []byte) []byte {
 	return binary.AppendUvarint(dst, uint64(e.maxIndex-e.minIndex))
 }
 
-// The bits of a directory entry's first byte above the datatype.
-const (
-	entryAscending = 1 << 6
-	entryStats     = 1 << 7
-)
-
-// The bits of a directory entry's second byte; the form of the values is below them.
-const (
-	payloadOffsets = 1 << 5
-	payloadNulls   = 1 << 6
-	payloadQuality = 1 << 7
-)
-
-func (e *Encoder) directory(dst []byte) []byte {
-	last := journal.SeriesID(0)
-	for _, c := range e.series {
-		stats := c.worthStats()
-		b := byte(c.kind)
-		if c.ascending {
-			b |= entryAscending
-		}
-		if stats {
-			b |= entryStats
-		}
-		first, end := c.at[0], c.at[len(c.at)-1]
-		if !c.ascending {
-			first, end = slices.Min(c.at), slices.Max(c.at)
-		}
-		dst = append(dst, b, c.form)
-		dst = binary.AppendUvarint(dst, uint64(c.id-last))
-		dst = binary.AppendUvarint(dst, uint64(len(c.at)))
-		dst = binary.AppendUvarint(dst, uint64(len(c.payload)))
-		dst = binary.AppendUvarint(dst, uint64(first-int64(e.first)))
-		dst = binary.AppendUvarint(dst, uint64(int64(e.last)-end))
-		dst = appendScale(dst, c.form, c.scale)
-		if stats {
-			dst = c.appendStats(dst)
-		}
-		last = c.id
-	}
-	return dst
-}
-
-// timeline appends the slots, then who is in which. A slot's index is said as what lies between it and the slot before.
-func (e *Encoder) timeline(dst []byte) []byte {
-	dst = e.work.appendTimes(dst, e.slotAt)
-	dst = e.work.appendColumn(dst, e.slotReceived)
-	dst = e.work.appendColumn(dst, e.slotFlags)
-	dst = e.work.appendColumn(dst, e.slotIndex)
-	for _, c := range e.series {
-		dst = e.work.appendSlots(dst, c.slots, len(e.slotAt))
-	}
-	return dst
-}
-
 // encode writes the payload of one series: nulls, values, then its own times and qualities where they differ from the rule.
 func (e *Encoder) encode(c *column, plain bool) {
 	dst := c.payload[:0]
-	c.form, c.scale = 0, 0
+	c.form, c.scale, c.stats = 0, 0, false
 	if c.nulls > 0 {
 		c.form |= payloadNulls
 		for len(c.null) < (len(c.at)+7)/8 {
@@ -241,7 +186,7 @@ func (e *Encoder) encode(c *column, plain bool) {
 	}
 	if c.anyOffset {
 		c.form |= payloadOffsets
-		dst = e.work.appendColumn(dst, c.offset)
+		dst = e.work.appendColumnAs(dst, c.offset, nil, &c.memo.offsets)
 	}
 	if len(c.quality) > 0 {
 		c.form |= payloadQuality

@@ -24,10 +24,12 @@ type column struct {
 	anyOffset bool
 	nulls     int
 
+	memo    *memo
 	form    byte   // of the values, and what else the payload has
 	scale   uint64 // of decimals and lattices
 	payload []byte
-	exact   intStats // statistics in the numbers that are stored
+	stats   bool     // it has statistics
+	exact   intStats // these, in the numbers that are stored
 	ints    []int64  // those numbers
 }
 
@@ -49,8 +51,8 @@ func (e *Encoder) Begin(series []journal.SeriesID) error {
 	if len(series) > MaxSeries {
 		return ErrLimit
 	}
-	if e.hints == nil {
-		e.hints = make(map[journal.SeriesID]hint)
+	if e.memos == nil {
+		e.memos = make(map[journal.SeriesID]*memo)
 	}
 	e.slotAt, e.slotReceived, e.slotIndex, e.slotFlags = e.slotAt[:0], e.slotReceived[:0], e.slotIndex[:0], e.slotFlags[:0]
 	e.minIndex, e.maxIndex, e.count, e.before, e.want = 0, 0, 0, before{}, 0
@@ -62,7 +64,11 @@ func (e *Encoder) Begin(series []journal.SeriesID) error {
 		if i > 0 && id <= series[i-1] {
 			return ErrOrder
 		}
-		e.series[i].reset(id, maxType+1)
+		c := e.series[i]
+		if c.reset(id, maxType+1); e.memos[id] == nil {
+			e.memos[id] = new(memo)
+		}
+		c.memo = e.memos[id]
 	}
 	return nil
 }

@@ -71,43 +71,53 @@ func codedSamples() (out []journal.Sample) {
 	return out
 }
 
-// Codes are part of version 2.
+// Codes came with version 2, and are others since version 3.
 func TestGoldenCoded(t *testing.T) {
-	const path = "testdata/coded2.hex"
 	block, err := Encode(codedSamples())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if *rewrite {
-		writeHex(t, path, block)
+		writeHex(t, codedPath(version), block)
 	}
-	golden := readHex(t, path)
-	b, err := Parse(golden)
-	if err != nil {
-		t.Fatal(err)
+	for v := 2; v <= version; v++ {
+		golden := readHex(t, codedPath(v))
+		b, err := Parse(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.All(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, codedPath(v), got, codedSamples())
+		if v == version && string(golden) != string(block) {
+			t.Errorf("Encode writes %d bytes that differ from the golden %d", len(block), len(golden))
+		}
+		if golden[1] != byte(v) || codedParts(t, b) == 0 {
+			t.Errorf("%s is of version %d, or has no codes", codedPath(v), golden[1])
+		}
 	}
-	got, err := b.All(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	compare(t, path, got, codedSamples())
-	if string(golden) != string(block) {
-		t.Errorf("Encode writes %d bytes that differ from the golden %d", len(block), len(golden))
-	}
+}
+
+// codedParts counts the lists of slots and the values that are coded.
+func codedParts(t *testing.T, b *Block) (n int) {
 	var line Timeline
 	if err := b.Timeline(&line); err != nil {
 		t.Fatal(err)
 	}
-	coded := 0
 	for i, m := range line.members {
-		if m[0]&isCoded != 0 || b.Entries[i].payload[0]&isCoded != 0 {
-			coded++
+		for _, form := range [...]byte{m[0], b.Entries[i].payload[0]} {
+			r := reader{b: []byte{form}, tight: b.version >= 3}
+			if r.form(); r.code.on && !r.bad {
+				n++
+			}
 		}
 	}
-	if coded == 0 {
-		t.Error("the golden has no codes")
-	}
+	return n
 }
+
+func codedPath(version int) string { return fmt.Sprintf("testdata/coded%d.hex", version) }
 
 // The golden blocks of every version are decoded; Encode writes the last, to the byte.
 func TestGoldenBlock(t *testing.T) {

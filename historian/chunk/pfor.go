@@ -106,8 +106,12 @@ func appendPacked(dst []byte, v []uint64, w int) []byte {
 // pforBlock reads the next block, of at most left values, into buf. A bad reader gives zeros.
 func (r *reader) pforBlock(buf *[pforBlock]uint64, left int) []uint64 {
 	dst := buf[:min(left, pforBlock)]
-	if r.code.on {
+	switch {
+	case r.code.on && r.tight:
 		r.codedBlock(dst)
+		return dst
+	case r.code.on:
+		r.codedBlock2(dst)
 		return dst
 	}
 	w, exceptions := r.width()
@@ -139,7 +143,7 @@ func (r *reader) width() (w, exceptions int) {
 // skipPFOR passes over n values.
 func (r *reader) skipPFOR(n int) {
 	if r.code.on {
-		r.skipCoded()
+		r.skipCoded2() // nobody skips those of later versions: their length is not told
 		return
 	}
 	for n > 0 && !r.bad {
@@ -169,36 +173,50 @@ func unpack(dst []uint64, src []byte, w int) {
 
 // unpack8 takes eight values, which are w bytes, out of one word.
 func unpack8(dst []uint64, src []byte, w int) {
-	mask := uint64(1)<<w - 1
-	for ; len(dst) >= 8; dst, src = dst[8:], src[w:] {
-		x := load64(src, 0)
+	n := uint(w) & 63 // a shift by less than 64 is one instruction
+	mask := uint64(1)<<n - 1
+	for len(dst) >= 8 && len(src) >= 8 {
+		x := binary.LittleEndian.Uint64(src)
 		d := dst[:8:8]
-		d[0], x = x&mask, x>>w
-		d[1], x = x&mask, x>>w
-		d[2], x = x&mask, x>>w
-		d[3], x = x&mask, x>>w
-		d[4], x = x&mask, x>>w
-		d[5], x = x&mask, x>>w
-		d[6], x = x&mask, x>>w
+		d[0], x = x&mask, x>>n
+		d[1], x = x&mask, x>>n
+		d[2], x = x&mask, x>>n
+		d[3], x = x&mask, x>>n
+		d[4], x = x&mask, x>>n
+		d[5], x = x&mask, x>>n
+		d[6], x = x&mask, x>>n
 		d[7] = x & mask
+		dst, src = dst[8:], src[w:]
 	}
-	if len(dst) > 0 {
+	for len(dst) > 0 {
 		x := load64(src, 0)
-		for i := range dst {
-			dst[i], x = x&mask, x>>w
+		k := min(len(dst), 8)
+		for i := range dst[:k] {
+			dst[i], x = x&mask, x>>n
 		}
+		dst, src = dst[k:], src[min(w, len(src)):]
 	}
 }
 
-// unpack56 takes each value out of a word of its own.
+// unpack56 takes each value out of a word of its own; eight values are w bytes.
 func unpack56(dst []uint64, src []byte, w int) {
-	mask := uint64(1)<<w - 1
-	bit, i := 0, 0
-	for ; i < len(dst) && bit>>3+8 <= len(src); i, bit = i+1, bit+w {
-		dst[i] = binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) & mask
+	n := uint(w) & 63
+	mask := uint64(1)<<n - 1
+	for len(dst) >= 8 && len(src) >= w+8 {
+		d, s := dst[:8:8], src[:w+8]
+		d[0] = binary.LittleEndian.Uint64(s) & mask
+		d[1] = binary.LittleEndian.Uint64(s[n>>3:]) >> (n & 7) & mask
+		d[2] = binary.LittleEndian.Uint64(s[2*n>>3:]) >> (2 * n & 7) & mask
+		d[3] = binary.LittleEndian.Uint64(s[3*n>>3:]) >> (3 * n & 7) & mask
+		d[4] = binary.LittleEndian.Uint64(s[4*n>>3:]) >> (4 * n & 7) & mask
+		d[5] = binary.LittleEndian.Uint64(s[5*n>>3:]) >> (5 * n & 7) & mask
+		d[6] = binary.LittleEndian.Uint64(s[6*n>>3:]) >> (6 * n & 7) & mask
+		d[7] = binary.LittleEndian.Uint64(s[7*n>>3:]) >> (7 * n & 7) & mask
+		dst, src = dst[8:], src[w:]
 	}
-	for ; i < len(dst); i, bit = i+1, bit+w {
-		dst[i] = load64(src, bit>>3) >> (bit & 7) & mask
+	for i := range dst {
+		bit := uint(i) * n
+		dst[i] = load64(src, int(bit>>3)) >> (bit & 7) & mask
 	}
 }
 

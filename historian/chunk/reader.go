@@ -6,9 +6,11 @@ import (
 
 // reader reads bytes that may be damaged: past the end, or after a malformed number, it is bad and gives zeros.
 type reader struct {
-	b    []byte
-	bad  bool
-	code decoder // on: residuals are coded, not packed
+	b     []byte
+	bad   bool
+	tight bool    // columns are those of blocks since version 3
+	code  decoder // on: residuals are coded, not packed
+	known *known  // what is said elsewhere of the column that is read; nil: nothing
 }
 
 func (r *reader) take(n int) []byte {

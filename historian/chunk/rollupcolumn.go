@@ -199,7 +199,7 @@ func (w *rowColumns) coded(u []uint64, sparse bool) {
 		w.put(mask, len(u))
 		u = u[:n]
 	}
-	code, low, _ := codeFor(u)
+	code, low, _ := codeFor(u, maxLow2)
 	w.put(uint64(code)|uint64(low)<<codeWidth, codeWidth+lowWidth)
 	lengths, codes := &codeLengths[code], &codeOf[code]
 	mask := uint64(1)<<low - 1
@@ -298,7 +298,7 @@ func (r *bitReader) coded(dst []int64) {
 func (r *bitReader) codes(dst []int64) {
 	head := int(r.take(codeWidth + lowWidth))
 	code, low := head&(1<<codeWidth-1), head>>codeWidth
-	if code >= codeCount || low > maxLow {
+	if code >= codeCount || low > maxLow2 {
 		r.bad = true
 		clear(dst)
 		return

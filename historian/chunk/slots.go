@@ -25,14 +25,26 @@ func (w *scratch) appendSlots(dst []byte, slots []uint32, n int) []byte {
 	}
 	packed := pforSize(w.gaps)
 	if len(w.gaps) >= minCoded {
-		if code, low, s := codeFor(w.gaps); s < min(size, packed)-size/codedGain {
-			return w.appendCoded(append(dst, form|isCoded), w.gaps, code, low)
+		if code, low, s := codeFor(w.gaps, maxLow); s+2 < min(size, packed)-size/codedSlots {
+			return w.appendCodedSlots(dst, form, code, low)
 		}
 	}
 	if packed < size {
 		return appendPFOR(append(dst, form), w.gaps)
 	}
-	dst = append(dst, slotsBits)
+	return appendSlotBits(append(dst, slotsBits), slots, size)
+}
+
+// codedSlots is by how much of a bit for each slot a code has to be smaller.
+const codedSlots = 24
+
+// appendCodedSlots appends the gaps in a code, and before it their length: who wants another series passes over them.
+func (w *scratch) appendCodedSlots(dst []byte, form byte, code, low int) []byte {
+	w.code = appendCoded(w.code[:0], w.gaps, code, low)
+	return appendText(append(dst, coded(form, code)), w.code)
+}
+
+func appendSlotBits(dst []byte, slots []uint32, size int) []byte {
 	at := len(dst)
 	for range size {
 		dst = append(dst, 0)
@@ -72,7 +84,15 @@ func gapsBut(dst []uint64, slots []uint32, n int) []uint64 {
 
 // slots fills dst with what appendSlots wrote.
 func (r *reader) slots(dst []uint32, n int) {
-	switch r.form() {
+	form := r.form()
+	if r.code.on && r.tight {
+		inside := *r
+		inside.b = r.text()
+		inside.codedSlots(form, dst, n)
+		r.bad = r.bad || inside.bad || len(inside.b) != 0
+		return
+	}
+	switch form {
 	case slotsAll:
 		r.bad = r.bad || len(dst) != n
 		for i := range dst {
@@ -80,6 +100,17 @@ func (r *reader) slots(dst []uint32, n int) {
 		}
 	case slotsBits:
 		r.slotBits(dst, n)
+	case slotsGaps:
+		r.slotGaps(dst, n)
+	case slotsBut:
+		r.slotsBut(dst, n)
+	default:
+		r.bad = true
+	}
+}
+
+func (r *reader) codedSlots(form byte, dst []uint32, n int) {
+	switch form {
 	case slotsGaps:
 		r.slotGaps(dst, n)
 	case slotsBut:
@@ -131,7 +162,12 @@ func (r *reader) slotsBut(dst []uint32, n int) {
 
 // skipSlots passes over a list of count slots.
 func (r *reader) skipSlots(count, n int) {
-	switch r.form() {
+	form := r.form()
+	if r.code.on && r.tight {
+		r.text()
+		return
+	}
+	switch form {
 	case slotsAll:
 	case slotsBits:
 		r.take((n + 7) / 8)

@@ -118,10 +118,12 @@ func (c *column) appendStats(dst []byte) []byte {
 func (r *reader) stats(s *Stats, e *Entry) {
 	form := e.form & formBits
 	low := r.svarint()
-	s.Min = number(e.Type, form, e.scale, low)
-	for _, f := range [...]*float64{&s.Max, &s.First, &s.Last} {
-		*f = number(e.Type, form, e.scale, int64(uint64(low)+r.uvarint()))
-	}
+	high := int64(uint64(low) + r.uvarint())
+	first := int64(uint64(low) + r.uvarint())
+	e.known = known{first, low}
+	s.Min, s.Max = number(e.Type, form, e.scale, low), number(e.Type, form, e.scale, high)
+	s.First = number(e.Type, form, e.scale, first)
+	s.Last = number(e.Type, form, e.scale, int64(uint64(low)+r.uvarint()))
 	if !sumsInts(e.Type, form) {
 		s.Integral = math.Float64frombits(r.uint64())
 		return

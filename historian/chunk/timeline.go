@@ -12,8 +12,9 @@ import (
 // block and serves all its series; reading the next block into it uses its memory again. The zero value is ready.
 type Timeline struct {
 	block   *Block
-	at      []int64  // of each slot
-	rest    reader   // behind the times: not read yet
+	at      []int64  // of each slot; of a block since version 3 the block's
+	own     []int64  // memory of the times of an earlier one
+	rest    reader   // arrival and what follows it: not read yet
 	members [][]byte // for each series, the bytes that say which slots it is in
 
 	arrived         bool // received and flags are read
@@ -31,36 +32,50 @@ type Timeline struct {
 // Timeline reads the block's time line into t.
 func (b *Block) Timeline(t *Timeline) error {
 	t.block, t.arrived, t.numbered = nil, false, false
-	r := reader{b: b.timeline}
-	t.at = resize(t.at, b.slots)
-	r.column(t.at)
-	t.rest = r
-	for range 3 { // arrival, flags, indices
-		r.skipColumn(b.slots)
+	r := reader{b: b.timeline, tight: b.version >= 3}
+	ok := false
+	if r.tight {
+		t.at = b.at
+		t.skipMembers(&r, b)
+		t.rest, ok = r, !r.bad
+	} else {
+		t.own = resize(t.own, b.slots)
+		t.at = t.own
+		r.column(t.at)
+		t.rest = r
+		for range 3 { // arrival, flags, indices
+			r.skipColumn(b.slots)
+		}
+		t.skipMembers(&r, b)
+		ok = !r.bad && len(r.b) == 0
 	}
-	t.members = t.members[:0]
-	for i := range b.Entries {
-		from := r.b
-		r.skipSlots(b.Entries[i].Count, b.slots)
-		t.members = append(t.members, from[:len(from)-len(r.b)])
-	}
-	if r.bad || len(r.b) != 0 {
+	if !ok {
 		return fmt.Errorf("%w: malformed timeline", ErrDamaged)
 	}
 	t.block = b
 	return nil
 }
 
+// skipMembers finds where each series' slots are said.
+func (t *Timeline) skipMembers(r *reader, b *Block) {
+	t.members = t.members[:0]
+	for i := range b.Entries {
+		from := r.b
+		r.skipSlots(b.Entries[i].Count, b.slots)
+		t.members = append(t.members, from[:len(from)-len(r.b)])
+	}
+}
+
 // Release forgets the block, and keeps the memory.
 func (t *Timeline) Release() {
 	clear(t.members[:cap(t.members)])
-	t.block, t.rest, t.members = nil, reader{}, t.members[:0]
+	t.block, t.at, t.rest, t.members = nil, nil, reader{}, t.members[:0]
 }
 
 // slots appends the slots of a series to dst.
 func (t *Timeline) slots(dst []uint32, i int) ([]uint32, error) {
 	dst = resize(dst, t.block.Entries[i].Count)
-	r := reader{b: t.members[i]}
+	r := reader{b: t.members[i], tight: t.block.version >= 3}
 	if r.slots(dst, t.block.slots); r.bad {
 		return dst, fmt.Errorf("%w: malformed slots of series %d", ErrDamaged, t.block.Entries[i].Series)
 	}
@@ -92,7 +107,7 @@ func (t *Timeline) number() error {
 	}
 	b, r := t.block, t.rest
 	t.index = resize(t.index, b.slots)
-	if r.column(t.index); r.bad {
+	if r.column(t.index); r.bad || r.tight && len(r.b) != 0 {
 		return fmt.Errorf("%w: malformed timeline", ErrDamaged)
 	}
 	t.memory = resize(t.memory, 2*b.count+2*b.slots)

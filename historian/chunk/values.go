@@ -31,16 +31,21 @@ func isText(t journal.DataType) bool { return t == 12 || t >= 14 && t <= 34 }
 // formBits are those of Entry's form byte that say how the values are stored.
 const formBits = payloadOffsets - 1
 
-// hint is the lattice that a series' values lay on in a block before, and how many values showed it.
-type hint struct {
-	q     float64
-	shown int
+// memo is how a series was written in the block before: its next is likely to be the same.
+type memo struct {
+	q               float64 // the lattice that its values lay on
+	shown           int     // how many values showed it
+	decimals        int8    // the exponent and one; 0: none
+	values, offsets choice
 }
 
 // numbers appends the values of a numeric series in a small form; plain allows valNumbers only.
 func (e *Encoder) numbers(dst []byte, c *column, plain bool) []byte {
 	single := c.kind == typeFloat
 	c.ints = resize(c.ints, len(c.nums))
+	if len(c.nums) == 0 {
+		return dst
+	}
 	switch {
 	case plain || !single && c.kind != typeDouble || single && anyWide(c.nums): // or no float32's bits
 		c.setInts(valNumbers, 0)
@@ -54,7 +59,11 @@ func (e *Encoder) numbers(dst []byte, c *column, plain bool) []byte {
 		dst = binary.AppendUvarint(dst, c.nums[0])
 		return binary.AppendUvarint(dst, c.nums[1])
 	}
-	return e.work.appendColumn(dst, c.ints)
+	var k *known
+	if c.stats = c.worthStats(); c.stats {
+		k = &known{c.exact.first, c.exact.low}
+	}
+	return e.work.appendColumnAs(dst, c.ints, k, &c.memo.values)
 }
 
 func (c *column) setInts(form byte, scale uint64) {
@@ -66,9 +75,9 @@ func (c *column) setInts(form byte, scale uint64) {
 
 // scaled finds the decimals or the lattice that a series of floats lies on.
 func (e *Encoder) scaled(c *column, single bool) bool {
-	h := e.hints[c.id]
+	h := c.memo
 	if h.shown*2 < len(c.nums) || !onLattice(c.ints, c.nums, h.q, single) {
-		if exp, ok := decimals(c.ints, c.nums, single); ok {
+		if exp, ok := h.exponent(c, single); ok {
 			c.form, c.scale = c.form|valDecimal, uint64(exp)
 			return true
 		}
@@ -76,24 +85,24 @@ func (e *Encoder) scaled(c *column, single bool) bool {
 		if !ok {
 			return false
 		}
-		h = hint{q, len(c.nums)}
-		e.hints[c.id] = h
+		h.q, h.shown = q, len(c.nums)
 	}
 	c.form, c.scale = c.form|valLattice, math.Float64bits(h.q)
 	return true
 }
 
-// appendScale appends what turns integers into values, for the forms that need it.
-func appendScale(dst []byte, form byte, scale uint64) []byte {
-	switch form & formBits {
-	case valDecimal:
-		return append(dst, byte(scale))
-	case valLattice:
-		return binary.LittleEndian.AppendUint64(dst, scale)
+// exponent finds the decimals of a series: those that it had before, as long as its form is not chosen anew.
+func (h *memo) exponent(c *column, single bool) (exp int, ok bool) {
+	if h.decimals > 0 && h.values.uses < choiceUses && toDecimals(c.ints, c.nums, int(h.decimals)-1, single) {
+		return int(h.decimals) - 1, true
 	}
-	return dst
+	if exp, ok = decimals(c.ints, c.nums, single); ok {
+		h.decimals = int8(exp + 1)
+	}
+	return exp, ok
 }
 
+// scale reads what turns integers into values, in blocks before version 3.
 func (r *reader) scale(form byte) uint64 {
 	switch form & formBits {
 	case valDecimal:
@@ -190,7 +199,7 @@ func floatBits(x float64, single bool) uint64 {
 }
 
 // numbers fills dst with the values of a numeric form; ints is memory for as many.
-func (r *reader) numbers(form byte, scale uint64, t journal.DataType, dst []uint64, ints []int64) {
+func (r *reader) numbers(form byte, scale uint64, t journal.DataType, dst []uint64, ints []int64, k *known) {
 	ints = ints[:len(dst)]
 	single := t == typeFloat
 	switch form {
@@ -201,18 +210,18 @@ func (r *reader) numbers(form byte, scale uint64, t journal.DataType, dst []uint
 			a, b = b, a
 		}
 	case valNumbers:
-		r.column(ints)
+		r.columnOf(ints, k)
 		for i, x := range ints {
 			dst[i] = uint64(x)
 		}
 	case valOrdered:
-		r.column(ints)
+		r.columnOf(ints, k)
 		fromOrdered(dst, ints, single)
 	case valDecimal:
-		r.column(ints)
+		r.columnOf(ints, k)
 		fromDecimals(dst, ints, pow10[scale], single)
 	case valLattice:
-		r.column(ints)
+		r.columnOf(ints, k)
 		fromLattice(dst, ints, math.Float64frombits(scale), single)
 	default:
 		r.bad = true

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -59,7 +60,8 @@ func (u *UI) aggregates(w http.ResponseWriter, r *http.Request) {
 	}
 	width, err := parseInterval(r.URL.Query().Get("interval"), q.to-q.from)
 	if n := int64((q.to - q.from) / max(width, 1)); err == nil && (n > maxPoints || n*int64(len(q.ids)) > maxCells) {
-		err = errors.New("too short: more intervals than one answer holds")
+		err = fmt.Errorf("too short: %d intervals of %d metrics, and an answer holds %d of one metric and %d in all; ask for longer ones, or a shorter time",
+			n, len(q.ids), maxPoints, maxCells)
 	}
 	if err != nil {
 		failParam(w, "interval", err)

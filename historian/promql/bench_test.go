@@ -27,6 +27,8 @@ func BenchmarkQueries(b *testing.B) {
 		{"every value now", "/api/v1/query", `sparkplug_value`, "", ""},
 		{"one series of a day", "/api/v1/query_range", `sparkplug_value{metric="busy7"}`, "1773057600", "86"},
 		{"100 series of a day", "/api/v1/query_range", `sparkplug_value{metric=~"busy.*"}`, "1773057600", "86"},
+		{"100 series of a day by the hour", "/api/v1/query_range", `sparkplug_value{metric=~"busy.*"}`, "1773057600", "3600"},
+		{"extremes of 100 series by the hour", "/api/v1/query_range", `max_over_time(sparkplug_value{metric=~"busy.*"}[1h])`, "1773057600", "3600"},
 		{"rate of 100 series of a day", "/api/v1/query_range", `sum(rate(sparkplug_value{metric=~"busy.*"}[5m]))`, "1773057600", "86"},
 		{"quiet series of a day", "/api/v1/query_range", `sum(sparkplug_value{device="device7"})`, "1773057600", "86"},
 		{"values of a label", "/api/v1/label/metric/values", "", "", ""},

@@ -21,6 +21,7 @@ const (
 	heartbeatEvery = time.Second
 	stallLimit     = 10 * time.Second // a reader that takes no flush for so long is cut off
 	maxSubscribed  = 20_000           // ids and nodes in one stream's query
+	maxStreamed    = 16 << 10         // bytes of a text or structure that a stream has
 )
 
 // stream answers GET /api/v1/stream?ids=&nodes= with Server-Sent Events:
@@ -151,7 +152,7 @@ func (c *streamWriter) snapshot() {
 	c.put("snapshot", snapshotJSON{
 		Generation: c.generation, Time: stamp(c.u.opt.Now()), Version: c.u.opt.Version,
 		Demo: c.u.opt.Demo != nil, Commands: c.u.opt.Commands != nil,
-		Nodes: c.u.nodeList(), Metrics: metricsJSON(c.subscribed()), Uplinks: c.uplinks,
+		Nodes: c.u.nodeList(), Metrics: c.subscribedJSON(), Uplinks: c.uplinks,
 	})
 	if c.u.opt.Demo != nil {
 		c.demo = c.u.demoView()
@@ -186,18 +187,36 @@ func (c *streamWriter) subscribed() (out []sparkplug.MetricView) {
 	return out
 }
 
+func (c *streamWriter) subscribedJSON() []metricJSON {
+	list := c.subscribed()
+	out := metricsJSON(list)
+	for i := range out {
+		out[i].Value = streamed(list[i].Value)
+	}
+	return out
+}
+
+// streamed is a value as a stream tells it: instead of one that nobody reads as it goes by stands how long it is. All values of a plant
+// may have hundreds of megabytes, and every open page has a stream.
+func streamed(v sparkplug.Value) any {
+	if len(v.Bytes) <= maxStreamed {
+		return v
+	}
+	return fmt.Sprintf("%d bytes, see /api/v1/metrics", len(v.Bytes))
+}
+
 type changeJSON struct {
 	Generation uint64              `json:"generation"`
 	Metrics    []changedMetricJSON `json:"metrics"`
 }
 
 type changedMetricJSON struct {
-	ID       string          `json:"id"`
-	Value    sparkplug.Value `json:"value"`
-	Quality  string          `json:"quality"`
-	Time     stamp           `json:"time"`
-	Received stamp           `json:"received"`
-	Cause    string          `json:"cause"`
+	ID       string `json:"id"`
+	Value    any    `json:"value"`
+	Quality  string `json:"quality"`
+	Time     stamp  `json:"time"`
+	Received stamp  `json:"received"`
+	Cause    string `json:"cause"`
 }
 
 // changes puts what has gathered: states before values, so that nobody sees a new value of a dead node.
@@ -225,7 +244,7 @@ func (c *streamWriter) putMetrics(metrics map[sparkplug.MetricRef]struct{}) {
 	out := changeJSON{Generation: c.generation}
 	for ref := range metrics {
 		if m, ok := c.u.opt.Plant.Metric(ref); ok {
-			out.Metrics = append(out.Metrics, changedMetricJSON{metricID(ref), m.Value, string(m.Quality), stamp(m.At), stamp(m.Received), m.Cause})
+			out.Metrics = append(out.Metrics, changedMetricJSON{metricID(ref), streamed(m.Value), string(m.Quality), stamp(m.At), stamp(m.Received), m.Cause})
 		}
 	}
 	if len(out.Metrics) > 0 {

@@ -411,3 +411,13 @@ func TestCloseEndsStreams(t *testing.T) {
 		t.Errorf("status %d after Close", again.StatusCode)
 	}
 }
+
+// A stream says of a long value how long it is.
+func TestStreamedValues(t *testing.T) {
+	for n, want := range map[int]string{0: `""`, 3: `"xxx"`, maxStreamed: `"` + strings.Repeat("x", maxStreamed) + `"`, maxStreamed + 1: `"16385 bytes, see /api/v1/metrics"`} {
+		got, err := json.Marshal(streamed(sparkplug.StringValue(strings.Repeat("x", n))))
+		if err != nil || string(got) != want {
+			t.Errorf("%d bytes: %.60s, %v", n, got, err)
+		}
+	}
+}

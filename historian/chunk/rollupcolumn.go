@@ -199,7 +199,7 @@ func (w *rowColumns) coded(u []uint64, sparse bool) {
 		w.put(mask, len(u))
 		u = u[:n]
 	}
-	code, low, _ := codeFor(u, maxLow2)
+	code, low := rowCode(u)
 	w.put(uint64(code)|uint64(low)<<codeWidth, codeWidth+lowWidth)
 	lengths, codes := &codeLengths[code], &codeOf[code]
 	mask := uint64(1)<<low - 1
@@ -211,6 +211,56 @@ func (w *rowColumns) coded(u []uint64, sparse bool) {
 			w.number(x>>low - escape)
 		}
 	}
+}
+
+// rowCode finds a code and its low bits by the middle of the numbers, for a few among them may be far larger, and by their mean.
+func rowCode(u []uint64) (code, low int) {
+	var lengths [65]uint8
+	sum := uint64(0)
+	for _, x := range u {
+		lengths[bits.Len64(x)]++
+		sum += x
+	}
+	middle := 0
+	for n := int(lengths[0]); 2*n < len(u); n += int(lengths[middle]) {
+		middle++
+	}
+	best, last := math.MaxInt, -1
+	for _, k := range [...]int{middle - 2, middle - 1, bits.Len64(sum/uint64(len(u))) - 1} {
+		if k = min(max(0, k), maxLow2); k == last {
+			continue
+		}
+		last = k
+		if c, size := codeWith(u, k); size < best {
+			code, low, best = c, k, size
+		}
+	}
+	return code, low
+}
+
+// codeWith finds the code with which numbers are smallest with so many low bits, and about how many bits they have then.
+func codeWith(u []uint64, low int) (code, size int) {
+	var hist [16]int
+	larger := 0
+	for _, x := range u {
+		s := min(x>>low, escape)
+		if hist[s]++; s == escape {
+			larger += lengthBits + bits.Len64(x>>low-escape)
+		}
+	}
+	var total [codeCount / lanes]uint64
+	for s, n := range hist {
+		for i := range total {
+			total[i] += uint64(n) * lengthsOf[s][i]
+		}
+	}
+	size = math.MaxInt
+	for c := range codeLengths {
+		if n := int(total[c/lanes] >> (c % lanes * laneBits) & (1<<laneBits - 1)); n < size {
+			code, size = c, n
+		}
+	}
+	return code, size + len(u)*low + larger
 }
 
 // column fills dst with what rowColumns.column wrote.

@@ -70,6 +70,11 @@ func TestBytesOfRollups(t *testing.T) {
 
 // BenchmarkRollUp rolls up a day of the first metrics of G1 and an hour of G2's (figure 15: 30 ns and 0.35 B): processor time, bytes at rest
 // in the day's and the month's file, whole pages, and bytes written, each for a sample that the rows are made of.
+//
+// Of the time: a third reads the blocks back (a tenth of that their heads), a sixth adds the samples to their rows, a third encodes those
+// and decodes them again, a twelfth makes the day's rows of hours, the rest is bbolt's and the runtime's. Of the bytes, by column:
+// Integral 20 %, Last 16 %, Min, Max, First and Sum 12 % each, Count 7 %, checksums and heads 3 %, metrics with one row for the
+// hour 2 %; a tenth of a page is left free by each block, 4 % of all.
 func BenchmarkRollUp(b *testing.B) {
 	for _, c := range []struct {
 		name           string

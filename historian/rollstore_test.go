@@ -508,7 +508,7 @@ func TestMarksRest(t *testing.T) {
 }
 
 // Rows of version 1 in a day file of version 2 are read as they are and after the file was upgraded; an hour that is rolled up again is
-// written as it is now.
+// written as it is now, and the trend file, of version 1, upgraded with it.
 func TestRollupsOfVersion1(t *testing.T) {
 	r := newRig(t, Options{})
 	defer r.close()
@@ -528,6 +528,9 @@ func TestRollupsOfVersion1(t *testing.T) {
 	err = day.update(func(tx *bolt.Tx) error {
 		return errors.Join(tx.Bucket(bucketMinute).Put(k, block), tx.Bucket(bucketMeta).Put(metaVersion, versionRow(2)))
 	})
+	if err == nil {
+		err = r.s.trends.get(monthOf(ms(noon))).update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(1)) })
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -558,8 +561,19 @@ func TestRollupsOfVersion1(t *testing.T) {
 	r.rollAll()
 	got, _ := r.rowsOf(key(0), minuteMillis, from, to)
 	sameRowList(t, "rolled up again", want, got)
-	if stored() != 2 {
-		t.Errorf("version %d", stored())
+	hours, unknown := r.rowsOf(key(0), hourMillis, from, to)
+	if n := counted(hours); n != 3600 || unknown != 0 || !r.s.isTrended(day.unit) {
+		t.Errorf("hours count %d samples, %s not known", n, unknown)
+	}
+	versionIn := func(f *storeFile) (version uint32) {
+		t.Helper()
+		if err := f.view(func(tx *bolt.Tx) error { version, _ = versionOf(tx.Bucket(bucketMeta)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return version
+	}
+	if d, m := versionIn(day), versionIn(r.s.trends.get(monthOf(ms(noon)))); stored() != 2 || d != 3 || m != 2 {
+		t.Errorf("block of version %d, day of %d, month of %d", stored(), d, m)
 	}
 }
 

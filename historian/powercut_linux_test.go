@@ -10,35 +10,34 @@ import (
 )
 
 // TestPowerCut cuts the power of the disk that journal and store are on, twice, 200 times with EDGE_LONG=1: an ext4 image is shut
-// down without flushing its log, mounted again, and every sample that was durable is there, once. Without the journal's flushes
-// samples are lost, and without those of the day files, of which the catalog then says more than there is: the cut is one.
+// down without flushing its log, mounted again, and every sample that was durable is there, once, but for what retention took. Without
+// the journal's flushes samples are lost, and without those of the day files, of which the catalog then says more than there is: the
+// cut is one.
 func TestPowerCut(t *testing.T) {
 	d := newDisk(t)
+	h := newHunt(t, d.dir())
 	rounds := 2
-	if os.Getenv("EDGE_LONG") == "1" {
+	if h.long {
 		rounds = 200
 	}
-	durable := 0
-	for round := range rounds {
-		durable = d.cutWhile(t, durable, 5+round*7%29)
-		checkChild(t, d.dir(), &durable)
+	for range rounds {
+		d.cutWhile(h)
+		h.check()
 	}
-	t.Logf("%d cuts, %d samples", rounds, durable)
-	d.cutWithout(t, unsyncedJournal, durable)
-	if err := os.RemoveAll(d.dir()); err != nil {
-		t.Fatal(err)
-	}
-	d.cutWithout(t, unsyncedDays, 0)
+	h.tell("cuts")
+	d.cutWithout(t, unsyncedJournal)
+	d.cutWithout(t, unsyncedDays)
 }
 
 // cutWithout cuts the power of a child, a part of which does not flush: samples are missing then, unless the system happened to write
 // all by itself; the next cut shows it.
-func (d *loopDisk) cutWithout(t *testing.T, part string, durable int) {
+func (d *loopDisk) cutWithout(t *testing.T, part string) {
 	t.Helper()
+	h := newHunt(t, d.dir())
 	for range 10 {
-		durable = d.cutWhile(t, durable, 60, childUnsynced+"="+part)
-		missing, _, _ := lookForAll(t, d.dir(), durable)
-		t.Logf("without flushes of the %s %d of %d samples are missing", part, missing, durable)
+		d.cutWhile(h, childUnsynced+"="+part)
+		missing, _, _ := lookForAll(t, d.dir(), h.durable)
+		t.Logf("without flushes of the %s %d of %d samples are missing", part, missing, h.durable)
 		if missing > 0 {
 			return
 		}
@@ -86,19 +85,15 @@ func (d *loopDisk) run(t *testing.T, name string, arg ...string) {
 	}
 }
 
-// cutWhile is runChild on the disk; after so many lines the disk loses what was not flushed.
-func (d *loopDisk) cutWhile(t *testing.T, first, lines int, env ...string) (durable int) {
-	t.Helper()
-	durable, said := endChild(t, d.dir(), first, lines, func(p *os.Process) error {
-		d.cut(t)
+// cutWhile lets a child record on the disk until the disk loses what was not flushed.
+func (d *loopDisk) cutWhile(h *hunt, env ...string) {
+	h.t.Helper()
+	h.run(func(p *os.Process) error {
+		d.cut(h.t)
 		return p.Kill()
 	}, env...)
-	if durable <= first+50*lines {
-		t.Fatalf("the child stopped by itself after %d samples: %s", durable-first, said)
-	}
-	d.run(t, "umount", d.mnt)
-	d.run(t, d.mounting()[0], d.mounting()[1:]...)
-	return durable
+	d.run(h.t, "umount", d.mnt)
+	d.run(h.t, d.mounting()[0], d.mounting()[1:]...)
 }
 
 // cut is EXT4_IOC_SHUTDOWN without flushing the log: from now on nothing reaches the disk.

@@ -82,7 +82,7 @@ func (a *active) day(day int64) error {
 		rows := tx.Bucket(bucketSeries)
 		a.take(func(e *series) bool { return known(rows, e) })
 		return nil
-	})
+	}, bucketSeries)
 	return a.s.survive(err)
 }
 

@@ -65,7 +65,7 @@ func (a *anew) put(bucket, k, v []byte) error {
 		}
 	}
 	b.FillPercent = 1
-	return b.Put(k, v)
+	return put(b, bucket, k, v)
 }
 
 func (a *anew) begin() (err error) {
@@ -110,7 +110,7 @@ func (a *anew) from(f func(*bolt.Tx) error) error {
 			return err
 		}
 		return a.commit()
-	})
+	}, a.d.kind.all()...) // what is wrong in it would be right in the new one
 }
 
 // finish syncs the file and gives it its name.
@@ -146,6 +146,7 @@ func (d *storeFile) replace(path string) error {
 		return errors.Join(err, os.Remove(path))
 	}
 	d.replaced.Add(1)
+	d.checked.Store(0)
 	return syncDir(filepath.Dir(d.path))
 }
 
@@ -190,7 +191,7 @@ func withoutSamples(src *bolt.Tx, a *anew) error {
 // meta puts the source's position and what it says of its rollups and births, and totals.
 func (a *anew) meta(src *bolt.Tx, t totals) error {
 	err := src.Bucket(bucketMeta).ForEach(func(k, v []byte) error {
-		if bytes.Equal(k, metaRolled) || bytes.Equal(k, metaSaid) || bytes.HasPrefix(k, metaUnrolled) {
+		if bytes.Equal(k, metaRolled) || bytes.Equal(k, metaAgain) || bytes.Equal(k, metaSaid) || bytes.HasPrefix(k, metaUnrolled) {
 			return a.put(bucketMeta, k, v)
 		}
 		return nil
@@ -237,19 +238,8 @@ func samplesFrom(cut journal.Millis) func(*bolt.Tx, *anew) error {
 		if err := a.copy(src, bucketFlush); err != nil { // it may name blocks that are no more
 			return err
 		}
-		if err := a.sequence(src.Bucket(bucketFlush).Sequence()); err != nil {
-			return err
-		}
 		return a.meta(src, t)
 	}
-}
-
-// sequence goes on with the numbers of flushes.
-func (a *anew) sequence(n uint64) error {
-	if err := a.begin(); err != nil {
-		return err
-	}
-	return a.tx.Bucket(bucketFlush).SetSequence(n)
 }
 
 func (t *totals) addBlock(b *chunk.Block, bytes int, bucket []byte) {

@@ -96,7 +96,7 @@ func (b *backlog) inFiles(ctx context.Context) error {
 				return errReplaced
 			}
 			return b.flush(tx, r)
-		})
+		}, bucketBlock, bucketLate)
 		if err := b.s.survive(err); err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (b *backlog) flushes(ctx context.Context) (out []flushRow, err error) {
 				}
 				return nil
 			})
-		})
+		}, bucketFlush)
 		if err := b.s.survive(err); err != nil {
 			return nil, err
 		}

@@ -160,7 +160,7 @@ func setPosition(path string, at position) error {
 		return err
 	}
 	err = guard(path, func() error {
-		return db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaPosition, at.bytes()) })
+		return db.Update(func(tx *bolt.Tx) error { return put(tx.Bucket(bucketMeta), bucketMeta, metaPosition, at.bytes()) })
 	})
 	return errors.Join(err, guard(path, db.Close))
 }

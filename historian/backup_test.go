@@ -386,7 +386,7 @@ func TestCheckBackupFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A day that cannot be read is told of; the others are saved.
+// A day that cannot be read is told of; the others are saved. It may be mended before its turn comes.
 func TestBackupOfADamagedDay(t *testing.T) {
 	r := newRig(t, Options{})
 	r.feed(t, 0, 100)
@@ -406,7 +406,10 @@ func TestBackupOfADamagedDay(t *testing.T) {
 	there := filesOf(t, r.dir)
 	m, err := r.s.Backup(t.Context(), filepath.Join(t.TempDir(), "backup"))
 	const bad = "part/2026-03-08.db"
-	if err != nil || len(m.Missing) != 1 || m.Missing[0].Name != bad || !slices.Equal(lacksOf(m.Files, there), []string{bad}) {
+	quarantine, _ := filepath.Glob(filepath.Join(r.dir, "history", "quarantine", "*-2026-03-08.db"))
+	if mended := len(quarantine) == 1 && len(m.Missing) == 0 && len(lacksOf(m.Files, there)) == 0; mended {
+		t.Log("it was mended before")
+	} else if err != nil || len(m.Missing) != 1 || m.Missing[0].Name != bad || !slices.Equal(lacksOf(m.Files, there), []string{bad}) {
 		t.Errorf("%+v, %v; want %s missing of %v", m, err, bad, there)
 	}
 	stop()

@@ -101,14 +101,14 @@ func putBirth(tx *bolt.Tx, e *journal.Event, hash, row []byte, most uint64) erro
 		if total += uint64(len(row)); total > most {
 			return nil
 		}
-		if err := meta.Put(metaSaid, binary.AppendUvarint(nil, total)); err != nil {
+		if err := put(meta, bucketMeta, metaSaid, binary.AppendUvarint(nil, total)); err != nil {
 			return err
 		}
-		if err := said.Put(hash, row); err != nil {
+		if err := put(said, bucketSaid, hash, row); err != nil {
 			return err
 		}
 	}
-	return births.Put(key, hash)
+	return put(births, bucketBirth, key, hash)
 }
 
 // countPrefix counts rows whose keys begin with prefix, up to limit.
@@ -189,6 +189,6 @@ func (s *Store) birthOf(day int64, i journal.Index) (e journal.Event, ok bool, e
 			e.Payload = append(bytes.Clone(hash), said.Get(hash)...)
 		}
 		return nil
-	})
+	}, bucketEvent, bucketBirth, bucketSaid)
 	return e, ok, s.survive(err)
 }

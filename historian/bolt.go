@@ -100,7 +100,7 @@ func createBolt(path string, kind *fileKind) error {
 				return err
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(kind.version))
+		return put(tx.Bucket(bucketMeta), bucketMeta, metaVersion, versionRow(kind.version))
 	})
 	if err = errors.Join(err, db.Sync(), db.Close()); err != nil {
 		_ = os.Remove(tmp)

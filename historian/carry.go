@@ -97,7 +97,7 @@ func (sc *scan) carryPart(ctx context.Context, p *part, floor, at journal.Millis
 				end = from
 			}
 			return err
-		})
+		}, bucketBlock, bucketLate)
 		sc.work.ViewRows = max(sc.work.ViewRows, sc.viewed)
 		if isDamage(err) {
 			p.note(sp.from, sp.to)

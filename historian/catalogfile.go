@@ -13,7 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-var catalogKind = &fileKind{version: 2, buckets: [][]byte{bucketMeta, bucketSeries}, added: [][]byte{bucketState, bucketLast}}
+var catalogKind = &fileKind{version: fileVersion, buckets: [][]byte{bucketMeta, bucketSeries}, added: [][]byte{bucketState, bucketLast}}
 
 // catalogFile is catalog.db: the series, and how far the files are. It is the last thing a flush writes.
 type catalogFile struct {
@@ -116,25 +116,25 @@ func (s *Store) seriesOf(d *storeFile) error {
 	})
 }
 
-// save commits the new series, the position and the time, and what put adds.
-func (f *catalogFile) save(list []*series, pos position, clock *timekeeper, put func(*bolt.Tx) error) error {
+// save commits the new series, the position and the time, and what more adds.
+func (f *catalogFile) save(list []*series, pos position, clock *timekeeper, more func(*bolt.Tx) error) error {
 	return guard(f.path, func() error {
 		return f.db.Update(func(tx *bolt.Tx) error {
 			rows := tx.Bucket(bucketSeries)
 			rows.FillPercent = 1 // numbers come in ascending order
 			for _, e := range list {
-				if err := rows.Put(big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
+				if err := put(rows, bucketSeries, big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
 					return err
 				}
 			}
-			if err := put(tx); err != nil {
+			if err := more(tx); err != nil {
 				return err
 			}
 			meta := tx.Bucket(bucketMeta)
-			if err := meta.Put(metaClock, clock.bytes()); err != nil {
+			if err := put(meta, bucketMeta, metaClock, clock.bytes()); err != nil {
 				return err
 			}
-			return meta.Put(metaPosition, pos.bytes())
+			return put(meta, bucketMeta, metaPosition, pos.bytes())
 		})
 	})
 }

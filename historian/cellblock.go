@@ -18,7 +18,7 @@ func (w *dayWriter) wholeCell(c *cell, key []byte) error {
 	}
 	last := &c.slots[len(c.slots)-1]
 	w.count(c.count, data, c.slots[0].index, last.index+journal.Index(last.rows)-1)
-	return w.block.Put(key, data)
+	return put(w.block, bucketBlock, key, data)
 }
 
 // encode makes a block of all samples of a cell, and puts its large values into the file.

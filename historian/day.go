@@ -26,7 +26,7 @@ var (
 
 // dayKind is part/YYYY-MM-DD.db: everything of one UTC day.
 var dayKind = &fileKind{
-	version:  3,
+	version:  fileVersion,
 	buckets:  [][]byte{bucketMeta, bucketSeries, bucketBlock, bucketLate, bucketFlush, bucketEvent, bucketLife},
 	added:    [][]byte{bucketMinute, bucketObject},
 	optional: [][]byte{bucketBirth, bucketSaid},
@@ -46,6 +46,7 @@ var (
 	metaClock     = []byte("clock")     // of catalog.db: the time, see timekeeper
 	metaRewritten = []byte("rewritten") // how many times, for its late samples
 	metaThin      = []byte("thin")      // how many samples retention took
+	metaAgain     = []byte("again")     // nothing: a file of the day was removed before
 )
 
 // totals count what a day file holds.
@@ -126,7 +127,7 @@ func readFlushRow(day int64, version uint32, k, v []byte) (r flushRow, err error
 }
 
 // upgradeDay makes the newest version of a day file: since 2 each flush row tells from which index on the flush has samples; since 3
-// blocks may be of version 3, and those of rollups of their version 2.
+// blocks may be of version 3, and those of rollups of their version 2; since 4 there are sums.
 func upgradeDay(tx *bolt.Tx, of uint32) error {
 	if of > 1 {
 		return nil
@@ -145,7 +146,7 @@ func upgradeDay(tx *bolt.Tx, of uint32) error {
 		return err
 	}
 	for _, r := range rows {
-		if err := flush.Put(big8(r.number), r.bytes()); err != nil {
+		if err := put(flush, bucketFlush, big8(r.number), r.bytes()); err != nil {
 			return fmt.Errorf("flush %d: %w", r.number, err)
 		}
 	}

@@ -136,6 +136,6 @@ func (s *Store) eventsOf(ctx context.Context, day int64, q EventQuery, limit int
 			}
 		}
 		return nil
-	})
+	}, bucketEvent)
 	return out, s.survive(err)
 }

@@ -21,7 +21,7 @@ type fileKind struct {
 	buckets  [][]byte                           // in every version; first meta
 	added    [][]byte                           // since version 2: a reader of an older file does without them
 	optional [][]byte                           // that come with their first row: who does not know them reads a file all the same
-	upgrade  func(tx *bolt.Tx, of uint32) error // makes the newest version of an older one, but for added and the version's row; nil: nothing else is to be done
+	upgrade  func(tx *bolt.Tx, of uint32) error // makes the newest version of an older one, but for added the version's row and sums; nil: nothing else is to be done
 
 	layout string                     // of the name, as for time.Format
 	unit   func(time.Time) int64      // the number of the day or month that a time lies in
@@ -40,10 +40,11 @@ type storeFile struct {
 	db       *bolt.DB
 	writable bool
 	gone     bool
-	hurt     atomic.Bool  // a reader found damage
-	replaced atomic.Int64 // how many times another file took its place
-	used     atomic.Int64 // when, counted by fileSet.turn; 0: it counts as closed
-	wanted   atomic.Int64 // how many wait for mu to write
+	hurt     atomic.Bool   // a reader found damage
+	checked  atomic.Uint32 // buckets whose sums were found right since the start
+	replaced atomic.Int64  // how many times another file took its place
+	used     atomic.Int64  // when, counted by fileSet.turn; 0: it counts as closed
+	wanted   atomic.Int64  // how many wait for mu to write
 	stopCopy atomic.Pointer[func()]
 
 	about about // guarded by fileSet.mu
@@ -56,13 +57,15 @@ type about struct {
 	there     bool   // the file exists
 	rewritten uint64 // how many times, for its late samples
 	thin      bool   // retention took its samples; it takes no others
+	again     bool   // a file of the day was removed before: what that told of births, deaths and gaps is in the month's
 	lives     int    // how many times days left a month their births, deaths and gaps, since the store was opened
 }
 
 var errGone = errors.New("file removed")
 
-// view runs f in a short read transaction. f copies out what it keeps. A removed file is empty: f is not called.
-func (d *storeFile) view(f func(*bolt.Tx) error) error {
+// view runs f in a short read transaction, if the rows of the buckets that it needs are what was written. f copies out what it keeps. A
+// removed file is empty: f is not called.
+func (d *storeFile) view(f func(*bolt.Tx) error, needs ...[]byte) error {
 	if err := d.acquire(false); err != nil {
 		d.noteHurt(err)
 		if errors.Is(err, errGone) || errors.Is(err, fs.ErrNotExist) {
@@ -71,7 +74,14 @@ func (d *storeFile) view(f func(*bolt.Tx) error) error {
 		return err
 	}
 	defer d.mu.RUnlock()
-	err := guard(d.path, func() error { return d.db.View(f) })
+	err := guard(d.path, func() error {
+		return d.db.View(func(tx *bolt.Tx) error {
+			if err := d.sound(tx, needs); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+	})
 	d.noteHurt(err)
 	return err
 }
@@ -93,10 +103,13 @@ func (d *storeFile) noteHurt(err error) {
 // update runs f in a write transaction, one at a time; a file that is not there begins.
 func (d *storeFile) update(f func(*bolt.Tx) error) error {
 	if err := d.acquire(true); err != nil {
+		d.noteHurt(err)
 		return err
 	}
 	defer d.mu.RUnlock()
-	return guard(d.path, func() error { return d.db.Update(f) })
+	err := guard(d.path, func() error { return d.db.Update(f) })
+	d.noteHurt(err)
+	return err
 }
 
 // acquire returns with mu held for reading and the file open; on error mu is free.
@@ -145,6 +158,8 @@ func (d *storeFile) open(write bool) error {
 	})
 	if err != nil {
 		d.closeLocked()
+	} else if write { // it was read as a whole
+		d.checked.Store(1<<32 - 1)
 	}
 	return err
 }
@@ -199,14 +214,14 @@ func (d *storeFile) readMeta() (a about, err error) {
 		if a, err = readAbout(tx.Bucket(bucketMeta)); err != nil {
 			return &CorruptError{File: d.path, Err: err, Hint: hintQuarantine}
 		}
-		return nil
+		return d.sound(tx, [][]byte{bucketMeta}) // behind the version
 	})
 	return a, err
 }
 
 func readAbout(meta *bolt.Bucket) (a about, err error) {
 	a.there = true
-	a.thin = meta.Get(metaThin) != nil
+	a.thin, a.again = meta.Get(metaThin) != nil, meta.Get(metaAgain) != nil
 	if b := meta.Get(metaRewritten); b != nil {
 		a.rewritten, _ = binary.Uvarint(b)
 	}
@@ -287,6 +302,9 @@ func upgrade(path string, db *bolt.DB, kind *fileKind) error {
 				return err
 			}
 		}
-		return tx.Bucket(bucketMeta).Put(metaVersion, versionRow(kind.version))
+		if err := setSums(tx); err != nil {
+			return err
+		}
+		return put(tx.Bucket(bucketMeta), bucketMeta, metaVersion, versionRow(kind.version))
 	})
 }

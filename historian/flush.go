@@ -72,6 +72,7 @@ func (s *Store) flushLoop(ctx context.Context) error {
 				s.retain()
 			}
 			s.rewriteLate(ctx)
+			s.scrubOn()
 			continue
 		case <-timer.C:
 			err = s.flush(flushWindows)

@@ -38,14 +38,14 @@ func TestGoldenFiles(t *testing.T) {
 		r := newRig(t, Options{})
 		goldenFill(r)
 		r.close()
-		if err := os.RemoveAll("testdata/v3"); err != nil {
+		if err := os.RemoveAll("testdata/v4"); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.CopyFS("testdata/v3", os.DirFS(filepath.Join(r.dir, "history"))); err != nil {
+		if err := os.CopyFS("testdata/v4", os.DirFS(filepath.Join(r.dir, "history"))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, version := range []string{"v1", "v2", "v3"} {
+	for _, version := range []string{"v1", "v2", "v3", "v4"} {
 		t.Run(version, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.CopyFS(filepath.Join(dir, "history"), os.DirFS(filepath.Join("testdata", version))); err != nil {

@@ -93,7 +93,7 @@ func (s *Store) rowsHold(group uint32, list []*track, floor, at journal.Millis) 
 				}
 			}
 			return nil
-		})
+		}, bucketMeta, bucketMinute)
 		switch {
 		case err != nil:
 			return nil, 0, s.survive(err)
@@ -125,7 +125,7 @@ func (s *Store) allRolled(last int64, group uint32) (all bool, err error) {
 				all = all && m.group != 0 && m.group != group
 			}
 			return nil
-		})
+		}, bucketMeta)
 		if err != nil {
 			return false, s.survive(err)
 		}

@@ -110,7 +110,7 @@ func putLast(tx *bolt.Tx, list []journal.Sample) error {
 		if old, err := readSample(k, b.Get(k)); len(v.Value.Bytes) > maxLast || err == nil && !outdoes(v, &old) {
 			continue
 		}
-		if err := b.Put(k, appendSample(nil, v)); err != nil {
+		if err := put(b, bucketLast, k, appendSample(nil, v)); err != nil {
 			return err
 		}
 	}

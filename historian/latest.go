@@ -230,7 +230,7 @@ func (s *Store) newestIn(ctx context.Context, g uint32, list []*series, live map
 				return nil
 			}
 			return n.day(ctx, tx, sp, p, open)
-		})
+		}, bucketSeries, bucketBlock, bucketLate)
 		if err := s.survive(err); err != nil {
 			return nil, err
 		}

@@ -53,7 +53,7 @@ func (s *Store) lifeIn(set *fileSet, unit, key int64) (map[owner][]loggedEvent, 
 			}
 		}
 		return nil
-	})
+	}, bucketLife)
 	if err != nil {
 		return nil, s.survive(err)
 	}

@@ -47,7 +47,7 @@ func putMarks(meta *bolt.Bucket, marks map[hourMark]bool) error {
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	for _, k := range keys {
-		if err := meta.Put(k, nil); err != nil {
+		if err := put(meta, bucketMeta, k, nil); err != nil {
 			return err
 		}
 	}
@@ -83,7 +83,11 @@ func (s *Store) markDay(day int64, hour journal.Millis, groups []uint32) (marks 
 	if len(s.days.existing(day, day)) == 0 || s.days.isThin(day) {
 		return nil, nil
 	}
+	d := s.days.get(day)
 	st, err := s.rolledOf(day)
+	if isDamage(err) { // all of it is rolled up again then
+		return nil, s.mend(d, err)
+	}
 	if err != nil || hour >= st.until {
 		return nil, err
 	}
@@ -95,7 +99,10 @@ func (s *Store) markDay(day int64, hour journal.Millis, groups []uint32) (marks 
 	if s.rolling != nil {
 		s.rolling[day] = true
 	}
-	err = s.days.get(day).update(func(tx *bolt.Tx) error { return putMarks(tx.Bucket(bucketMeta), marks) })
+	err = d.update(func(tx *bolt.Tx) error { return putMarks(tx.Bucket(bucketMeta), marks) })
+	if isDamage(err) {
+		return nil, s.mend(d, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("mark %s: %w", s.days.path(day), err)
 	}

@@ -175,7 +175,7 @@ func (s *Store) readAgain(pos position) error {
 	}
 	back := s.pos
 	back.checkpoint = pos.checkpoint
-	err := s.file.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(metaPosition, back.bytes()) })
+	err := s.file.update(func(tx *bolt.Tx) error { return put(tx.Bucket(bucketMeta), bucketMeta, metaPosition, back.bytes()) })
 	if err == nil {
 		s.pos = back
 	}

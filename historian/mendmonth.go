@@ -48,7 +48,10 @@ func (s *Store) salvageMonth(d *storeFile) (*wreck, error) {
 		if len(metas) == 1 {
 			w.miss(nil, nil, nil) // it may be that of the last transaction
 		}
-		return w.page(metas[0].root, nil, nil, nil, 0)
+		if err := w.page(metas[0].root, nil, nil, nil, 0); err != nil {
+			return err
+		}
+		return w.compare()
 	})
 	if err != nil {
 		return nil, err
@@ -84,14 +87,18 @@ func (s *Store) daysOf(month int64) []int64 {
 	return s.days.existing(dayOf(monthStart(month)), dayOf(monthStart(month+1))-1)
 }
 
-// tellMonth tells of the lost days that have no file: the others' rows come again.
+// tellMonth tells of the lost days that have no file: the others' rows come again. Of births, deaths and gaps it is not known of which days they
+// are lost.
 func (w *wreck) tellMonth() {
 	has := make(map[int64]bool)
 	for _, day := range w.s.daysOf(w.d.unit) {
-		has[day] = true
+		has[day] = !w.s.days.about(day).again
 	}
 	end := dayStart(dayOf(w.s.now()))
 	days := make(map[int64]bool)
+	if w.lacksLife {
+		w.lost = append(w.lost, Gap{From: monthStart(w.d.unit), To: monthStart(w.d.unit + 1)})
+	}
 	for _, g := range w.lost {
 		for day := dayOf(g.From); dayStart(day) < min(g.To, end); day++ {
 			days[day] = days[day] || !has[day]
@@ -100,7 +107,7 @@ func (w *wreck) tellMonth() {
 	w.lost = w.lost[:0]
 	for day, gone := range days {
 		if gone {
-			w.lost = append(w.lost, Gap{From: dayStart(day), To: dayStart(day + 1), Cause: "the month's hours were damaged"})
+			w.lost = append(w.lost, Gap{From: dayStart(day), To: dayStart(day + 1), Cause: "the month's hours, or its births, deaths and gaps, were damaged"})
 		}
 	}
 	w.tellLost()

@@ -55,7 +55,7 @@ func putObject(bucket *bolt.Bucket, ref, value []byte) error {
 	if err != nil {
 		return err
 	}
-	return bucket.Put(key, row)
+	return put(bucket, bucketObject, key, row)
 }
 
 func appendObject(dst, value []byte) ([]byte, error) {

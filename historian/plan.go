@@ -92,7 +92,7 @@ func (a *asked) rates(ctx context.Context) (map[*track]int, error) {
 				}
 			}
 			return err
-		})
+		}, bucketBlock, bucketLate)
 		if err := a.s.survive(err); err != nil {
 			return nil, err
 		}

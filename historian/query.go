@@ -64,4 +64,7 @@ type Stats struct {
 	LostSamples    uint64        // samples that a day's file had no room for: told as gaps
 	LostEvents     uint64        // events, likewise
 	RollupCPU      time.Duration // that rollups took since Open; 0 without Options.CPU
+	Scrubbed       uint64        // bytes that were read in the background to look for damage
+	Unscrubbed     int           // files that are still to be read so, of this week's round
+	Damaged        int           // files in which damage was found since the start
 }

@@ -133,6 +133,14 @@ func (s *Store) thinDay(day int64, why string, owed journal.Index) bool {
 	s.rollBefore(day)
 	kept := s.keep(day, dayStart(day+1), false)
 	err := s.rewrite(s.days, d, withoutSamples)
+	if isDamage(err) { // what can be read of it stays
+		if err = s.mend(d, err); err == nil && !d.exists() {
+			return true
+		}
+		if err == nil {
+			err = s.rewrite(s.days, d, withoutSamples)
+		}
+	}
 	if errors.Is(err, syscall.ENOSPC) || isDamage(err) {
 		return s.dropDay(day, why, owed)
 	}

@@ -117,7 +117,7 @@ func (s *Store) beginRewriting(d *storeFile, was about) (*rewriter, error) {
 			}
 		}
 		return nil
-	})
+	}, bucketBlock, bucketLate)
 	if err != nil {
 		a.abandon()
 		return nil, err
@@ -219,9 +219,6 @@ func (r *rewriter) finish(s *Store) error {
 		}
 		return r.a.meta(tx, r.t)
 	})
-	if err == nil {
-		err = r.a.sequence(r.flush)
-	}
 	if err == nil {
 		err = r.a.put(bucketMeta, metaRewritten, binary.AppendUvarint(nil, r.was.rewritten+1))
 	}

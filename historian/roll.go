@@ -91,7 +91,7 @@ func (r *rolled) put(meta *bolt.Bucket, day int64) error {
 	if r.trended {
 		trended = 1
 	}
-	return meta.Put(metaRolled, binary.AppendUvarint(row, trended))
+	return put(meta, bucketMeta, metaRolled, binary.AppendUvarint(row, trended))
 }
 
 // rollOn has one turn, and asks for the next one if there is more to do.
@@ -221,7 +221,7 @@ func (s *Store) rolledOf(day int64) (r rolled, err error) {
 	err = s.days.get(day).view(func(tx *bolt.Tx) error {
 		r = readRolled(tx.Bucket(bucketMeta), day)
 		return nil
-	})
+	}, bucketMeta)
 	return r, err
 }
 

@@ -109,7 +109,7 @@ func (s *Store) carriedInto(hour journal.Millis, group uint32) (out map[journal.
 	err = s.days.get(day).view(func(tx *bolt.Tx) error {
 		parseRollups(tx, bucketMinute, hourKey(last, group)).allHeld(out)
 		return nil
-	})
+	}, bucketMinute)
 	return out, last + hourMillis, s.survive(err)
 }
 
@@ -130,7 +130,7 @@ func (s *Store) carriedInTrend(before journal.Millis, group uint32) (out map[jou
 				}
 			}
 			return nil
-		})
+		}, bucketHour)
 		if err := s.survive(err); err != nil || found {
 			return out, since, err
 		}

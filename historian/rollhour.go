@@ -111,15 +111,15 @@ func putHour(tx *bolt.Tx, day int64, st rolled, hour journal.Millis, list []hour
 		k := hourKey(hour, x.group)
 		var err error
 		if x.data != nil {
-			err = b.Put(k, x.data)
+			err = put(b, bucketMinute, k, x.data)
 		} else { // one may be there of a day that was saved
-			err = b.Delete(k)
+			err = remove(b, bucketMinute, k)
 		}
 		if err != nil {
 			return err
 		}
 		if st.trended {
-			if err := meta.Put(trendKey(x.group), nil); err != nil {
+			if err := put(meta, bucketMeta, trendKey(x.group), nil); err != nil {
 				return err
 			}
 		}
@@ -129,7 +129,7 @@ func putHour(tx *bolt.Tx, day int64, st rolled, hour journal.Millis, list []hour
 	}
 	for _, m := range st.marks {
 		if m.hour == hour {
-			if err := meta.Delete(m.key()); err != nil {
+			if err := remove(meta, bucketMeta, m.key()); err != nil {
 				return err
 			}
 		}
@@ -220,7 +220,7 @@ func (r *hourRoll) group(ctx context.Context, d *storeFile, group uint32, fresh 
 			out.changed = !sameCarried(old, &rollupReader{block: mustParse(out.data)}, leads)
 		}
 		return nil
-	})
+	}, bucketBlock, bucketLate, bucketMinute)
 	return out, err
 }
 

@@ -170,7 +170,7 @@ func (g *rollReads) view(day int64, f func(*bolt.Tx, rolled)) error {
 	err := g.s.days.get(day).view(func(tx *bolt.Tx) error {
 		f(tx, readRolled(tx.Bucket(bucketMeta), day))
 		return nil
-	})
+	}, bucketMeta, bucketMinute)
 	return g.s.survive(err)
 }
 
@@ -299,7 +299,7 @@ func (g *rollReads) ofTrend(day int64, at, end journal.Millis, list []*rollRead)
 			hours = append(hours, rows)
 		}
 		return nil
-	})
+	}, bucketHour)
 	if err != nil || len(hours) < len(list) {
 		return list, g.s.survive(err)
 	}

@@ -350,7 +350,7 @@ func TestRollUpAfterACrash(t *testing.T) {
 	}
 	for name, tear := range map[string]func(r *rig){
 		"samples are in the file, nothing is rolled up": func(r *rig) {
-			meta(r, func(b *bolt.Bucket) error { return b.Delete(metaRolled) })
+			meta(r, func(b *bolt.Bucket) error { return remove(b, bucketMeta, metaRolled) })
 			if err := r.s.days.get(day).update(func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMinute) }); err != nil {
 				r.t.Fatal(err)
 			}
@@ -376,7 +376,7 @@ func TestRollUpAfterACrash(t *testing.T) {
 		},
 		"a block of rollups is damaged": func(r *rig) {
 			err := r.s.days.get(day).update(func(tx *bolt.Tx) error {
-				return tx.Bucket(bucketMinute).Put(hourKey(ms(noon), 1), []byte("damaged"))
+				return put(tx.Bucket(bucketMinute), bucketMinute, hourKey(ms(noon), 1), []byte("damaged"))
 			})
 			if err != nil {
 				r.t.Fatal(err)

@@ -32,7 +32,7 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 			}
 		}
 		return nil
-	})
+	}, bucketMinute)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 	return d.update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		for _, g := range st.trends {
-			if err := meta.Delete(trendKey(g)); err != nil {
+			if err := remove(meta, bucketMeta, trendKey(g)); err != nil {
 				return err
 			}
 		}
@@ -74,7 +74,7 @@ func (s *Store) hasTrend(day int64) (has bool) {
 	err := s.trends.get(month).view(func(tx *bolt.Tx) error {
 		has = tx.Bucket(bucketHour).Get(hourKey(dayStart(day), 0)) != nil
 		return nil
-	})
+	}, bucketHour)
 	return has && err == nil
 }
 
@@ -176,28 +176,28 @@ func hourOf(hour journal.Millis, rows []Rollup) Rollup {
 func putTrend(tx *bolt.Tx, day int64, blocks map[uint32][]byte, leads map[uint32][]lead) error {
 	b, rows := tx.Bucket(bucketHour), tx.Bucket(bucketSeries)
 	b.FillPercent = 0.9
-	put := func(group uint32, data []byte) error {
+	write := func(group uint32, data []byte) error {
 		k := hourKey(dayStart(day), group)
 		if data == nil {
-			return b.Delete(k)
+			return remove(b, bucketHour, k)
 		}
 		for _, l := range leads[group] {
 			for _, e := range l.epochs {
 				if !known(rows, e) {
-					if err := rows.Put(big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
+					if err := put(rows, bucketSeries, big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
 						return err
 					}
 				}
 			}
 		}
-		return b.Put(k, data)
+		return put(b, bucketHour, k, data)
 	}
 	for _, g := range sortedGroups(blocks) {
-		if err := put(g, blocks[g]); err != nil {
+		if err := write(g, blocks[g]); err != nil {
 			return err
 		}
 	}
-	return b.Put(hourKey(dayStart(day), 0), binary.AppendUvarint(nil, 24))
+	return put(b, bucketHour, hourKey(dayStart(day), 0), binary.AppendUvarint(nil, 24))
 }
 
 func sortedGroups(blocks map[uint32][]byte) []uint32 { return slices.Sorted(maps.Keys(blocks)) }

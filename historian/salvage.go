@@ -28,9 +28,14 @@ type wreck struct {
 	stale  bool                   // pages of earlier transactions are looked at
 	rolled []element              // the state of its rollups
 	said   uint64                 // bytes of births' payloads
-	lost   []Gap                  // times whose blocks were not reached
+
+	sums    map[string]uint64 // of the wreck's buckets, as it has them
+	version uint32
+	metaSum uint64 // of the rows of meta that were found
+	lost    []Gap  // times whose blocks were not reached
 
 	lacksEvents, lacksLife bool // rows of events, or of births, deaths and gaps, may be lost
+	wrongLife              bool // and of the latter not all were found elsewhere
 }
 
 // salvage writes a day anew with what can still be read of it. Its position is 0: what the log has of the day is taken again.
@@ -60,7 +65,7 @@ func (s *Store) salvage(d *storeFile) (found uint64, err error) {
 // openWreck begins the file that is to take the wreck's place.
 func (s *Store) openWreck(d *storeFile) (w *wreck, err error) {
 	w = &wreck{s: s, d: d, units: make(map[uint32]*flushRow), flush: make(map[uint64]*flushRow), ids: make(map[journal.SeriesID]bool),
-		blocks: make(map[blockIdentity]bool)}
+		blocks: make(map[blockIdentity]bool), sums: make(map[string]uint64)}
 	if w.file, err = os.Open(d.path); err != nil {
 		return nil, err
 	}
@@ -106,13 +111,16 @@ func (w *wreck) save() error {
 		err = w.others()
 		undone = len(metas) < 2 && w.about.totals.samples == before // nothing is left of it, if it was the newer one
 	}
-	if err == nil && w.had.samples > 0 && w.about.totals.samples >= w.had.samples {
+	if err == nil && w.had.samples > 0 && w.about.totals.samples >= w.had.samples && w.metaIsSound() {
 		w.lost = nil // all was found
+	}
+	if err == nil {
+		err = w.compare()
 	}
 	if undone {
 		w.lost = append(w.lost, Gap{From: dayStart(w.d.unit), To: dayStart(w.d.unit + 1), Cause: "the day's file may have lost its last transaction"})
 	}
-	if w.lacksEvents && w.lacksLife { // else each is made of the other
+	if w.wrongLife || w.lacksEvents && w.lacksLife { // else each is made of the other
 		w.lost = append(w.lost, Gap{From: dayStart(w.d.unit), To: dayStart(w.d.unit + 1), Cause: "births, deaths and gaps of the day may be lost"})
 	}
 	if err == nil {
@@ -171,6 +179,9 @@ func (w *wreck) miss(bucket, low, high []byte) {
 func (w *wreck) tell() {
 	w.tellLost()
 	t := w.about.totals
+	if w.lacksEvents {
+		w.s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%s: events of the day may be lost or wrong", w.d.path)})
+	}
 	text := fmt.Sprintf("%s: %d samples are saved", w.d.path, t.samples)
 	if w.had.samples > t.samples {
 		text += fmt.Sprintf(" of %d", w.had.samples)

@@ -59,7 +59,7 @@ func (p *sampler) read(dst []journal.Sample, day int64, from, to journal.Millis,
 			}
 			dst, err = r.decode(dst, list)
 			return err
-		})
+		}, bucketBlock, bucketLate)
 		if isDamage(err) {
 			p.damaged(day, err)
 			err = p.s.survive(err)

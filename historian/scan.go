@@ -184,7 +184,7 @@ func (sc *scan) view(ctx context.Context, sp span, at journal.Millis, p int) (jo
 			}
 		}
 		return nil
-	})
+	}, bucketBlock, bucketLate)
 	sc.work.ViewRows = max(sc.work.ViewRows, sc.viewed)
 	if isDamage(err) {
 		for _, rest := range sc.parts[p:] {

@@ -40,7 +40,7 @@ func (s *Store) putState(tx *bolt.Tx, list []loggedEvent) error {
 		}
 		v := binary.BigEndian.AppendUint64(nil, uint64(e.At))
 		v = binary.BigEndian.AppendUint64(v, uint64(e.Index))
-		if err := b.Put(k, append(v, appendLife(e)...)); err != nil {
+		if err := put(b, bucketState, k, append(v, appendLife(e)...)); err != nil {
 			return err
 		}
 	}
@@ -98,7 +98,7 @@ func (s *Store) putMonth(month int64, list []loggedEvent) error {
 	put := func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketLife)
 		for _, e := range list {
-			if err := b.Put(lifeKey(e), appendLife(e)); err != nil {
+			if err := put(b, bucketLife, lifeKey(e), appendLife(e)); err != nil {
 				return err
 			}
 		}

@@ -77,6 +77,7 @@ type Store struct {
 	rolling   map[int64]bool // days that may have hours to roll up; nil: all
 	rolls     chunk.RollupEncoder
 	carry     carry // what the hour that is rolled up next takes over
+	scrub     scrub
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu and a fileSet's
 	// Guarded by mu.
@@ -107,6 +108,9 @@ type Store struct {
 	agree       atomic.Uint64 // messages whose stamps do with the clock, or differ, since the last look
 	differ      atomic.Uint64
 	newest      atomic.Int64 // of the samples that came while it is
+
+	scrubbedBytes atomic.Uint64 // that the scrub read
+	unscrubbed    atomic.Int64  // files that it has still to read
 
 	lives     lifeCache
 	scratches sync.Pool     // of *scratch
@@ -390,12 +394,14 @@ func (s *Store) Stats() Stats {
 	if s.flushing != nil {
 		inHead += s.flushing.count
 	}
+	damaged := len(s.reported)
 	s.mu.RUnlock()
 	rest := s.days.samples()
 	st := Stats{Space: Space(s.space.Load()), DiskFree: s.free.Load(), DiskTotal: s.total.Load(), Limit: s.o.MaxBytes, Ballast: s.ballast.Load(),
 		Series: s.catalog.len(), SamplesTotal: rest + uint64(inHead), Bytes: s.bytes.Load(), Head: inHead,
 		Duplicates: s.duplicates.Load(), Late: s.lateSamples.Load(), Refused: s.refused.Load(), Unknown: s.unknown.Load(),
-		LostSamples: s.lostSamples.Load(), LostEvents: s.lostEvents.Load(), RollupCPU: time.Duration(s.rollupCPU.Load())}
+		LostSamples: s.lostSamples.Load(), LostEvents: s.lostEvents.Load(), RollupCPU: time.Duration(s.rollupCPU.Load()),
+		Scrubbed: s.scrubbedBytes.Load(), Unscrubbed: int(s.unscrubbed.Load()), Damaged: damaged}
 	if s.doubted.Load() {
 		st.ClockOff = time.Duration(max(1, s.late.Load()-s.early.Load())) * time.Millisecond
 	}

@@ -120,6 +120,7 @@ func (r *rig) open() {
 	done := make(chan error, 1)
 	go func() { done <- r.j.Run(ctx) }()
 	r.stop = func() {
+		r.stop = func() {} // also for who ends in the middle of closing
 		cancel()
 		if err := <-done; err != nil {
 			r.t.Errorf("journal: %v", err)

@@ -37,6 +37,9 @@ func readTree(path string) error {
 			if err := checkTree(path, tx); err != nil {
 				return err
 			}
+			if err := checkSums(path, tx); err != nil {
+				return err
+			}
 			return checkAccount(path, tx)
 		})
 	})

@@ -10,7 +10,7 @@ var bucketHour = []byte("r1h") // day start, group: 1-hour rollups
 
 // trendKind is trend/YYYY-MM.db: the 1-hour rollups of one UTC month.
 var trendKind = &fileKind{
-	version: 2, // since then its blocks may be of their version 2
+	version: fileVersion,
 	buckets: [][]byte{bucketMeta, bucketSeries, bucketHour, bucketEvent, bucketLife},
 	layout:  monthLayout,
 	unit:    monthAt,

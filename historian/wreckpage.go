@@ -111,13 +111,16 @@ func (w *wreck) elements(buf, bucket, low, high []byte, depth int) error {
 
 // bucket takes what is in a bucket, whose root is a page or, of a small one, in the value.
 func (w *wreck) bucket(e element, depth int) error {
-	all := slices.Concat(w.d.kind.buckets, w.d.kind.added, w.d.kind.optional)
+	all := w.d.kind.all()
 	name := slices.IndexFunc(all, func(b []byte) bool { return bytes.Equal(b, e.key) })
 	if name < 0 {
 		w.miss(nil, nil, nil)
 		return nil
 	}
 	bucket := all[name]
+	if !w.stale {
+		w.sums[string(bucket)] = binary.LittleEndian.Uint64(e.value[8:])
+	}
 	if root := binary.LittleEndian.Uint64(e.value); root != 0 {
 		return w.page(root, bucket, nil, nil, depth+1)
 	}

@@ -16,18 +16,21 @@ import (
 func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
 	switch &bucket[0] {
 	case &bucketMeta[0]:
-		if bytes.Equal(k, metaTotals) && !w.stale {
-			w.had, _ = readTotals(v)
-		}
+		w.noteMeta(k, v)
 		if bytes.Equal(k, metaRolled) || bytes.HasPrefix(k, metaUnrolled) {
 			w.rolled = append(w.rolled, element{key: k, value: v})
 		}
 		if ok = bytes.Equal(k, metaThin); ok {
 			w.about.thin = true
 		}
+		ok = ok || bytes.Equal(k, metaAgain)
 	case &bucketSeries[0]:
-		_, bad := readSeries(k, v)
-		ok = bad == nil
+		row, bad := readSeries(k, v)
+		if ok = bad == nil; ok {
+			if e := w.s.catalog.get(row.id); e != nil {
+				v = appendSeries(nil, e)
+			}
+		}
 	case &bucketBlock[0], &bucketLate[0]:
 		return w.block(k, v)
 	case &bucketEvent[0]:
@@ -42,18 +45,84 @@ func (w *wreck) take(bucket, k, v []byte) (ok bool, err error) {
 		_, bad := readLife(owner{}, k, v)
 		ok = bad == nil
 	case &bucketHour[0]:
-		b, bad := chunk.ParseRollups(v)
-		ok = len(k) == 8 && (be4(k[4:]) == 0 || bad == nil && bytes.Equal(k[:4], hourKey(b.Start, 0)[:4]))
+		k = w.rollupKey(k, v)
+		_, bad := chunk.ParseRollups(v)
+		ok = len(k) == 8 && (be4(k[4:]) == 0 || bad == nil)
+	case &bucketMinute[0]: // it has checksums of its own
+		k, ok = w.rollupKey(k, v), true
 	case &bucketSaid[0]:
 		w.said += uint64(len(v))
 		ok = true
-	case &bucketMinute[0], &bucketObject[0], &bucketBirth[0]: // they have checksums of their own
+	case &bucketObject[0], &bucketBirth[0]: // their values are told by a hash
 		ok = true
 	}
 	if !ok || w.stale && w.a.has(bucket, k) {
 		return ok, nil
 	}
 	return true, w.a.put(bucket, k, v)
+}
+
+// noteMeta takes what the wreck said of itself.
+func (w *wreck) noteMeta(k, v []byte) {
+	if w.stale {
+		return
+	}
+	w.metaSum += rowSum(bucketMeta, k, v)
+	switch {
+	case bytes.Equal(k, metaTotals):
+		w.had, _ = readTotals(v)
+	case bytes.Equal(k, metaVersion) && len(v) == 8:
+		w.version = be4(v)
+	}
+}
+
+// metaIsSound says that what the wreck said of itself is what was written.
+func (w *wreck) metaIsSound() bool {
+	return w.version < fileVersion || w.sums[string(bucketMeta)] == w.metaSum
+}
+
+// rollupKey is the key of a block of rollups, which says what its block says too.
+func (w *wreck) rollupKey(k, v []byte) []byte {
+	b, err := chunk.ParseRollups(v)
+	var first chunk.Rollups
+	if err != nil || b.Read(0, &first) != nil {
+		return k
+	}
+	if e := w.s.catalog.get(first.Series); e != nil {
+		return hourKey(b.Start, e.group)
+	}
+	return k
+}
+
+// compare looks what is still not what the wreck's sums say.
+func (w *wreck) compare() error {
+	if w.version < fileVersion {
+		return nil
+	}
+	if err := w.a.begin(); err != nil {
+		return err
+	}
+	differs := func(name []byte) bool {
+		b := w.a.tx.Bucket(name)
+		sum, ok := w.sums[string(name)]
+		return b != nil && (!ok || sum != b.Sequence())
+	}
+	w.lacksEvents = w.lacksEvents || differs(bucketEvent)
+	w.wrongLife = differs(bucketLife)
+	w.lacksLife = w.lacksLife || w.wrongLife
+	if len(w.lost) > 0 {
+		return nil
+	}
+	allFound := w.had.samples > 0 && w.about.totals.samples >= w.had.samples && w.metaIsSound()
+	switch {
+	case w.d.kind == trendKind && differs(bucketHour):
+		w.miss(bucketHour, nil, nil)
+	case w.d.kind == dayKind && !allFound && (differs(bucketBlock) || differs(bucketLate)):
+		w.miss(nil, nil, nil)
+	case w.d.kind == dayKind && w.about.thin && differs(bucketMinute): // else they are rolled up again
+		w.miss(nil, nil, nil)
+	}
+	return nil
 }
 
 // lifeOf puts an event's row of life, which may be lost; the journal's time of it is not known.
@@ -186,7 +255,7 @@ func (w *wreck) series() error {
 
 // flushes writes the account of flushes anew: one row for each unit that has blocks, behind those that late blocks name.
 func (w *wreck) flushes() error {
-	last := uint64(0)
+	last := uint64(0) // number
 	put := func(n uint64, r *flushRow) error {
 		last = max(last, n)
 		r.checkpoint = r.applied
@@ -204,5 +273,5 @@ func (w *wreck) flushes() error {
 			return err
 		}
 	}
-	return w.a.sequence(last)
+	return nil
 }

@@ -35,16 +35,14 @@ type dayWriter struct {
 
 func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	was, before := s.days.info(job.day)
+	again := s.comesAgain(d)
 	var w *dayWriter
 	err := d.update(func(tx *bolt.Tx) error {
 		w = &dayWriter{s: s, job: job, totals: before, series: tx.Bucket(bucketSeries), block: tx.Bucket(bucketBlock),
 			late: tx.Bucket(bucketLate), object: tx.Bucket(bucketObject), mended: before.lastIndex > was.applied, row: flushRow{from: pos.applied + 1, checkpoint: pos.checkpoint, applied: pos.applied}}
 		w.lates, w.lateHere = make(map[uint32][]journal.Sample), make(map[uint32][]journal.Sample)
 		w.block.FillPercent, w.late.FillPercent, w.series.FillPercent = 1, 1, 1 // keys come in ascending order
-		var err error
-		if w.row.number, err = tx.Bucket(bucketFlush).NextSequence(); err != nil {
-			return err
-		}
+		w.row.number = nextFlush(tx.Bucket(bucketFlush))
 		if err := w.cells(); err != nil {
 			return err
 		}
@@ -57,6 +55,11 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 		if err := w.unroll(tx); err != nil {
 			return err
 		}
+		if again {
+			if err := put(tx.Bucket(bucketMeta), bucketMeta, metaAgain, nil); err != nil {
+				return err
+			}
+		}
 		return w.account(tx, pos)
 	})
 	if err != nil {
@@ -68,11 +71,24 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 		s.rolling[job.day] = true
 	}
 	now := s.days.about(job.day)
-	now.pos, now.totals, now.there = pos, w.totals, true
+	now.pos, now.totals, now.there, now.again = pos, w.totals, true, now.again || again
 	s.days.setInfo(d, now)
 	s.duplicates.Add(w.duplicates)
 	s.lateSamples.Add(w.lateN)
 	return nil
+}
+
+// comesAgain says that a file of a day is to begin, and that there was one before: the month has its hours.
+func (s *Store) comesAgain(d *storeFile) bool {
+	return !s.days.about(d.unit).there && (s.dropped[d.unit] || s.hasTrend(d.unit))
+}
+
+// nextFlush is the number behind the last one.
+func nextFlush(flush *bolt.Bucket) uint64 {
+	if k, _ := flush.Cursor().Last(); len(k) == 8 {
+		return binary.BigEndian.Uint64(k) + 1
+	}
+	return 1
 }
 
 // cells writes the samples, window by window.
@@ -137,7 +153,7 @@ func (w *dayWriter) cell(k cellKey, unit uint32, again, room bool) error {
 			return fmt.Errorf("group %d at %d: %w", k.group, k.window, err)
 		}
 		w.noteUnit(unit)
-		if err := w.block.Put(blockKey(unit, k.group), data); err != nil {
+		if err := put(w.block, bucketBlock, blockKey(unit, k.group), data); err != nil {
 			return err
 		}
 		samples = samples[n:]
@@ -178,7 +194,7 @@ func (w *dayWriter) putLate() error {
 			n := min(len(list), chunk.MaxSamples)
 			data, err := w.encode(list[:n])
 			if err == nil {
-				err = w.late.Put(binary.BigEndian.AppendUint16(lateKey(w.row.number, group), part), data)
+				err = put(w.late, bucketLate, binary.BigEndian.AppendUint16(lateKey(w.row.number, group), part), data)
 			}
 			if err != nil {
 				return fmt.Errorf("late samples of group %d: %w", group, err)
@@ -314,32 +330,32 @@ func (w *dayWriter) noteSeries(e *series) error {
 	if known(w.series, e) {
 		return nil
 	}
-	return w.series.Put(big4(uint32(e.id)), appendSeries(nil, e))
+	return put(w.series, bucketSeries, big4(uint32(e.id)), appendSeries(nil, e))
 }
 
 // account says what this flush wrote, and how far the file is now.
 func (w *dayWriter) account(tx *bolt.Tx, pos position) error {
 	meta := tx.Bucket(bucketMeta)
-	if err := tx.Bucket(bucketFlush).Put(big8(w.row.number), w.row.bytes()); err != nil {
+	if err := put(tx.Bucket(bucketFlush), bucketFlush, big8(w.row.number), w.row.bytes()); err != nil {
 		return err
 	}
-	if err := meta.Put(metaTotals, w.totals.bytes()); err != nil {
+	if err := put(meta, bucketMeta, metaTotals, w.totals.bytes()); err != nil {
 		return err
 	}
-	return meta.Put(metaPosition, pos.bytes())
+	return put(meta, bucketMeta, metaPosition, pos.bytes())
 }
 
 func (w *dayWriter) events(tx *bolt.Tx) error {
 	events, life := tx.Bucket(bucketEvent), tx.Bucket(bucketLife)
 	events.FillPercent = 1
 	for _, e := range w.job.events {
-		if err := events.Put(big8(uint64(e.Index)), appendEvent(nil, e.Event)); err != nil {
+		if err := put(events, bucketEvent, big8(uint64(e.Index)), appendEvent(nil, e.Event)); err != nil {
 			return err
 		}
 		w.totals.addEvent(e.Index)
 	}
 	for _, e := range w.job.life {
-		if err := life.Put(lifeKey(e), appendLife(e)); err != nil {
+		if err := put(life, bucketLife, lifeKey(e), appendLife(e)); err != nil {
 			return err
 		}
 	}

@@ -43,6 +43,9 @@ var (
 	descDiskTotal  = describe("historian_disk_bytes", "Bytes of the historian's disk.")
 	descLimit      = describe("historian_limit_bytes", "historian.retention.bytes; 0: no limit.")
 	descBallast    = describe("historian_ballast_bytes", "Bytes of a file that is removed when the disk is full; 0: it is not there.")
+	descScrubbed   = describe("historian_scrubbed_bytes_total", "Bytes that were read in the background to look for damage.")
+	descUnscrubbed = describe("historian_unscrubbed_files", "Files that are still to be read so, of this week's round.")
+	descHurtFiles  = describe("historian_damaged_files", "Files in which damage was found since the start.")
 	descNoSeries   = describe("historian_no_series_total", "Samples of new metrics that the full catalog did not take.")
 	descUnsaid     = describe("sparkplug_outbox_dropped_total", "Messages of the host that its full outbox did not take; it asks again.")
 
@@ -162,6 +165,9 @@ func (c statsCollector) historian(s sender) {
 	s.gauge(descDiskTotal, float64(h.DiskTotal))
 	s.gauge(descLimit, float64(h.Limit))
 	s.gauge(descBallast, float64(h.Ballast))
+	s.counter(descScrubbed, h.Scrubbed)
+	s.gauge(descUnscrubbed, float64(h.Unscrubbed))
+	s.gauge(descHurtFiles, float64(h.Damaged))
 }
 
 func (c statsCollector) promql(s sender) {

@@ -1,0 +1,115 @@
+package historian
+
+import (
+	"bytes"
+	"time"
+
+	"edge/historian/chunk"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// The scrub reads all files again and again, slowly, so that damage is told of, and what can be saved is saved, before somebody asks for it.
+// Of a file it checks the sums of its buckets, which no scrub needs to have read a block for, and then the checksums in them.
+//
+//	every clockEvery: a turn of scrubBytes ─► file after file, bucket after bucket, from key on ─► all are read ─► rest until scrubEvery
+const (
+	scrubBytes = 2 << 20 // in a turn: 17 GB a day, of a disk that reads 100 MB/s a five-hundredth
+	scrubEvery = 7 * 24 * time.Hour
+	scrubKey   = 128 // bytes that a row counts for at least
+)
+
+// scrub is how far it is. It belongs to flushLoop.
+type scrub struct {
+	begun  bool
+	began  time.Duration // Options.Passed, of the round
+	days   []int64       // to be read
+	months []int64
+	bucket int    // of the file at hand: the place in scrubbed
+	key    []byte // nothing before it is read again
+}
+
+// scrubbed are the buckets whose rows have checksums of their own.
+var scrubbed = [][]byte{bucketBlock, bucketLate, bucketMinute, bucketHour}
+
+// scrubOn has one turn.
+func (s *Store) scrubOn() {
+	c := &s.scrub
+	now := s.o.Passed()
+	if !c.begun || len(c.days)+len(c.months) == 0 && now-c.began >= scrubEvery {
+		c.begun, c.began, c.days, c.months = true, now, s.days.existing(0, 1<<40), s.trends.existing(0, 1<<40)
+		c.next()
+	}
+	for budget := scrubBytes; budget > 0; {
+		switch {
+		case len(c.months) > 0: // they are few, and of the longest time
+			if s.scrubFile(s.trends, c.months[0], &budget) {
+				c.months = c.months[1:]
+				c.next()
+			}
+		case len(c.days) > 0:
+			if s.scrubFile(s.days, c.days[len(c.days)-1], &budget) { // the newest first
+				c.days = c.days[:len(c.days)-1]
+				c.next()
+			}
+		default:
+			budget = 0
+		}
+	}
+	s.unscrubbed.Store(int64(len(c.days) + len(c.months)))
+}
+
+// next turns to another file.
+func (c *scrub) next() { c.bucket, c.key = 0, nil }
+
+// scrubFile reads on in a file as far as the budget goes; done says that nothing of it is left.
+func (s *Store) scrubFile(set *fileSet, unit int64, budget *int) (done bool) {
+	c, d := &s.scrub, set.get(unit)
+	had := *budget
+	*budget -= scrubKey
+	err := d.view(func(tx *bolt.Tx) error {
+		for ; c.bucket < len(scrubbed); c.bucket, c.key = c.bucket+1, nil {
+			b := tx.Bucket(scrubbed[c.bucket])
+			if b == nil {
+				continue
+			}
+			cur := b.Cursor()
+			for k, v := cur.Seek(c.key); k != nil; k, v = cur.Next() {
+				if *budget <= 0 {
+					c.key = bytes.Clone(k)
+					return nil
+				}
+				*budget -= max(len(v), scrubKey)
+				if err := checkRow(scrubbed[c.bucket], v); err != nil {
+					s.reportDamage(d.path, err)
+				}
+			}
+		}
+		return nil
+	}, set.kind.all()...)
+	s.scrubbedBytes.Add(uint64(had - *budget))
+	if err != nil { // it is mended, or told of
+		_ = s.survive(err)
+		return true
+	}
+	return c.bucket == len(scrubbed) || *budget > 0 // the latter of a file that is gone
+}
+
+// checkRow checks a row's own checksums.
+func checkRow(bucket, v []byte) error {
+	if &bucket[0] == &bucketBlock[0] || &bucket[0] == &bucketLate[0] {
+		b, err := chunk.Parse(v)
+		if err == nil {
+			err = b.Check()
+		}
+		return err
+	}
+	b, err := chunk.ParseRollups(v)
+	if &bucket[0] == &bucketHour[0] && len(v) < 8 { // the row of group 0, which says that the day is there
+		return nil
+	}
+	if err == nil {
+		err = b.Check()
+	}
+	return err
+}

@@ -1,0 +1,75 @@
+package historian
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The scrub finds what nobody asked for, a little at a time: a bit in a block's payload is told of, a row that is hidden is mended.
+func TestScrub(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		hurt  func(t *testing.T, path string)
+		event string
+		lost  int // samples, after mending
+	}{
+		{"a bit of a payload", flipPayload, "stored samples are damaged in", 86},
+		{"a bit of a key", flipLastKey, "moved to the quarantine", 0},
+		{"nothing", func(*testing.T, string) {}, "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.loose = true
+			truth := mutationFill(r)
+			path := filepath.Join(r.dir, "history", "part", "2026-03-08.db")
+			c.hurt(t, path)
+			r.open()
+			turns, last := 0, uint64(0)
+			for turns == 0 || r.s.Stats().Unscrubbed > 0 {
+				turns++
+				r.s.scrubOn()
+				if read := r.s.Stats().Scrubbed - last; read > scrubBytes+1<<20 {
+					t.Fatalf("%d bytes in a turn", read)
+				}
+				last = r.s.Stats().Scrubbed
+			}
+			r.s.mendHurt()
+			if e := r.events(); c.event == "" && (strings.Contains(e, "damaged") || r.s.Stats().Damaged > 0) || !strings.Contains(e, c.event) {
+				t.Errorf("events:\n%s\n%+v", e, r.s.Stats())
+			}
+			if n := len(truth) - len(r.read(key(0), noon.Add(-72*time.Hour), noon).Samples); n != c.lost {
+				t.Errorf("%d samples are missing, want %d", n, c.lost)
+			}
+			read := r.s.Stats().Scrubbed
+			r.s.scrubOn()
+			r.clock.Set(r.clock.Now().Add(scrubEvery))
+			if rest := r.s.Stats().Scrubbed; rest != read {
+				t.Errorf("it does not rest: %d bytes after %d", rest, read)
+			}
+			r.s.scrubOn()
+			if r.s.Stats().Scrubbed == read {
+				t.Error("a week later it reads nothing")
+			}
+			r.close()
+		})
+	}
+}
+
+// flipLastKey hides the last block of a day.
+func flipLastKey(t *testing.T, path string) {
+	t.Helper()
+	places, data := placesIn(t, path)
+	last := -1
+	for i, p := range places {
+		if p.bucket == "blk" && p.what == "key" {
+			last = i
+		}
+	}
+	data[places[last].at+7] ^= 0x40 // of the group: still in order
+	if err := os.WriteFile(path, data, 0o640); err != nil {
+		t.Fatal(err)
+	}
+}

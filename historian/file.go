@@ -1,11 +1,13 @@
 package historian
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -253,7 +255,15 @@ func checkBuckets(path string, tx *bolt.Tx, kind *fileKind) error {
 	if err != nil || version < 2 {
 		return err
 	}
-	return missing(kind.added)
+	if err := missing(kind.added); err != nil {
+		return err
+	}
+	return tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+		if !slices.ContainsFunc(kind.all(), func(b []byte) bool { return bytes.Equal(b, name) }) { // one that may be missing has another name
+			return &CorruptError{File: path, Err: fmt.Errorf("bucket %q is none of its kind", name), Hint: hintQuarantine}
+		}
+		return nil
+	})
 }
 
 // readVersion is the file's version; a later one than the kind's is an error.

@@ -143,7 +143,7 @@ func TestUpgradeOfVersion2(t *testing.T) {
 	}
 	goldenCheck(r)
 	after := dump(t, path)
-	if got := after["meta"]["version"]; got != string(versionRow(3)) {
+	if got := after["meta"]["version"]; got != string(versionRow(fileVersion)) {
 		t.Errorf("version %x", got)
 	}
 	delete(before["meta"], "version")

@@ -191,11 +191,12 @@ func (p *propertyReader) userText() string {
 	return p.texts[end-len(b) : end]
 }
 
-// pairsAhead counts the user properties that follow the pair at the start of b without another property in between.
+// pairsAhead counts the user properties that follow the pair at the start of b without another property in between, not far beyond what
+// is taken.
 func pairsAhead(b []byte) (n int) {
 	for {
 		b = skipString(skipString(b))
-		if len(b) == 0 || property(b[0]) != propUser {
+		if len(b) == 0 || property(b[0]) != propUser || n > MaxEntries {
 			return n
 		}
 		n, b = n+1, b[1:]

@@ -138,9 +138,10 @@ func skipString(b []byte) []byte {
 	return b[min(len(b), 2+int(binary.BigEndian.Uint16(b))):]
 }
 
-// count returns how many entries of a string and extra bytes fill the rest, to make room for them at once.
+// count returns how many entries of a string and extra bytes fill the rest, to make room for them at once. It does not count far beyond
+// what is taken.
 func (r *reader) count(extra int) (n int) {
-	for b := r.b; len(b) > 0; n++ {
+	for b := r.b; len(b) > 0 && n <= MaxEntries; n++ {
 		b = skipString(b)
 		b = b[min(len(b), extra):]
 	}

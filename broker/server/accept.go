@@ -85,6 +85,7 @@ var errTooMany = errors.New("closed unread")
 
 // refusalLocked is why no more connections of addr are taken now, "" if they are.
 func (s *Server) refusalLocked(addr netip.Addr) string {
+	s.faults.passLocked(s, s.now())
 	switch {
 	case s.limits.Clients > 0 && len(s.conns)-s.loggedIn >= strangers:
 		return RefuseStrangers
@@ -113,9 +114,7 @@ func (s *Server) dismiss(c *conn) {
 	s.ended.add(c)
 	s.ended.waiting = 0
 	if c.addr.IsValid() {
-		if s.addresses[c.addr]--; s.addresses[c.addr] == 0 {
-			delete(s.addresses, c.addr)
-		}
+		s.faults.leaveLocked(s, c)
 	}
 	s.mu.Unlock()
 	s.serving.Done()

@@ -49,6 +49,7 @@ type conn struct {
 	aliasBytes int          // of aliases
 	withdrawn  bool         // DISCONNECT 0x00 came: no will
 	expiry     time.Duration
+	faulty     bool          // what the client sent ended it
 	endReason  broker.Reason // why reading ended, if nobody kicked it before
 	endDetail  string        // of a protocol error
 
@@ -101,6 +102,7 @@ func (c *conn) reasonFor(err error) (reason broker.Reason, last *packets.Disconn
 	case errors.As(err, &fault):
 		if !errors.Is(err, errPacketTime) { // which is counted by its own reason
 			c.refused(RefuseProtocol, err)
+			c.atFault()
 		}
 		c.endDetail = fault.Detail
 		return broker.ReasonProtocol, &packets.Disconnect{Code: fault.Code, ReasonString: fault.Detail}

@@ -32,14 +32,15 @@
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
 // which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu is
-// taken before a client.mu or alone, kickMu, offerMu and the lock of attempts alone, waitMu and a loop's mu within an outbox.mu, a trace's lock last. Taps, gates and
+// taken before a client.mu or alone, kickMu and offerMu alone, the lock of attempts within it, waitMu and a loop's mu within an outbox.mu, a trace's lock last. Taps, gates and
 // Route are called with none of them held.
 //
 // Figures: each connection counts what it carries (count.go); Stats adds up. Sys publishes them on $SYS, on the goroutine of its
 // caller. trace_conn.go records one client's packets; while nobody asks for that it is one look at a pointer.
 //
 // Logins: a CONNECT that names an authentication method is a conversation, which whoever reads carries on packet by packet
-// (exchange.go). Wrong passwords make their user wait, at that address (attempts.go). Who may what is asked of Auth.
+// (exchange.go). Wrong passwords make their user wait, at that address (attempts.go). Who only sends what is malformed has fewer
+// connections in a second (faults.go). Who may what is asked of Auth.
 //
 // Bounds: beside what each connection may hold there is what all may, for packets that are not whole and for output (memory.go), and
 // for messages, wills and filters (session.Budget); when there is no room for another session, who has more than a share of them gives one

@@ -69,8 +69,10 @@ func (c *conn) refuseMalformed(err error) {
 		c.tellRefused(RefuseTLS + ": " + certificateFault(secure.err))
 	case errors.As(err, &upgrade):
 		c.refused(RefuseUpgrade, err)
+		c.atFault()
 	case errors.As(err, &fault):
 		c.refused(RefuseMalformed, err)
+		c.atFault()
 		switch {
 		case fault.Code == packets.UnsupportedProtocolVersion && c.version == 0:
 			c.version = packets.V4 // what every client reads

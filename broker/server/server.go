@@ -46,6 +46,7 @@ type Server struct {
 
 	half     halfPackets
 	attempts *attempts
+	faults   faults
 	comings  comings
 	traces   traces
 	told     atomic.Int64 // Unix second in which a failure of the store was logged last
@@ -92,6 +93,7 @@ func New(opt Options) *Server {
 		s.now = time.Now
 	}
 	s.attempts = newAttempts(s.limits.LoginFailures)
+	s.faults.counted = newAttempts(manyFaults)
 	s.half.limit = s.limits.TotalPacketBytes
 	s.sessionLimits = session.Limits{
 		Inflight: s.limits.Inflight, QueueMessages: s.limits.QueueMessages, QueueBytes: s.limits.QueueBytes,

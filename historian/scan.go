@@ -3,9 +3,7 @@ package historian
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
@@ -246,28 +244,6 @@ func (sc *scan) hour(ctx context.Context, o *openPart, from, to journal.Millis) 
 		return cmp.Or(sc.left.over(), c.room.over())
 	}
 	return sc.left.over()
-}
-
-// budget is how many samples a question may have, of all who work for it.
-type budget struct {
-	limit int
-	left  atomic.Int64
-}
-
-func newBudget(limit int) *budget {
-	b := &budget{limit: limit}
-	b.left.Store(int64(limit))
-	return b
-}
-
-func (b *budget) take(n int) { b.left.Add(-int64(n)) }
-
-// over is ErrTooMuch when more was taken than there was.
-func (b *budget) over() error {
-	if b.left.Load() >= 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: more than %d samples; ask for a shorter time or fewer metrics", ErrTooMuch, b.limit)
 }
 
 // parse reads the heads of an hour's blocks.

@@ -2,6 +2,7 @@ package historian
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -119,4 +120,26 @@ func (w *work) add(o *work) {
 	w.Views, w.ViewRows = w.Views+o.Views, max(w.ViewRows, o.ViewRows)
 	w.Blocks, w.Lines, w.Rows, w.Skipped = w.Blocks+o.Blocks, w.Lines+o.Lines, w.Rows+o.Rows, w.Skipped+o.Skipped
 	w.Rollups, w.RollBlocks = w.Rollups+o.Rollups, w.RollBlocks+o.RollBlocks
+}
+
+// budget is how many samples a question may have, of all who work for it.
+type budget struct {
+	limit int
+	left  atomic.Int64
+}
+
+func newBudget(limit int) *budget {
+	b := &budget{limit: limit}
+	b.left.Store(int64(limit))
+	return b
+}
+
+func (b *budget) take(n int) { b.left.Add(-int64(n)) }
+
+// over is ErrTooMuch when more was taken than there was.
+func (b *budget) over() error {
+	if b.left.Load() >= 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: more than %d samples; ask for a shorter time or fewer metrics", ErrTooMuch, b.limit)
 }

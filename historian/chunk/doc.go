@@ -13,7 +13,7 @@
 // to its bytes, and Columns.Bytes do.
 //
 // Every sample comes back bit by bit (NaN payloads, negative zero, null), or Encode returns an error: nothing is stored that
-// cannot be read back. Parse and what follows never panic and never allocate more than MaxSamples and MaxSeries allow,
+// cannot be read back; for that the block is decoded, and a digest of every field of every sample compared. Parse and what follows never panic and never allocate more than MaxSamples and MaxSeries allow,
 // whatever the bytes are.
 //
 // FORMAT.md in the folder above draws the bytes. Source of the residual coding: Zukowski et al., "Super-Scalar RAM-CPU

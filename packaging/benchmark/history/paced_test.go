@@ -69,7 +69,7 @@ func paced(t *testing.T, jobs []pacedJob) []pacedResult {
 	for i := range out {
 		out[i].Beyond = out[i].beyond(spans)
 	}
-	t.Logf("paced %+v; a processor was waited for up to %v", out, worst(spans))
+	t.Logf("beside the paced runs a processor was waited for up to %v", worst(spans))
 	return out
 }
 

@@ -161,7 +161,8 @@ func TestCommandMessage(t *testing.T) {
 // [tck-id-payloads-nbirth-bdseq-repeat] [tck-id-operational-behavior-data-commands-rebirth-name-aliases]
 func TestRebuildBirth(t *testing.T) {
 	birth := goldenPayloads(t)["nbirth"]
-	birth = append(birth, raw(t, "38 09")...) // a field of an extension
+	birth = append(birth, raw(t, "22 02 69 64 2a 02 01 02")...) // uuid "id", body 01 02
+	birth = append(birth, raw(t, "38 09")...)                   // a field of an extension
 	at := time.UnixMilli(1786000100000)
 	out, err := RebuildBirth(birth, Limits{}, BirthEdit{Now: at, Seq: 0, BdSeq: 9, Metric: func(m *Metric) bool {
 		if m.Name == "Oven/Temperature" {
@@ -173,7 +174,8 @@ func TestRebuildBirth(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, old := mustDecode(t, out), mustDecode(t, birth)
-	if p.Timestamp != Millis(at) || p.Seq != 0 || !p.HasSeq || BdSeqOf(p) != 9 || !bytes.Equal(p.Unknown, raw(t, "38 09")) {
+	if p.Timestamp != Millis(at) || p.Seq != 0 || !p.HasSeq || BdSeqOf(p) != 9 || !bytes.Equal(p.Unknown, raw(t, "38 09")) ||
+		p.UUID != "id" || !bytes.Equal(p.Body, raw(t, "01 02")) {
 		t.Errorf("%+v", p)
 	}
 	names := ""

@@ -17,7 +17,7 @@ type BirthEdit struct {
 }
 
 // RebuildBirth returns a birth like the one given, as some other session of the same node would send it: metric
-// set, datatypes, properties, metadata and unknown fields stay, aliases go, the rest is as the edit says. The peer's
+// set, datatypes, properties, metadata, uuid, body and unknown fields stay, aliases go, the rest is as the edit says. The peer's
 // choice of field for UInt32 goes too: what is sent is what the specification says.
 func RebuildBirth(birth []byte, l Limits, e BirthEdit) ([]byte, error) {
 	p, err := Decode(birth, l)
@@ -26,7 +26,6 @@ func RebuildBirth(birth []byte, l Limits, e BirthEdit) ([]byte, error) {
 	}
 	p.Timestamp, p.HasTimestamp = Millis(e.Now), true
 	p.Seq, p.HasSeq = uint64(e.Seq), true
-	p.UUID, p.Body = "", nil
 	kept := p.Metrics[:0]
 	if e.BdSeq >= 0 {
 		kept = make([]Metric, 0, len(p.Metrics)+1+len(e.Add))

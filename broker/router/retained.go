@@ -45,12 +45,22 @@ func (r *Router) retain(m *broker.Message) (needs broker.Index, kept bool, err e
 	return needs, kept, nil
 }
 
+// What reserved topics find when the limits are reached: others cannot keep out what all depend on.
+const (
+	reservedMessages = 256
+	reservedBytes    = 256 << 10
+)
+
 // fits tells whether m may be retained in the place of old, which may be nil.
 func (r *Router) fits(m, old *broker.Message) bool {
 	messages, bytes := r.retained.Len()+1, r.retainedBytes+size(m)
 	if old != nil {
 		messages, bytes = messages-1, bytes-size(old)
 	}
+	return r.within(messages, bytes) || r.opt.Reserved != nil && r.opt.Reserved(m.Topic) && r.within(messages-reservedMessages, bytes-reservedBytes)
+}
+
+func (r *Router) within(messages int, bytes int64) bool {
 	return (r.opt.RetainedMessages <= 0 || messages <= r.opt.RetainedMessages) &&
 		(r.opt.RetainedBytes <= 0 || bytes <= r.opt.RetainedBytes)
 }

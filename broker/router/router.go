@@ -15,13 +15,14 @@ import (
 
 // Options are the router's limits and neighbours. The zero value is a router in memory without limits.
 type Options struct {
-	RetainedMessages int               // at most so many topics have a retained message; 0: no limit
-	RetainedBytes    int64             // bytes of topics and payloads retained; 0: no limit
-	Retained         []*broker.Message // what the store held at start
-	Store            Store             // nil: retained messages live in memory only
-	Gates            []broker.Gate     // asked in this order
-	Taps             []broker.Tap      // told in this order
-	Portion          int               // nodes of the tree, or subscriptions, that are looked at in one go; 0: 2048, about 0.1 ms
+	RetainedMessages int                   // at most so many topics have a retained message; 0: no limit
+	RetainedBytes    int64                 // bytes of topics and payloads retained; 0: no limit
+	Reserved         func(topic.Name) bool // topics that have room beyond both limits, reservedMessages and reservedBytes; nil: none
+	Retained         []*broker.Message     // what the store held at start
+	Store            Store                 // nil: retained messages live in memory only
+	Gates            []broker.Gate         // asked in this order
+	Taps             []broker.Tap          // told in this order
+	Portion          int                   // nodes of the tree, or subscriptions, that are looked at in one go; 0: 2048, about 0.1 ms
 }
 
 // Store makes retained messages durable. It is called with the router's lock held and must not wait.

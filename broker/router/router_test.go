@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -192,6 +193,28 @@ func TestRetained(t *testing.T) {
 	var g got
 	if _, err := r.Route(retained("x", "1"), &g); !errors.Is(err, keep.err) || len(g.all) > 0 || names(r, "#") != "" {
 		t.Errorf("store failed: %v, retained %q", err, names(r, "#"))
+	}
+}
+
+// Topics that are reserved have room beyond the limits, with a limit of its own.
+func TestRetainedReserved(t *testing.T) {
+	r := New(Options{RetainedMessages: 2, RetainedBytes: 1000, Reserved: func(n topic.Name) bool { return n[0] == 'S' }})
+	count := func(prefix string, n int, payload string) {
+		for i := range n {
+			if _, err := r.Route(retained(topic.Name(fmt.Sprint(prefix, i)), payload), &got{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	count("a", 3, "1")
+	count("S", reservedMessages+1, "1")
+	count("b", 1, "1")
+	if st := r.Stats(); st.Retained != 2+reservedMessages || st.Dropped[DropRetainedFull] != 3 {
+		t.Errorf("%d retained, %v", st.Retained, st.Dropped)
+	}
+	count("S", 1, strings.Repeat("x", reservedBytes))
+	if r.Retained("S0", time.Time{}) != nil || r.Retained("S1", time.Time{}) == nil {
+		t.Error("one that is larger than what is reserved is kept")
 	}
 }
 

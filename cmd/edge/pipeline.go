@@ -146,7 +146,7 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 	}
 	retained = asleep(retained, hostIDs(cfg), p.states["host"])
 	routing := router.Options{
-		RetainedMessages: l.RetainedMessages, RetainedBytes: int64(l.RetainedBytes), Retained: retained,
+		RetainedMessages: l.RetainedMessages, RetainedBytes: int64(l.RetainedBytes), Reserved: isState, Retained: retained,
 		Store: p.sessions, Taps: []broker.Tap{p.plant},
 	}
 	p.joinGates(cfg, log, &routing)

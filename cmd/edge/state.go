@@ -14,6 +14,11 @@ import (
 	"edge/sparkplug"
 )
 
+// isState tells whether a topic is that of a host's STATE: a flood of births, whose certificates are retained, must not keep it out.
+func isState(name topic.Name) bool {
+	return strings.HasPrefix(string(name), sparkplug.LegacyState) || strings.HasPrefix(string(name), sparkplug.Namespace+"/"+sparkplug.LegacyState)
+}
+
 // What is kept of this host's STATE: the newest timestamp, which must never go back, and the ids that were said to be online.
 const (
 	stateKey    = "state_timestamp"

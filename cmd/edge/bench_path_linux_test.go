@@ -83,7 +83,7 @@ func newSamplePath(b *testing.B) (*plant, *journal.Journal) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	births, err := journal.OpenState(j, "births", b.TempDir()+"/births")
+	kept, err := journal.OpenState(j, "births", b.TempDir()+"/births")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func newSamplePath(b *testing.B) (*plant, *journal.Journal) {
 			b.Error(err)
 		}
 	})
-	return &plant{log: slog.New(slog.DiscardHandler), now: time.Now, births: births, sampleDue: 250 * time.Millisecond,
+	return &plant{log: slog.New(slog.DiscardHandler), now: time.Now, births: births{kept: kept}, sampleDue: 250 * time.Millisecond,
 		ackedDue: 10 * time.Millisecond, outbox: make(chan sparkplug.Publish, outboxSize), live: nobody{},
 		host: sparkplug.NewHost(sparkplug.Options{}), rec: recorder{journal: j, series: h}}, j
 }

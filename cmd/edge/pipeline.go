@@ -107,7 +107,7 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err 
 // joinPlant makes the Sparkplug host, seeded with the births it knew before the last stop.
 func (p *pipeline) joinPlant(cfg *Config, log *slog.Logger) {
 	p.plant = &plant{
-		log: log.With("part", "host"), now: time.Now, births: p.states["births"],
+		log: log.With("part", "host"), now: time.Now, births: births{kept: p.states["births"]},
 		sampleDue: time.Duration(cfg.Historian.CommitInterval), ackedDue: time.Duration(cfg.Broker.CommitInterval),
 		outbox: make(chan sparkplug.Publish, outboxSize),
 		host: sparkplug.NewHost(sparkplug.Options{

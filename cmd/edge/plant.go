@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,9 +43,9 @@ type plant struct {
 	log       *slog.Logger
 	now       func() time.Time
 	live      live
-	births    *journal.State // topic -> time received and payload of the last birth
-	sampleDue time.Duration  // how long a sample may wait for its commit
-	ackedDue  time.Duration  // the same for what a publisher waits for
+	births    births
+	sampleDue time.Duration // how long a sample may wait for its commit
+	ackedDue  time.Duration // the same for what a publisher waits for
 
 	outbox  chan sparkplug.Publish // owned by sendLoop on the right side
 	dropped atomic.Uint64          // messages of the host for which the outbox had no room
@@ -139,8 +137,8 @@ func (p *plant) requestRebirth(ref sparkplug.NodeRef, reason string) (ok bool) {
 
 // handOn shows what changed and says what the host wants said.
 func (p *plant) handOn(out sparkplug.Output, events []journal.Event) {
-	p.forgetBirths(out.Forgotten)
-	p.rememberBirths(out.Records)
+	p.births.forget(out.Forgotten, p.log)
+	p.births.remember(out.Records, p.now(), p.log)
 	p.live.Changed(out.Changed)
 	p.live.NodeChanged(out.Nodes)
 	for _, e := range events {
@@ -149,50 +147,6 @@ func (p *plant) handOn(out sparkplug.Output, events []journal.Event) {
 	}
 	for _, m := range out.Publish {
 		p.say(m)
-	}
-}
-
-// rememberBirths keeps the last birth of every node and device for the time after a restart. The certificates of an aware
-// server are another thing: they are every birth that passed, not only those that the host took.
-func (p *plant) rememberBirths(records []sparkplug.Record) {
-	for _, r := range records {
-		e := r.Event
-		if e == nil || e.Kind != sparkplug.NodeBorn && e.Kind != sparkplug.DeviceBorn || len(e.Payload) == 0 {
-			continue
-		}
-		t := sparkplug.Topic{Type: sparkplug.NBIRTH, Group: e.Group, Node: e.Node, Device: e.Device}
-		if e.Device != "" {
-			t.Type = sparkplug.DBIRTH
-		}
-		kept := binary.BigEndian.AppendUint64(nil, uint64(p.now().UnixMilli()))
-		if _, err := p.births.Put(t.String(), append(kept, e.Payload...)); err != nil {
-			p.log.Warn("birth not kept for the next start", "group", e.Group, "node", e.Node, "device", e.Device, "err", err)
-		}
-	}
-}
-
-// forgetBirths keeps nothing for the next start of what made room for others.
-func (p *plant) forgetBirths(births []sparkplug.Topic) {
-	for _, t := range births {
-		if _, err := p.births.Delete(t.String()); err != nil {
-			p.log.Warn("birth of what is forgotten stays kept", "topic", t.String(), "err", err)
-		}
-	}
-}
-
-// seed gives the host the births kept before the last stop: nodes before their devices.
-func (p *plant) seed() {
-	topics := p.births.Keys(sparkplug.Namespace + "/")
-	slices.SortStableFunc(topics, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
-	for _, t := range topics {
-		kept, _ := p.births.Get(t)
-		if len(kept) < 8 {
-			continue
-		}
-		at := time.UnixMilli(int64(binary.BigEndian.Uint64(kept)))
-		if err := p.host.Seed(t, kept[8:], at); err != nil {
-			p.log.Warn("kept birth left out", "topic", t, "err", err)
-		}
 	}
 }
 

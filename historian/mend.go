@@ -51,6 +51,8 @@ func readMetas(f io.ReaderAt) (out []boltMeta) {
 // blocks that can be read. If neither can be done the file is moved aside. The damaged file stays in the quarantine.
 func (s *Store) mend(d *storeFile, cause error) error {
 	s.o.Log.Error("day file is damaged", "part", "historian", "file", d.path, "err", cause)
+	s.boundWrecks(bytesOf(d.path))
+	defer s.boundWrecks(0)
 	if s.reader == nil { // the log is still to be read
 		err := s.revert(d)
 		if err == nil {

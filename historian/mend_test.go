@@ -2,7 +2,9 @@ package historian
 
 import (
 	"context"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -150,4 +152,48 @@ func zeroNewestRoot(t *testing.T, path string) {
 	if _, err := f.WriteAt(make([]byte, pageBytes), int64(readMetas(f)[0].root)*pageBytes); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Damaged days that are mended one after the other when the store opens stay below the limit of bytes, wrecks and all.
+func TestMendingStaysBelowTheLimit(t *testing.T) {
+	r := newRig(t, Options{})
+	r.loose = true
+	for day := range 8 {
+		r.noise(noon.Add(-time.Duration(day)*24*time.Hour), 20_000)
+	}
+	r.follow()
+	r.flush(flushAll)
+	r.close()
+	dir := filepath.Join(r.dir, "history")
+	files, _ := filepath.Glob(filepath.Join(dir, "part", "*.db"))
+	r.o.MaxBytes = diskBytes(dir) * 5 / 4 // room for one file beside those that are there
+	for _, path := range files {
+		zeroNewestMeta(t, path)
+	}
+	most := int64(0)
+	r.o.Log = slog.New(watching{slog.DiscardHandler, func() { most = max(most, diskBytes(dir)) }})
+	if err := os.RemoveAll(filepath.Join(r.dir, "journal")); err != nil {
+		t.Fatal(err)
+	}
+	r.open()
+	defer r.close()
+	if most = max(most, diskBytes(dir)); len(files) < 8 || most > r.o.MaxBytes {
+		t.Errorf("%d bytes while %d days were mended, the limit is %d", most, len(files), r.o.MaxBytes)
+	}
+	if wrecks := wrecks(r.s.o.Quarantine); len(wrecks) == 0 {
+		t.Error("no damaged file is kept, though there is room for one")
+	}
+}
+
+// watching calls a function whenever something is logged.
+type watching struct {
+	slog.Handler
+	look func()
+}
+
+func (w watching) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w watching) Handle(context.Context, slog.Record) error {
+	w.look()
+	return nil
 }

@@ -15,6 +15,8 @@ import (
 // mendMonth makes a trend file good again, or begins it anew. The caller's write may be repeated.
 func (s *Store) mendMonth(d *storeFile, cause error) error {
 	s.o.Log.Error("trend file is damaged", "part", "historian", "file", d.path, "err", cause)
+	s.boundWrecks(bytesOf(d.path))
+	defer s.boundWrecks(0)
 	lost, err := s.salvageMonth(d)
 	if err == nil {
 		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to the quarantine, what can be read of it is saved", cause)})

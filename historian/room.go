@@ -75,6 +75,14 @@ func bytesOf(path string) int64 {
 	return info.Size()
 }
 
+// boundWrecks keeps the store below its limit while damaged files are mended one after the other, before retention has its turn: of a
+// mended file there is the wreck, too. more is what is about to be written.
+func (s *Store) boundWrecks(more int64) {
+	s.measure()
+	for !s.hasRoom(more) && s.dropWreck(whyBytes) {
+	}
+}
+
 // dropWreck removes the oldest damaged file that was moved aside; false: there is none.
 func (s *Store) dropWreck(why string) bool {
 	list := wrecks(s.o.Quarantine)

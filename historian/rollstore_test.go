@@ -572,7 +572,7 @@ func TestRollupsOfVersion1(t *testing.T) {
 		}
 		return version
 	}
-	if d, m := versionIn(day), versionIn(r.s.trends.get(monthOf(ms(noon)))); stored() != 2 || d != 3 || m != 2 {
+	if d, m := versionIn(day), versionIn(r.s.trends.get(monthOf(ms(noon)))); stored() != 2 || d != fileVersion || m != fileVersion {
 		t.Errorf("block of version %d, day of %d, month of %d", stored(), d, m)
 	}
 }

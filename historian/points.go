@@ -128,10 +128,10 @@ type columnReader struct {
 
 // points reads a series whose samples ascend by time.
 func (c *columnReader) points(b *chunk.Block, i int, line *chunk.Timeline) (points, error) {
-	if err := b.Columns(i, line, &c.columns); err != nil {
+	var err error
+	if c.num, err = b.Numbers(i, line, &c.columns, c.num[:0]); err != nil {
 		return points{}, err
 	}
-	c.num = c.columns.Floats(c.num[:0])
 	return points{c.columns.At, c.num, c.qualities()}, nil
 }
 

@@ -102,7 +102,26 @@ func fillNaN(dst []float64) {
 }
 
 // Columns reads times, values and qualities of Entries[i] into c. t is the block's time line.
-func (b *Block) Columns(i int, t *Timeline, c *Columns) (err error) {
+func (b *Block) Columns(i int, t *Timeline, c *Columns) error { return b.columnsInto(i, t, c, nil) }
+
+// Numbers reads what Columns reads, but for the values; these it appends to dst, as Floats does.
+func (b *Block) Numbers(i int, t *Timeline, c *Columns, dst []float64) ([]float64, error) {
+	if b.version == 1 || !b.Entries[i].plainFloats() {
+		if err := b.Columns(i, t, c); err != nil {
+			return dst, err
+		}
+		return c.Floats(dst), nil
+	}
+	n := len(dst)
+	dst = slices.Grow(dst, b.Entries[i].Count)[:n+b.Entries[i].Count]
+	if err := b.columnsInto(i, t, c, dst[n:]); err != nil {
+		return dst[:n], err
+	}
+	return dst, nil
+}
+
+// columnsInto reads the numbers into floats, if that is not nil.
+func (b *Block) columnsInto(i int, t *Timeline, c *Columns, floats []float64) (err error) {
 	e := &b.Entries[i]
 	c.Series, c.Type = e.Series, e.Type
 	c.Index, c.Received, c.Flags = c.Index[:0], c.Received[:0], c.Flags[:0]
@@ -121,7 +140,7 @@ func (b *Block) Columns(i int, t *Timeline, c *Columns) (err error) {
 	for n, slot := range slots {
 		c.At[n] = journal.Millis(t.at[slot])
 	}
-	if err := c.payload(e, b.version); err != nil {
+	if err := c.payload(e, b.version, floats); err != nil {
 		return err
 	}
 	if b.Objects != nil && b.version > 1 {
@@ -172,7 +191,7 @@ func (c *Columns) arrive(t *Timeline, slots []uint32) {
 }
 
 // payload reads the columns that are the series' own.
-func (c *Columns) payload(e *Entry, version byte) error {
+func (c *Columns) payload(e *Entry, version byte, floats []float64) error {
 	n := len(e.payload) - 4
 	if n < 1 || crc32.Checksum(e.payload[:n], castagnoli) != binary.LittleEndian.Uint32(e.payload[n:]) {
 		return fmt.Errorf("%w: checksum of series %d", ErrDamaged, e.Series)
@@ -206,6 +225,11 @@ func (c *Columns) payload(e *Entry, version byte) error {
 	case form == valText || form == valDict || form == valZipped:
 		c.Num, c.Bytes = c.Num[:0], resize(c.Bytes, e.Count)
 		c.readTexts(&r, form, values)
+	case floats != nil:
+		c.Bytes, c.Num = c.Bytes[:0], c.Num[:0]
+		r.columnOf(c.ints[:values], k)
+		toFloats(floats[:values], c.ints, e)
+		c.spreadFloats(floats, values)
 	default:
 		c.Bytes, c.Num = c.Bytes[:0], resize(c.Num, e.Count)
 		r.numbers(form, scale, e.Type, c.Num[:values], c.ints, k)
@@ -237,6 +261,18 @@ func (c *Columns) spread(values int) {
 		}
 		values--
 		c.Num[i] = c.Num[values]
+	}
+}
+
+// spreadFloats is the like for numbers.
+func (c *Columns) spreadFloats(list []float64, values int) {
+	for i := len(list) - 1; values <= i; i-- {
+		if c.IsNull(i) {
+			list[i] = math.NaN()
+			continue
+		}
+		values--
+		list[i] = list[values]
 	}
 }
 

@@ -25,6 +25,7 @@ func checkColumns(t rapid.TB, b *Block, samples []journal.Sample) {
 	for i := range b.Entries {
 		read(i, &light, b.Columns)
 		read(i, &half, b.Arrived)
+		checkNumbers(t, b, i, &line, light.Floats(nil))
 		read(i, &full, b.Complete)
 		n := 0
 		for _, s := range samples {
@@ -43,6 +44,21 @@ func checkColumns(t rapid.TB, b *Block, samples []journal.Sample) {
 		}
 		if n != light.Len() || n != full.Len() || len(light.Index) != 0 || len(half.Index) != 0 {
 			t.Fatalf("series %d: %d and %d samples, want %d", b.Entries[i].Series, light.Len(), full.Len(), n)
+		}
+	}
+}
+
+// checkNumbers compares what Numbers reads with what Floats gave.
+func checkNumbers(t rapid.TB, b *Block, i int, line *Timeline, want []float64) {
+	t.Helper()
+	var c Columns
+	got, err := b.Numbers(i, line, &c, []float64{7})
+	if err != nil || len(got) != 1+len(want) || len(c.At) != len(want) {
+		t.Fatalf("series %d: %d numbers and %d times of %d, %v", c.Series, len(got)-1, len(c.At), len(want), err)
+	}
+	for n, f := range got[1:] {
+		if math.Float64bits(f) != math.Float64bits(want[n]) {
+			t.Fatalf("number %d of series %d is %v, want %v", n, c.Series, f, want[n])
 		}
 	}
 }

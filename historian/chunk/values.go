@@ -228,6 +228,66 @@ func (r *reader) numbers(form byte, scale uint64, t journal.DataType, dst []uint
 	}
 }
 
+// plainFloats says that the values are a column that toFloats knows.
+func (e *Entry) plainFloats() bool {
+	switch e.form & formBits {
+	case valNumbers:
+		return isNumber(e.Type)
+	case valDecimal, valOrdered, valLattice:
+		return e.Type == typeFloat || e.Type == typeDouble
+	}
+	return false
+}
+
+// toFloats turns the integers of a column into the numbers that they stand for, without their bits between.
+func toFloats(dst []float64, ints []int64, e *Entry) {
+	ints = ints[:len(dst)]
+	single := e.Type == typeFloat
+	switch form := e.form & formBits; {
+	case form == valDecimal && single:
+		scale := pow10[e.scale]
+		for i, x := range ints {
+			dst[i] = float64(float32(float64(x) / scale))
+		}
+	case form == valDecimal:
+		scale := pow10[e.scale]
+		for i, x := range ints {
+			dst[i] = float64(x) / scale
+		}
+	case form == valLattice:
+		q := math.Float64frombits(e.scale)
+		for i, x := range ints {
+			if dst[i] = float64(x) * q; single {
+				dst[i] = float64(float32(dst[i]))
+			}
+		}
+	case form == valOrdered && single:
+		for i, x := range ints {
+			dst[i] = float64(math.Float32frombits(uint32(flip32(int32(x)))))
+		}
+	case form == valOrdered:
+		for i, x := range ints {
+			dst[i] = math.Float64frombits(uint64(flip64(x)))
+		}
+	case single:
+		for i, x := range ints {
+			dst[i] = float64(math.Float32frombits(uint32(x)))
+		}
+	case e.Type == typeDouble:
+		for i, x := range ints {
+			dst[i] = math.Float64frombits(uint64(x))
+		}
+	case isUnsigned(e.Type):
+		for i, x := range ints {
+			dst[i] = float64(uint64(x))
+		}
+	default:
+		for i, x := range ints {
+			dst[i] = float64(x)
+		}
+	}
+}
+
 func fromOrdered(dst []uint64, ints []int64, single bool) {
 	if single {
 		for i, x := range ints {

@@ -421,3 +421,31 @@ func TestRewriteFails(t *testing.T) {
 	}
 	r.close()
 }
+
+// On a full disk no day is written anew for its late samples, which would need as much room again; when there is room it is.
+func TestNoRewritingOnAFullDisk(t *testing.T) {
+	r := newRig(t, Options{})
+	r.add(key(0), at(noon, 0))
+	r.follow()
+	r.flush(flushAll)
+	for i := range 40 {
+		r.add(key(0), at(noon.Add(time.Duration(i+1)*time.Second), 1))
+	}
+	r.follow()
+	r.flush(flushAll)
+	r.clock.Set(noon.Add(26 * time.Hour))
+	r.s.lookAtClock()
+	for _, c := range []struct {
+		space Space
+		want  uint64
+	}{{SpaceFull, 0}, {SpaceLow, 0}, {SpaceDrop, 1}} {
+		r.s.space.Store(int64(c.space))
+		for range 2 {
+			r.s.rewriteLate(t.Context())
+		}
+		if got := r.s.days.about(dayOf(ms(noon))).rewritten; got != c.want {
+			t.Errorf("%v: written anew %d times, want %d", c.space, got, c.want)
+		}
+	}
+	r.close()
+}

@@ -359,3 +359,36 @@ func TestDowntimeAfterAWrongClock(t *testing.T) {
 	}
 	r.close()
 }
+
+// A repetition is counted, whether it finds the first in memory or in a file.
+func TestRepetitionsAreCounted(t *testing.T) {
+	r := newRig(t, Options{})
+	for want := range uint64(3) {
+		r.add(key(0), at(noon, 1))
+		r.follow()
+		if want > 0 {
+			r.flush(flushAll)
+		}
+		if st := r.s.Stats(); st.Duplicates != want || st.SamplesTotal != 1 {
+			t.Errorf("sent %d times: %d duplicates, %d samples", want+1, st.Duplicates, st.SamplesTotal)
+		}
+	}
+	r.close()
+}
+
+// Events are asked for by time: from inclusive, to exclusive; in memory and in the file.
+func TestEventsOfATime(t *testing.T) {
+	r := newRig(t, Options{})
+	for n := range 4 {
+		r.addEvent(death(noon.Add(time.Duration(n) * time.Minute)))
+	}
+	r.follow()
+	for _, where := range []string{"memory", "file"} {
+		list, err := r.s.Events(t.Context(), EventQuery{From: ms(noon.Add(time.Minute)), To: ms(noon.Add(3 * time.Minute))})
+		if err != nil || len(list) != 2 || list[0].At != ms(noon.Add(2*time.Minute)) || list[1].At != ms(noon.Add(time.Minute)) {
+			t.Errorf("%s: %+v, %v", where, list, err)
+		}
+		r.flush(flushAll)
+	}
+	r.close()
+}

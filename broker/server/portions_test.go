@@ -99,6 +99,31 @@ type begunTap chan struct{}
 func (b begunTap) Message(*broker.Message) (broker.Index, error) { b <- struct{}{}; return 0, nil }
 func (begunTap) Session(broker.SessionEvent)                     {}
 
+// TestLongPacketsAreSavedWithTheirOwn: what one publisher's message is to be saved with stays its own, whatever others send meanwhile.
+func TestLongPacketsAreSavedWithTheirOwn(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
+		r := bombRig()
+		begun := make(begunTap)
+		r.taps = []broker.Tap{begun}
+		r.over(way).start(t)
+		sub, long, short := r.client(packets.V5, "sub", false), r.client(packets.V5, "long", false), r.client(packets.V5, "short", false)
+		sub.Send(&packets.Subscribe{PacketID: 1, Filters: bombFilters()})
+		brokertest.Expect[*packets.Suback](sub)
+		long.Send(&packets.Publish{Topic: bombTopic, QoS: 2, PacketID: 11})
+		short.Send(&packets.Publish{Topic: "short", QoS: 2, PacketID: 22})
+		<-begun // and the other is there, to be read before the next portion
+		<-begun
+		brokertest.Expect[*packets.Pubrec](short)
+		brokertest.Expect[*packets.Pubrec](long)
+		for _, s := range r.sessions() { // as after a crash
+			want := map[string]string{"sub": "[]", "long": "[11]", "short": "[22]"}[s.ClientID]
+			if got := fmt.Sprint(s.Received); got != want {
+				t.Errorf("%s: messages %s of QoS 2 are begun, not %s", s.ClientID, got, want)
+			}
+		}
+	})
+}
+
 // TestEndDuringLongPacket: a client that goes, or whose session is taken over, right behind a message that takes long has sent it: it is
 // delivered once, before its will. A stop waits for it.
 func TestEndDuringLongPacket(t *testing.T) {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"time"
 
 	"edge/broker"
@@ -143,7 +144,7 @@ func (c *conn) routeOn(left *router.Rest, p *packets.Publish, borrowed bool) {
 		left.SetMessage(&own)
 	}
 	sent := &packets.Publish{QoS: p.QoS, PacketID: p.PacketID}
-	with := c.deliver.with // of this message, not of the next that is routed
+	with := slices.Clone(c.deliver.with) // of this message, not of the next that is routed, which uses the memory
 	c.deliver.with = nil
 	c.rest = func() (done bool, err error) {
 		c.deliver.with = with

@@ -253,17 +253,19 @@ func (r *Router) Stats() broker.Stats {
 type routing struct {
 	m       *broker.Message
 	to      []Delivery
-	several []int           // places in to of members with several subscriptions
-	places  map[*member]int // the same by member, once there are many
+	several []int              // places in to of subscribers with several subscriptions
+	places  map[Subscriber]int // the same by subscriber, once there are many
 	found   matches
 	begun   bool    // found knows of m
+	began   uint64  // the router's changes then
+	changed bool    // there were others since: how many subscriptions a member has says nothing of list
 	whole   bool    // list is all that select it
 	list    []match // of found
 	at      int     // so many of list are in to
 }
 
 func newRouting() *routing {
-	rt := &routing{places: make(map[*member]int)}
+	rt := &routing{places: make(map[Subscriber]int)}
 	rt.found.init()
 	return rt
 }
@@ -280,7 +282,7 @@ func (rt *routing) reset() {
 // match collects who subscribed, or a portion of them; false: it is to be called again. The router's lock is held.
 func (rt *routing) match(r *Router) bool {
 	if !rt.begun {
-		rt.begun = true
+		rt.begun, rt.began = true, r.changes
 		rt.list, rt.whole = rt.found.begin(rt.m.Topic, &r.tree, r.changes)
 	}
 	if !rt.whole {
@@ -288,6 +290,7 @@ func (rt *routing) match(r *Router) bool {
 			return false
 		}
 	}
+	rt.changed = r.changes != rt.began
 	list := rt.list[rt.at:min(len(rt.list), rt.at+r.opt.Portion)]
 	for i := range list {
 		rt.selected(list[i].who, list[i].o)
@@ -305,25 +308,25 @@ func (rt *routing) selected(who *member, o options) {
 	if o.noLocal && who.to.ClientID() == rt.m.From { // [MQTT-3.8.3-3]
 		return
 	}
-	if who.subscriptions > 1 {
-		if i := rt.find(who); i >= 0 {
+	if who.subscriptions > 1 || rt.changed {
+		if i := rt.find(who.to); i >= 0 {
 			rt.merge(&rt.to[i], o)
 			return
 		}
 		rt.several = append(rt.several, len(rt.to))
 		if len(rt.several) > linearSearch {
-			rt.places[who] = len(rt.to)
+			rt.places[who.to] = len(rt.to)
 		}
 	}
 	rt.to = append(rt.to, delivery(rt.m, who.to, o))
 }
 
-// linearSearch is how many members with several subscriptions are looked through one by one.
+// linearSearch is how many subscribers with several subscriptions are looked through one by one.
 const linearSearch = 32
 
-func (rt *routing) find(who *member) int {
+func (rt *routing) find(who Subscriber) int {
 	for _, i := range rt.several[:min(len(rt.several), linearSearch)] {
-		if rt.to[i].To == who.to {
+		if rt.to[i].To == who {
 			return i
 		}
 	}

@@ -355,11 +355,11 @@ func TestSamplesOutOfBoundsAreRefused(t *testing.T) {
 	early.Received = ms(noon)
 	text := key(1)
 	text.Type = 12
-	r.add(key(0), at(noon.Add(-25*time.Hour), 1), early, at(time.UnixMilli(-5), 1), at(noon, 1))
+	r.add(key(0), at(noon.Add(-37*time.Hour), 1), early, at(time.UnixMilli(-5), 1), at(noon, 1), at(noon.Add(-35*time.Hour), 1)) // the last in the day that is kept
 	r.add(text, long)
 	r.append(journal.Record{Kind: journal.KindSamples, Samples: []journal.Sample{{Series: 77, At: ms(noon)}}})
 	r.follow()
-	if st := r.s.Stats(); st.Refused != 4 || st.Unknown != 1 || st.SamplesTotal != 1 {
+	if st := r.s.Stats(); st.Refused != 4 || st.Unknown != 1 || st.SamplesTotal != 2 {
 		t.Errorf("%+v", st)
 	}
 	told := func() int { return strings.Count(r.events(), "and is not kept, nor are others like it") }

@@ -293,12 +293,13 @@ func (s *Store) applySamples(list []journal.Sample) {
 }
 
 // bounds are those of time stamps that are kept. Retention is by a clock that does not leap, so that one that leapt ahead makes nothing
-// too old; and while our clock is not believed it does not say either what is from the future.
+// too old. It removes whole days, and a day that it keeps takes whatever comes for it: what is late, and in a replay what was in memory.
+// While our clock is not believed it does not say either what is from the future.
 func (s *Store) bounds(wall journal.Millis) (oldest, latest journal.Millis) {
 	now := max(wall, journal.Millis(s.late.Load()))
 	oldest, latest = max(0, now-farPast), now+farFuture
 	if s.o.Raw > 0 {
-		oldest = max(0, journal.Millis(s.early.Load())-toMillis(s.o.Raw))
+		oldest = max(0, dayStart(dayOf(journal.Millis(s.early.Load())-toMillis(s.o.Raw))))
 	}
 	if s.doubted.Load() {
 		latest = max(now, clockFloor) + farDoubt

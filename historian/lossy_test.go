@@ -83,7 +83,7 @@ func (m *lossyMachine) lastTaken(list []int) int {
 
 func (m *lossyMachine) noteRefused() {
 	for ; m.known < len(m.list); m.known++ {
-		m.refused[m.known] = m.list[m.known].At < ms(m.clock.Now().Add(-m.o.Raw))
+		m.refused[m.known] = m.tooOld(m.list[m.known].At)
 	}
 }
 

@@ -29,8 +29,8 @@ type scrub struct {
 	key    []byte // nothing before it is read again
 }
 
-// scrubbed are the buckets whose rows have checksums of their own.
-var scrubbed = [][]byte{bucketBlock, bucketLate, bucketMinute, bucketHour}
+// scrubbed are the buckets whose rows have checksums of their own, or a hash for a key.
+var scrubbed = [][]byte{bucketBlock, bucketLate, bucketMinute, bucketHour, bucketObject, bucketSaid}
 
 // scrubOn has one turn.
 func (s *Store) scrubOn() {
@@ -67,6 +67,9 @@ func (s *Store) scrubFile(set *fileSet, unit int64, budget *int) (done bool) {
 	c, d := &s.scrub, set.get(unit)
 	had := *budget
 	*budget -= scrubKey
+	if c.bucket == 0 && c.key == nil { // what was right when it was first read need not be now
+		d.checked.Store(0)
+	}
 	err := d.view(func(tx *bolt.Tx) error {
 		for ; c.bucket < len(scrubbed); c.bucket, c.key = c.bucket+1, nil {
 			b := tx.Bucket(scrubbed[c.bucket])
@@ -80,9 +83,11 @@ func (s *Store) scrubFile(set *fileSet, unit int64, budget *int) (done bool) {
 					return nil
 				}
 				*budget -= max(len(v), scrubKey)
-				if err := checkRow(scrubbed[c.bucket], v); err != nil {
+				bytes, err := checkRow(scrubbed[c.bucket], k, v)
+				if err != nil {
 					s.reportDamage(d.path, err)
 				}
+				*budget -= bytes
 			}
 		}
 		return nil
@@ -95,21 +100,25 @@ func (s *Store) scrubFile(set *fileSet, unit int64, budget *int) (done bool) {
 	return c.bucket == len(scrubbed) || *budget > 0 // the latter of a file that is gone
 }
 
-// checkRow checks a row's own checksums.
-func checkRow(bucket, v []byte) error {
-	if &bucket[0] == &bucketBlock[0] || &bucket[0] == &bucketLate[0] {
+// checkRow checks a row's own checksums, or that a large value is what its key says: then it tells how many bytes that has.
+func checkRow(bucket, k, v []byte) (bytes int, err error) {
+	is := func(b []byte) bool { return &bucket[0] == &b[0] }
+	switch {
+	case is(bucketObject), is(bucketSaid):
+		value, err := unpack(k, v)
+		return len(value), err
+	case is(bucketBlock), is(bucketLate):
 		b, err := chunk.Parse(v)
 		if err == nil {
 			err = b.Check()
 		}
-		return err
+		return 0, err
+	case is(bucketHour) && len(v) < 8: // the row of group 0, which says that the day is there
+		return 0, nil
 	}
 	b, err := chunk.ParseRollups(v)
-	if &bucket[0] == &bucketHour[0] && len(v) < 8 { // the row of group 0, which says that the day is there
-		return nil
-	}
 	if err == nil {
 		err = b.Check()
 	}
-	return err
+	return 0, err
 }

@@ -73,3 +73,60 @@ func flipLastKey(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// A disk may show damage long after a file was read and found good: each round of the scrub adds its buckets up again.
+func TestScrubAgain(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		hurt  func(t *testing.T, path string)
+		event string
+	}{
+		{"a bit of a key", flipLastKey, "moved to the quarantine"},
+		{"a bit of a large value", flipObject, "stored samples are damaged in"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.loose = true
+			mutationFill(r)
+			r.open()
+			r.add(textKey(), large(noon.Add(-48*time.Hour), 1))
+			r.follow()
+			r.flush(flushAll)
+			round := func() {
+				for r.s.scrubOn(); r.s.Stats().Unscrubbed > 0; {
+					r.s.scrubOn()
+				}
+				r.s.mendHurt()
+			}
+			round()
+			if r.s.Stats().Damaged > 0 {
+				t.Fatalf("damage before there is one:\n%s", r.events())
+			}
+			c.hurt(t, filepath.Join(r.dir, "history", "part", "2026-03-08.db"))
+			r.clock.Set(r.clock.Now().Add(scrubEvery))
+			if round(); !strings.Contains(r.events(), c.event) {
+				t.Errorf("the second round found nothing; events:\n%s", r.events())
+			}
+			r.close()
+		})
+	}
+}
+
+// flipObject changes a bit of what a day's first large value says of its length.
+func flipObject(t *testing.T, path string) {
+	t.Helper()
+	var at int
+	places, data := placesIn(t, path)
+	for _, p := range places {
+		if p.bucket == "obj" && p.what == "key" && at == 0 {
+			at = p.at + p.len + 2
+		}
+	}
+	if at == 0 {
+		t.Fatal("the day has no large value")
+	}
+	data[at] ^= 0x10
+	if err := os.WriteFile(path, data, 0o640); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,9 +1,7 @@
 package chunk
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"slices"
 
@@ -192,11 +190,10 @@ func (c *Columns) arrive(t *Timeline, slots []uint32) {
 
 // payload reads the columns that are the series' own.
 func (c *Columns) payload(e *Entry, version byte, floats []float64) error {
-	n := len(e.payload) - 4
-	if n < 1 || crc32.Checksum(e.payload[:n], castagnoli) != binary.LittleEndian.Uint32(e.payload[n:]) {
-		return fmt.Errorf("%w: checksum of series %d", ErrDamaged, e.Series)
+	if err := checkPayload(e.payload, e.Series); err != nil {
+		return err
 	}
-	r := reader{b: e.payload[:n], tight: version >= 3}
+	r := reader{b: e.payload[:len(e.payload)-4], tight: version >= 3}
 	head, scale := e.form, e.scale
 	if version == 1 {
 		head = r.byte()

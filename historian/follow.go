@@ -171,7 +171,11 @@ func (s *Store) takeCommit(upTo journal.Index) bool {
 		if !s.mu.TryLock() { // a question or a flush looks at the head just now
 			return false
 		}
+		full := s.overfullLocked()
 		s.mu.Unlock()
+		if full { // followLoop waits for room
+			return false
+		}
 		switch crowded, err := s.followNext(); {
 		case err != nil:
 			return errors.Is(err, errEnd)
@@ -227,6 +231,10 @@ func (s *Store) reach(ctx context.Context, i journal.Index) error {
 func (s *Store) overfull() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	return s.overfullLocked()
+}
+
+func (s *Store) overfullLocked() bool {
 	return s.head.bytes >= s.o.HeadBytes && s.flushing != nil || s.head.bytes >= 2*s.o.HeadBytes
 }
 

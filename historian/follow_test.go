@@ -127,3 +127,46 @@ func BenchmarkTake(b *testing.B) {
 		})
 	}
 }
+
+// While a window hangs on its way into a file, small commits fill memory no further than large ones: what it has no room for stays in the
+// journal, and is taken when the window is written.
+func TestSmallCommitsWaitForRoom(t *testing.T) {
+	r := newRig(t, Options{})
+	r.s.o.HeadBytes = 64 << 10
+	r.durable(key(0), at(noon, 0))
+	r.follow()
+	r.flush(flushAll)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.s.Run(ctx) }()
+	release := hold(t, r.s.file.update)
+	defer release()
+	const commits, samples = 200, 250
+	for i := range commits {
+		list := make([]journal.Sample, samples)
+		for k := range list {
+			list[k] = at(noon.Add(time.Duration(i*samples+k+1)*time.Millisecond), float64(i*samples+k))
+			list[k].Series = 1
+		}
+		r.append(journal.Record{Kind: journal.KindSamples, Samples: list})
+		if err := r.j.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.s.mu.RLock()
+	got := r.s.head.bytes
+	r.s.mu.RUnlock()
+	if got > 4*r.s.o.HeadBytes {
+		t.Errorf("%d bytes in memory beside those that are being written, want about %d", got, r.s.o.HeadBytes)
+	}
+	release()
+	await(t, "all is taken", func() bool { return r.applied() == r.j.Durable() })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := len(r.read(key(0), noon, noon.Add(time.Minute)).Samples); got != 1+commits*samples {
+		t.Errorf("%d samples, want %d", got, 1+commits*samples)
+	}
+	r.close()
+}

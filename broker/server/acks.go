@@ -140,6 +140,7 @@ func (s *Server) onDurable(i broker.Index) {
 			break
 		}
 	}
+	s.commits.Add(1)
 	s.hurry.begin()
 	s.release()
 }
@@ -180,8 +181,18 @@ func (s *Server) nextCommit() <-chan struct{} {
 	return s.next
 }
 
-// release sends everything that waited for what is durable now, by one write per connection.
+// release sends everything that waited for what is durable now. Several goroutines may: whom one has put back that had not seen
+// another's commit yet, that one has not found.
 func (s *Server) release() {
+	for again := true; again; {
+		commits := s.commits.Load()
+		s.releaseOnce()
+		again = s.commits.Load() != commits
+	}
+}
+
+// releaseOnce does so by one write per connection.
+func (s *Server) releaseOnce() {
 	s.waitMu.Lock()
 	waiting := s.waiting
 	s.waiting = nil

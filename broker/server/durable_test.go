@@ -3,9 +3,11 @@ package server
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"edge/broker"
 	"edge/broker/brokertest"
 	"edge/broker/packets"
 )
@@ -171,5 +173,42 @@ func TestCrash(t *testing.T) {
 		if got := brokertest.Expect[*packets.Publish](back); got.Topic != "w/later" {
 			t.Errorf("got %s", got.Topic)
 		}
+	})
+}
+
+// lateStore commits while it is asked how far it has come, once told to, and answers what was so before.
+type lateStore struct {
+	*brokertest.Store
+	late atomic.Bool
+}
+
+func (s *lateStore) Durable() broker.Index {
+	before := s.Store.Durable()
+	if s.late.CompareAndSwap(true, false) {
+		s.Commit()
+	}
+	return before
+}
+
+// TestCommitDuringRelease: a commit that comes while connections are looked at that wait for it releases them.
+func TestCommitDuringRelease(t *testing.T) {
+	both(t, func(t *testing.T, way path) {
+		store := &lateStore{Store: &brokertest.Store{}}
+		r := &rig{store: store.Store, durable: store}
+		r.over(way).start(t)
+		away := r.client(packets.V5, "away", false)
+		away.Subscribe("a", 1)
+		away.Close()
+		pub := r.client(packets.V5, "pub", true)
+		r.quiet()
+		store.Hold()
+		pub.Send(&packets.Publish{Topic: "a", QoS: 1, PacketID: 1})
+		pub.ExpectNothing()
+		store.late.Store(true)
+		r.Server.release() // as by another connection, which saw an earlier commit
+		if store.late.Load() {
+			t.Fatal("the store was not asked")
+		}
+		pub.Expect(&packets.Puback{PacketID: 1})
 	})
 }

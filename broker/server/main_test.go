@@ -24,6 +24,7 @@ type rig struct {
 	Server  *Server
 	router  *router.Router
 	store   *brokertest.Store // nil: in memory
+	durable Durable           // nil: store
 	limits  Limits
 	portion int    // as router.Options.Portion
 	fast    bool   // as Options.Fast
@@ -48,6 +49,9 @@ func (r *rig) start(t testing.TB) *rig {
 	so := Options{Limits: r.limits, Loops: r.loops, ResponsePrefix: r.answers, Auth: r.auth, Log: r.log, Now: r.now}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store
+		if r.durable != nil {
+			so.Durable = r.durable
+		}
 		o.Retained = r.retained()
 		so.Sessions, so.Fast = r.sessions(), r.fast
 	}

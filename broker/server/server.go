@@ -39,6 +39,7 @@ type Server struct {
 	ordinals atomic.Uint64
 	buffers  buffers
 	durable  atomic.Uint64 // journal index
+	commits  atomic.Uint64 // of the journal, that were told
 	saved    atomic.Uint64 // the highest journal index any session's Save needed
 	counters counters
 	refusals refusals

@@ -248,18 +248,7 @@ func codeWith(u []uint64, low int) (code, size int) {
 			larger += lengthBits + bits.Len64(x>>low-escape)
 		}
 	}
-	var total [codeCount / lanes]uint64
-	for s, n := range hist {
-		for i := range total {
-			total[i] += uint64(n) * lengthsOf[s][i]
-		}
-	}
-	size = math.MaxInt
-	for c := range codeLengths {
-		if n := int(total[c/lanes] >> (c % lanes * laneBits) & (1<<laneBits - 1)); n < size {
-			code, size = c, n
-		}
-	}
+	code, size = bestOf(&hist)
 	return code, size + len(u)*low + larger
 }
 

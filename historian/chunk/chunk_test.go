@@ -455,6 +455,8 @@ func FuzzParse(f *testing.F) {
 			if lineErr == nil {
 				if err := b.Columns(i, &line, &c); err == nil && (c.Len() != b.Entries[i].Count || len(c.Floats(nil)) != c.Len()) {
 					t.Fatalf("series %d: columns of %d samples of %d", i, c.Len(), b.Entries[i].Count)
+				} else if err == nil {
+					checkNumbers(t, b, i, &line, c.Floats(nil))
 				}
 			}
 			if one, err := b.Decode(nil, i); err == nil && len(one) != b.Entries[i].Count {

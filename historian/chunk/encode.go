@@ -32,7 +32,7 @@ var (
 	ErrLossy = errors.New("chunk: a block did not decode to what was encoded")
 )
 
-// Encoder makes blocks and uses its memory again for the next, at most as much as the largest block needs. It also remembers
+// Encoder makes blocks and uses its memory again for the next, at most as much as a few of the largest blocks need. It also remembers
 // of each series how its values were scaled, which is found sooner then. It belongs to one goroutine. The zero value is ready.
 //
 // A block is made of a list by Encode, or sample by sample by Begin, Add and End.
@@ -100,13 +100,23 @@ func (e *Encoder) End() ([]byte, error) {
 	return nil, ErrLossy
 }
 
-// forget lets go of the texts of the samples.
+// forget lets go of the texts of the samples, and of the memory when blocks whose long series stood in different places left too much.
 func (e *Encoder) forget() {
 	for _, c := range e.series {
 		clear(c.texts)
 		c.texts = c.texts[:0]
 	}
+	held := 0
+	for _, c := range e.spare {
+		held += cap(c.at)
+	}
+	if held > maxHeld {
+		e.series, e.spare = nil, nil
+	}
 }
+
+// maxHeld is for how many samples an Encoder keeps memory.
+const maxHeld = 3 * MaxSamples
 
 // same decodes the block and compares it with what was added.
 func (e *Encoder) same(block []byte) bool {

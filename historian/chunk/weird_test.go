@@ -114,3 +114,30 @@ func TestWeirdBlocks(t *testing.T) {
 		}
 	})
 }
+
+// Of blocks with one long series each, wherever that stands among the others, no more memory stays than of a few full blocks.
+func TestEncoderMemoryIsBounded(t *testing.T) {
+	var e Encoder
+	const series, long = 32, 30_000
+	for place := range series {
+		var samples []journal.Sample
+		for i := range long + series {
+			id := max(1, min(series, i-long+1))
+			if i < long {
+				id = place + 1
+			}
+			samples = append(samples, journal.Sample{Index: journal.Index(1 + i), Series: journal.SeriesID(id), At: journal.Millis(10 * i), Quality: journal.Good,
+				Value: journal.Value{Type: 4, Num: uint64(i)}})
+		}
+		if _, err := e.Encode(samples); err != nil {
+			t.Fatal(err)
+		}
+		held := 0
+		for _, c := range e.spare {
+			held += cap(c.at)
+		}
+		if held > 4*MaxSamples {
+			t.Fatalf("after %d blocks it has memory for %d samples", place+1, held)
+		}
+	}
+}

@@ -71,3 +71,36 @@ func TestPortionsDeliverOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestRestThatWaits: who waits with the rest of a message holds nobody that it was matched with, and delivers it whole in the end.
+func TestRestThatWaits(t *testing.T) {
+	const n = 100
+	r := New(Options{Portion: 10})
+	for i := range n {
+		r.Subscribe(Subscription{Subscriber: &subscriber{id: fmt.Sprint("s", i)}, Filter: "#"})
+	}
+	var g got
+	rest, _, err := r.Begin(msg("a", "1"), &g)
+	if err != nil || rest == nil {
+		t.Fatalf("rest %v, %v", rest, err)
+	}
+	for waits := range 3 {
+		rest.Wait()
+		if rest.routing != nil {
+			t.Error("it holds what it has found")
+		}
+		for range waits {
+			if done, _, _ := rest.Next(&g); done {
+				t.Fatal("done too early")
+			}
+		}
+	}
+	rest.SetMessage(msg("a", "2"))
+	for done := false; !done; {
+		done, _, err = rest.Next(&g)
+	}
+	slices.Sort(g.text)
+	if g.text = slices.Compact(g.text); err != nil || len(g.text) != n || len(g.all) != n || g.text[0] != "s0:2" {
+		t.Errorf("%d deliveries to %d, %v", len(g.all), len(g.text), err)
+	}
+}

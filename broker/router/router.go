@@ -166,7 +166,7 @@ func (r *Router) Begin(m *broker.Message, d Deliverer) (rest *Rest, index broker
 	retained, found, err := r.retainAndMatch(m, rt, &also)
 	needs = max(needs, retained)
 	if err == nil && !found {
-		return &Rest{router: r, routing: rt, needs: needs, also: also}, 0, nil
+		return &Rest{router: r, m: m, routing: rt, needs: needs, also: also}, 0, nil
 	}
 	if err == nil {
 		index, err = d.Deliver(m, rt.to, also)
@@ -197,18 +197,37 @@ func (r *Router) retainAndMatch(m *broker.Message, rt *routing, also *Elsewhere)
 // same publisher.
 type Rest struct {
 	router  *Router
-	routing *routing
+	m       *broker.Message
+	routing *routing // nil: nobody was looked for yet
 	needs   broker.Index
 	also    Elsewhere
 }
 
 // Message is what is being routed: m, or what a gate put in its place. SetMessage puts a copy there that is good for longer.
-func (x *Rest) Message() *broker.Message     { return x.routing.m }
-func (x *Rest) SetMessage(m *broker.Message) { x.routing.m = m }
+func (x *Rest) Message() *broker.Message { return x.m }
+
+func (x *Rest) SetMessage(m *broker.Message) {
+	if x.m = m; x.routing != nil {
+		x.routing.m = m
+	}
+}
+
+// Wait is for who does not go on soon. It gives the memory back of whom it has found, which may be many; Next begins anew.
+func (x *Rest) Wait() {
+	if x.routing != nil {
+		x.router.giveBack(x.routing)
+		x.routing = nil
+	}
+}
 
 // Next does a portion of it. When it is done, index and err are Route's.
 func (x *Rest) Next(d Deliverer) (done bool, index broker.Index, err error) {
-	r, rt := x.router, x.routing
+	r := x.router
+	if x.routing == nil {
+		x.routing = r.routings.Get().(*routing)
+		x.routing.m = x.m
+	}
+	rt := x.routing
 	r.mu.RLock()
 	found := rt.match(r)
 	r.mu.RUnlock()

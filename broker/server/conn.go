@@ -13,6 +13,7 @@ import (
 	"edge/broker"
 	"edge/broker/auth"
 	"edge/broker/packets"
+	"edge/broker/router"
 	"edge/broker/topic"
 )
 
@@ -45,6 +46,7 @@ type conn struct {
 	in         inbox
 	deliver    *delivering  // of the goroutine that reads
 	rest       rest         // of the packet that is being handled; nil: none
+	routing    *router.Rest // of the message that rest is about; nil: it is about none
 	aliases    []topic.Name // by alias - 1
 	aliasBytes int          // of aliases
 	withdrawn  bool         // DISCONNECT 0x00 came: no will

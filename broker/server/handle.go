@@ -61,7 +61,7 @@ func (c *conn) handleAll(frame []byte) error {
 func (c *conn) goOn() error {
 	done, err := c.rest()
 	if done || err != nil {
-		c.rest = nil
+		c.rest, c.routing = nil, nil
 	}
 	return err
 }

@@ -23,6 +23,9 @@ const (
 	writtenPerTurn = 512 << 10 // bytes, beyond which what can wait does
 )
 
+// maxRestBytes is how many bytes of messages wait for their turn among the rests before no more large packets are read to their end.
+const maxRestBytes = 16 << 20
+
 // shareOf is how many writes each of n events may cause in the same turn.
 func shareOf(n int) int { return max(flushesPerTurn/max(1, n), leastFlushes) }
 
@@ -40,6 +43,19 @@ func (l *loop) queue(w *looped) {
 		w.queued = true
 		l.behind = append(l.behind, w)
 	}
+}
+
+// queueRest has w go on with its packet after the others that take long.
+func (l *loop) queueRest(w *looped) {
+	w.yielded = true
+	if w.routing != nil {
+		w.restBytes = w.routing.Message().Size()
+		l.restBytes += w.restBytes
+		if len(l.rests) > 0 {
+			w.routing.Wait()
+		}
+	}
+	l.rests = append(l.rests, w)
 }
 
 // goOn does some of what earlier turns have left.
@@ -74,6 +90,8 @@ func (l *loop) goOnResting() {
 		return
 	}
 	l.rests = slices.Delete(l.rests, 0, 1)
+	l.restBytes -= w.restBytes
+	w.restBytes = 0
 	if err == nil {
 		err = w.ended
 	}
@@ -81,6 +99,7 @@ func (l *loop) goOnResting() {
 		w.endNow(err)
 		return
 	}
+	w.pauseReading()
 	l.queue(w)
 }
 

@@ -46,6 +46,7 @@ type loop struct {
 	share      int           // how many writes it may cause in it
 	behind     []*looped     // have more left to be done; each once
 	rests      []*looped     // have a packet that takes long; the first is gone on with
+	restBytes  int64         // of the messages that these bring
 	turns      uint64
 	left       time.Time    // when those that are leaving were looked at last
 	wrote      atomic.Int64 // bytes, in this turn and by whoever wrote to the loop's connections

@@ -121,7 +121,7 @@ func (w *looped) lookAtDeadlines() {
 		w.slow()
 	case w.stage == entering && passed(w.loginDeadline()):
 		w.lost(os.ErrDeadlineExceeded)
-	case w.stage == live && reads && passed(w.readDeadline()):
+	case w.stage == live && reads && !w.yielded && passed(w.readDeadline()): // one that yielded is not looked at yet
 		w.endNow(w.explain(os.ErrDeadlineExceeded))
 	}
 }

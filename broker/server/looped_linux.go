@@ -25,6 +25,7 @@ type looped struct {
 	again      func() error // the login, to be done by a goroutine
 	yielded    bool         // something is left of what was read: the others come first, and nothing more is read
 	queued     bool         // in loop.behind
+	restBytes  int64        // in loop.restBytes
 	writesMore bool         // more is left than one turn writes
 	caused     []*conn      // to be flushed: more than one turn does
 	ended      error        // the connection is to end with it, when what is left of a packet is done; nil: it is not
@@ -122,6 +123,10 @@ func (w *looped) readable() {
 	w.endPause()
 	l := w.loop
 	space, own := l.buf, len(w.in.waiting()) > 0
+	if own && len(w.in.waiting()) >= largeBuffer && l.restBytes >= maxRestBytes {
+		w.in.heard = l.now
+		return // the event comes again
+	}
 	if own { // the beginning of a packet lies there
 		space = w.in.space()
 	}
@@ -203,8 +208,7 @@ func (w *looped) takeSlice(b []byte) (rest []byte, err error) {
 		switch {
 		case w.stage == live:
 			if err = w.handle(frame); w.rest != nil {
-				w.yielded = true
-				w.loop.rests = append(w.loop.rests, w)
+				w.loop.queueRest(w)
 				return b, nil
 			}
 		case w.enhanced != nil:

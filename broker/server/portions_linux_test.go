@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"edge/broker"
 	"edge/broker/brokertest"
@@ -118,4 +119,67 @@ func TestManyFloodsShareTurns(t *testing.T) {
 	if worst > floods*each/4 {
 		t.Errorf("%d packets of the floods were handled while the other client waited", worst)
 	}
+}
+
+// TestLongPacketsTakeBoundedMemory: while messages that wait for their turn hold as many bytes as they may, no large packet is read to its
+// end; small ones are, and the large one once there is room.
+func TestLongPacketsTakeBoundedMemory(t *testing.T) {
+	r := bombRig().over(overLoops).start(t)
+	sub, small, large := r.client(packets.V5, "sub", true), r.client(packets.V5, "small", true), r.client(packets.V5, "large", true)
+	sub.Send(&packets.Subscribe{PacketID: 1, Filters: bombFilters()})
+	brokertest.Expect[*packets.Suback](sub)
+	l := r.Server.loops[0]
+	l.do(func() { l.restBytes += maxRestBytes }) // as if others waited
+	const size = 900 << 10
+	packet := (&packets.Publish{Topic: bombTopic, QoS: 1, PacketID: 1, Payload: make([]byte, size)}).Append(nil, packets.V5)
+	sent := make(chan error)
+	go func() { sent <- large.TrySendRaw(packet) }()
+	held := func() (bytes int) {
+		l.do(func() {
+			for w := range l.conns {
+				if w.client != nil && w.client.id == "large" {
+					bytes = len(w.in.waiting())
+				}
+			}
+		})
+		return bytes
+	}
+	r.until("the packet has begun", func() bool { return held() >= largeBuffer })
+	for range 50 {
+		small.Publish(&packets.Publish{Topic: "b", QoS: 1})
+	}
+	if n := held(); n == 0 || n >= size {
+		t.Errorf("%d bytes of the packet are held", n)
+	}
+	l.do(func() { l.restBytes -= maxRestBytes })
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	large.Expect(&packets.Puback{PacketID: 1})
+	l.do(func() {
+		if l.restBytes != 0 {
+			t.Errorf("%d bytes left", l.restBytes)
+		}
+	})
+}
+
+// TestLongPacketsAreNotSilence: a client whose packets wait for their turn is not silent, however long that takes.
+func TestLongPacketsAreNotSilence(t *testing.T) {
+	r := bombRig()
+	begun, held := make(begunTap), make(begunTap)
+	r.taps = []broker.Tap{begun, held}
+	r.over(overLoops).start(t)
+	sub := r.client(packets.V5, "sub", true)
+	sub.Send(&packets.Subscribe{PacketID: 1, Filters: bombFilters()})
+	brokertest.Expect[*packets.Suback](sub)
+	pub := brokertest.NewClient(t, r.dial(), packets.V5)
+	pub.Send(&packets.Connect{Version: packets.V5, ClientID: "pub", CleanStart: true, KeepAlive: 10})
+	brokertest.Expect[*packets.Connack](pub)
+	sent := (&packets.Publish{Topic: bombTopic, QoS: 1, PacketID: 1}).Append(nil, packets.V5)
+	pub.SendRaw((&packets.Pingreq{}).Append(sent, packets.V5))
+	<-begun
+	r.clock.add(20 * time.Second)
+	<-held
+	brokertest.Expect[*packets.Puback](pub)
+	brokertest.Expect[*packets.Pingresp](pub)
 }

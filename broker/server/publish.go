@@ -146,6 +146,7 @@ func (c *conn) routeOn(left *router.Rest, p *packets.Publish, borrowed bool) {
 	sent := &packets.Publish{QoS: p.QoS, PacketID: p.PacketID}
 	with := slices.Clone(c.deliver.with) // of this message, not of the next that is routed, which uses the memory
 	c.deliver.with = nil
+	c.routing = left
 	c.rest = func() (done bool, err error) {
 		c.deliver.with = with
 		done, index, err := left.Next(c.deliver)

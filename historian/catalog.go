@@ -60,6 +60,20 @@ func newSeries(id journal.SeriesID, k journal.SeriesKey, group uint32) *series {
 	return &series{id: id, group: group, kind: k.Type, details: &details{key: k}}
 }
 
+// isAhead says of a sample with a time, received at another, that a clock which was ahead stamped it: it is later than any stamp may be,
+// or, now that our clock fell back, than v came.
+func isAhead(at, received journal.Millis, v *journal.Sample, latest journal.Millis) bool {
+	return at > latest || received > v.Received+clockLeap && at > v.Received+clockLeap
+}
+
+// isLatest says that a live sample that came is the latest one: as a rule if it is not earlier. latest is that of bounds.
+func (e *series) isLatest(v *journal.Sample, latest journal.Millis) bool {
+	if e.beside && e.old != nil && isAhead(e.old.At, e.old.Received, v, latest) {
+		e.old = nil
+	}
+	return v.At >= e.latest.at || isAhead(e.latest.at, e.latest.received, v, latest)
+}
+
 // take makes a live sample the latest one.
 func (e *series) take(v *journal.Sample) {
 	e.latest = latest{v.At, v.Received, v.Index, v.Value.Num, v.Quality, true, v.Value.Null, v.Birth}

@@ -288,7 +288,7 @@ func (s *Store) applySamples(list []journal.Sample) {
 			s.refused.Add(1)
 		case !s.head.add(v, e):
 			s.duplicates.Add(1)
-		case !v.Historical && v.At >= e.latest.at:
+		case !v.Historical && e.isLatest(v, latest):
 			e.take(v)
 		case v.Historical:
 			e.takePast(v)

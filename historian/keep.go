@@ -60,7 +60,7 @@ func (k *keeping) collect(before journal.Millis, life bool) error {
 }
 
 func (k *keeping) save() error {
-	err := k.s.file.update(func(tx *bolt.Tx) error { return putLast(tx, k.last) })
+	err := k.s.file.update(func(tx *bolt.Tx) error { return putLast(tx, k.last, k.s.now()+2*farFuture) })
 	if err == nil {
 		err = k.s.putLife(k.life)
 	}
@@ -101,13 +101,13 @@ func (s *Store) lastOf(day int64, before journal.Millis) (out []journal.Sample, 
 // maxLast is how long a text or structure may be to be kept as a series' last sample.
 const maxLast = 1024
 
-// putLast keeps samples that count more than what is kept of their series.
-func putLast(tx *bolt.Tx, list []journal.Sample) error {
+// putLast keeps samples that count more than what is kept of their series: what is later than until, of a clock that was ahead, does not.
+func putLast(tx *bolt.Tx, list []journal.Sample, until journal.Millis) error {
 	b := tx.Bucket(bucketLast)
 	for i := range list {
 		v := &list[i]
 		k := big4(uint32(v.Series))
-		if old, err := readSample(k, b.Get(k)); len(v.Value.Bytes) > maxLast || err == nil && !outdoes(v, &old) {
+		if old, err := readSample(k, b.Get(k)); len(v.Value.Bytes) > maxLast || err == nil && old.At <= until && !outdoes(v, &old) {
 			continue
 		}
 		if err := put(b, bucketLast, k, appendSample(nil, v)); err != nil {
@@ -117,8 +117,8 @@ func putLast(tx *bolt.Tx, list []journal.Sample) error {
 	return nil
 }
 
-// recall adds to what the files have of some series what is kept of them.
-func (s *Store) recall(list []*series, found map[journal.SeriesID]journal.Sample) error {
+// recall adds to what the files have of some series until a time what is kept of them.
+func (s *Store) recall(list []*series, found map[journal.SeriesID]journal.Sample, until journal.Millis) error {
 	err := s.file.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketLast)
 		if b == nil { // of version 1, opened to be read
@@ -127,7 +127,7 @@ func (s *Store) recall(list []*series, found map[journal.SeriesID]journal.Sample
 		for _, e := range list {
 			k := big4(uint32(e.id))
 			w, err := readSample(k, b.Get(k))
-			if v, ok := found[e.id]; err == nil && w.Value.Type == e.kind && (!ok || outdoes(&w, &v)) {
+			if v, ok := found[e.id]; err == nil && w.Value.Type == e.kind && (!ok || w.At <= until && outdoes(&w, &v)) {
 				found[e.id] = w
 			}
 		}

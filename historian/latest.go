@@ -189,7 +189,7 @@ func (s *Store) lookUpGroup(ctx context.Context, g uint32, list []*series) error
 	now := s.now()
 	n, err := s.newestIn(ctx, g, list, live, max(0, now-10*lookBack), now+2*farFuture)
 	if err == nil {
-		err = s.recall(list, n.found)
+		err = s.recall(list, n.found, now+2*farFuture)
 	}
 	if err != nil {
 		return err

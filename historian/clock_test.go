@@ -175,3 +175,76 @@ func TestDeathUnderAWrongClock(t *testing.T) {
 	}
 	r.close()
 }
+
+// What was recorded under a clock that was ahead does not hide what comes once it is right: not in memory, not when the files were looked
+// at meanwhile, and not what was kept of a day that went.
+func TestLastValueAfterAWrongClock(t *testing.T) {
+	ahead := noon.Add(87_600 * time.Hour)
+	for _, c := range []struct {
+		name      string
+		meanwhile func(r *rig)
+	}{
+		{"in memory", func(*rig) {}},
+		{"in a file that was looked at", func(r *rig) {
+			r.flush(flushAll)
+			r.close()
+			r.open()
+			if v, ok := r.s.Last("g", "n", "d", "m0"); !ok || v.Value.Num != double(1).Num {
+				t.Errorf("under the wrong clock the last value is %+v, %v", v, ok)
+			}
+		}},
+		{"kept of a day that went", func(r *rig) {
+			r.flush(flushAll)
+			r.s.dropDay(dayOf(ms(ahead)), whyBytes, 0)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.clock.leap(ahead)
+			r.s.lookAtClock()
+			r.add(key(0), at(ahead, 1))
+			r.follow()
+			c.meanwhile(r)
+			right := noon.Add(time.Hour)
+			r.clock.leap(right)
+			r.s.lookAtClock()
+			r.add(key(0), at(right, 2))
+			r.follow()
+			for _, when := range []string{"at once", "opened again", "of a day that went, too"} {
+				if v, ok := r.s.Last("g", "n", "d", "m0"); !ok || v.Value.Num != double(2).Num {
+					t.Errorf("%s: the last value is %+v, %v, want the one that came last", when, v, ok)
+				}
+				switch when {
+				case "at once":
+					r.close()
+					r.open()
+				case "opened again":
+					r.s.dropDay(dayOf(ms(right)), whyBytes, 0)
+					r.close()
+					r.open()
+				}
+			}
+			r.close()
+		})
+	}
+}
+
+// Days from when the clock was ahead, of which the store is full, go before what comes once it is right.
+func TestLimitOfBytesAfterAWrongClock(t *testing.T) {
+	const samples = 1800 // 16 KB
+	r := newRigAt(t, t.TempDir(), Options{MaxBytes: 1 << 20}, noon.Add(87_600*time.Hour))
+	for range 50 {
+		r.pass(4*time.Hour, samples)
+	}
+	r.clock.leap(noon)
+	for n := range 10 { // for three days it is doubted, as the first time that the store knew was wrong
+		r.pass(12*time.Hour, samples)
+		if got, want := len(r.read(key(0), noon, r.clock.Now()).Samples), (n+1)*samples; got != want {
+			t.Fatalf("clock off by %v: %d samples, want all %d that came since it is right; days %v", r.s.Stats().ClockOff, got, want, r.s.days.existing(0, 1<<40))
+		}
+	}
+	if r.s.Stats().ClockOff > 0 || r.s.bytes.Load() > r.s.o.MaxBytes {
+		t.Errorf("%+v", r.s.Stats())
+	}
+	r.close()
+}

@@ -90,7 +90,7 @@ func (s *Store) dropOldest(why string, owing bool) bool {
 	owed := s.owedFrom()
 	now := max(0, s.clock.late())
 	for _, c := range [...]class{classRaw, classMinute} {
-		for _, day := range s.days.existing(0, dayOf(now)-1) {
+		for _, day := range s.removable() {
 			_, t := s.days.info(day)
 			owes := s.isOwed(day, owed)
 			switch {
@@ -108,6 +108,25 @@ func (s *Store) dropOldest(why string, owing bool) bool {
 		return s.dropMonth(months[0], why)
 	}
 	return false
+}
+
+// removable are the days that may be removed, the oldest first. Those that are ahead of the clock, from when it was wrong, are as old as
+// what came then: else what comes now would go before them, or with nothing left beside them.
+func (s *Store) removable() []int64 {
+	came := func(day int64) journal.Index { _, t := s.days.info(day); return t.lastIndex }
+	today, known := dayOf(max(0, s.clock.wall)), dayOf(max(0, s.clock.late()))
+	list := s.days.existing(0, today-1)
+	for _, day := range s.days.existing(today+3, 1<<40) {
+		if day >= known && day < known+3 {
+			continue
+		}
+		i := slices.IndexFunc(list, func(other int64) bool { return came(other) > came(day) })
+		if i < 0 {
+			i = len(list)
+		}
+		list = slices.Insert(list, i, day)
+	}
+	return list
 }
 
 func (s *Store) owedFrom() journal.Index {

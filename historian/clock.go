@@ -27,6 +27,7 @@ const (
 type timekeeper struct {
 	known  journal.Millis // the time, as far as it can be known; kept in catalog.db; 0: it is not
 	doubt  journal.Millis // for how long the wall clock has been further off; 0: it is believed; kept as well
+	owed   journal.Millis // since when it is not known how long the appliance was off, see TellDowntime; 0: nothing is to be told; kept as well
 	wall   journal.Millis // of the last look, both
 	passed time.Duration
 	looked bool    // since the start
@@ -83,12 +84,19 @@ func (k *timekeeper) early() journal.Millis { return min(k.known, k.wall) }
 func (k *timekeeper) late() journal.Millis  { return max(k.known, k.wall) }
 
 func (k *timekeeper) bytes() []byte {
-	return binary.AppendUvarint(binary.AppendVarint(nil, int64(k.known)), uint64(k.doubt))
+	b := binary.AppendUvarint(binary.AppendVarint(nil, int64(k.known)), uint64(k.doubt))
+	if k.owed != 0 {
+		b = binary.AppendVarint(b, int64(k.owed))
+	}
+	return b
 }
 
 func readClock(b []byte) (k timekeeper, err error) {
 	f := &journal.Fields{B: b}
 	k.known, k.doubt = journal.Millis(f.Varint()), journal.Millis(f.Uvarint())
+	if len(f.B) > 0 {
+		k.owed = journal.Millis(f.Varint())
+	}
 	return k, end(f)
 }
 
@@ -143,26 +151,52 @@ func (s *Store) hear(v *journal.Sample, wall, latest journal.Millis) {
 
 // TellDowntime records that nothing is known of the time from the newest record that Open found until now: no value is carried over
 // it. While the clock is not believed nobody knows how long that was: the gap is a millisecond then, and told again, whole, when the clock
-// is believed. Call it once, before Run.
+// is believed, though the appliance is started again before. Call it once, before Run.
 func (s *Store) TellDowntime() {
-	s.downFrom, s.downAt = s.until, s.o.Passed()
-	if s.downFrom == 0 { // a new store
+	s.startedAt, s.started = s.o.Passed(), true
+	if s.until == 0 { // a new store
 		return
+	}
+	s.again = s.clock.owed > 0
+	if !s.again {
+		s.clock.owed = s.until
 	}
 	if s.clock.doubt == 0 {
 		s.tellDowntime()
 		return
 	}
-	s.event(journal.Event{Kind: journal.GapEvent, At: s.downFrom, Until: s.downFrom + 1,
+	s.event(journal.Event{Kind: journal.GapEvent, At: s.until, Until: s.until + 1,
 		Reason: "the appliance was not running; for how long, is told when its clock is believed"})
 }
 
 // tellDowntime tells of the time until TellDowntime was called, once.
 func (s *Store) tellDowntime() {
-	from, to := s.downFrom, s.clock.wall-toMillis(s.clock.passed-s.downAt)
-	s.downFrom = 0
-	if from > 0 && from < to {
-		s.event(journal.Event{Kind: journal.GapEvent, At: from, Until: to, Reason: "the appliance was not running"})
+	if !s.started || s.clock.owed == 0 {
+		return
+	}
+	why := "the appliance was not running"
+	if s.again {
+		why += ", but for a time with a clock that was not believed"
+	}
+	from, to := s.clock.owed, s.clock.wall-toMillis(s.clock.passed-s.startedAt)
+	s.clock.owed = 0
+	if from < to {
+		s.event(journal.Event{Kind: journal.GapEvent, At: from, Until: to, Reason: why})
+	}
+}
+
+// foundRecord takes a record that Open found in the log: the store knows of the time until then. What a clock wrote that was wrong says nothing,
+// and what is owed is not when it was told.
+func (s *Store) foundRecord(rec *journal.Record) {
+	limit := s.now() + farFuture
+	if s.clock.doubt > 0 {
+		limit = s.clock.known + clockLeap
+	}
+	if rec.At <= limit {
+		s.until = max(s.until, rec.At)
+	}
+	if e := rec.Event; rec.Kind == journal.KindEvent && e.Kind == journal.GapEvent && e.At == s.clock.owed && e.Until > e.At+1 && e.Node == "" {
+		s.clock.owed = 0
 	}
 }
 

@@ -40,9 +40,7 @@ func (s *Store) catchUp() error {
 			return nil
 		default:
 			s.finishTorn(rec.Index)
-			if rec.At <= s.now()+farFuture { // else written by a clock that was wrong
-				s.until = max(s.until, rec.At)
-			}
+			s.foundRecord(&rec)
 			s.apply(&rec)
 			if s.passed(s.reader.Pos()-1) && !s.torn { // what is left of a torn flush was in memory before
 				if err := s.flush(flushAll); err != nil {

@@ -68,8 +68,9 @@ type Store struct {
 	unfit     map[int64]bool // days that could not be written anew
 	clock     timekeeper
 	until     journal.Millis // of the newest record that Open found, at least
-	downFrom  journal.Millis // see TellDowntime; 0: there is nothing to tell
-	downAt    time.Duration  // when it was called, as Options.Passed says
+	started   bool           // TellDowntime was called
+	startedAt time.Duration  // when, as Options.Passed says
+	again     bool           // and the time before the last start is still owed
 	given     journal.Index  // the highest index that a file knows of when the store opens
 	torn      bool           // a crash cut a flush short, and it is not finished yet
 	markRest  bool           // marked hours wait until nothing more comes for them; in tests they do not

@@ -360,6 +360,51 @@ func TestDowntimeAfterAWrongClock(t *testing.T) {
 	r.close()
 }
 
+// An appliance that dies again while its clock is doubted owes the whole gap, until it is told.
+func TestDowntimeIsOwed(t *testing.T) {
+	const hour = time.Hour
+	for _, c := range []struct {
+		name   string
+		clocks []time.Duration // from noon, one of each start; the last is right
+		flush  bool            // each time before it dies
+	}{
+		{"1970, and again", []time.Duration{-480_000 * hour, -480_000 * hour, 5 * hour}, false},
+		{"1970, and again, with files", []time.Duration{-480_000 * hour, -480_000 * hour, 5 * hour}, true},
+		{"ten years ahead, and again", []time.Duration{87_600 * hour, 87_600*hour + time.Minute, 87_601 * hour, 5 * hour}, false},
+		{"ten years ahead, and again, with files", []time.Duration{87_600 * hour, 87_601 * hour, 5 * hour}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.add(key(0), at(noon, 1))
+			r.follow()
+			r.flush(flushAll)
+			for n, from := range append(c.clocks, 6*hour) { // what was told is not told again
+				r.crash()
+				r.clock.leap(noon.Add(from))
+				r.open()
+				r.s.TellDowntime()
+				r.add(key(0), at(noon.Add(time.Duration(n+1)*time.Minute), 2))
+				r.follow()
+				if c.flush {
+					r.flush(flushAll)
+				}
+			}
+			list, err := r.s.Events(t.Context(), EventQuery{Kinds: []journal.EventKind{journal.GapEvent}})
+			var told []journal.Event
+			for _, e := range list {
+				if e.Until > e.At+1 {
+					told = append(told, e)
+				}
+			}
+			if err != nil || len(told) != 2 || told[1].At != ms(noon) || told[1].Until != ms(noon.Add(5*hour)) ||
+				told[0].At < ms(noon.Add(5*hour)) || told[0].Until != ms(noon.Add(6*hour)) {
+				t.Errorf("%+v, %v, want a gap from noon of five hours, and one of the next", list, err)
+			}
+			r.close()
+		})
+	}
+}
+
 // A repetition is counted, whether it finds the first in memory or in a file.
 func TestRepetitionsAreCounted(t *testing.T) {
 	r := newRig(t, Options{})

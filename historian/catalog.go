@@ -43,7 +43,7 @@ type details struct {
 	past   *journal.Sample // the newest historical one since the store was opened, if there is no live one
 	old    *journal.Sample // the newest one of the files, when they were looked at
 	looked bool
-	filled journal.Millis // the newest historical one's time, if it is later than the newest live one of the files
+	filled journal.Millis // of those that do not count the newest one's time, if it is later than that of the newest live one of the files
 }
 
 // latest is a series' newest live sample since the store was opened.
@@ -79,6 +79,14 @@ func (e *series) take(v *journal.Sample) {
 	e.latest = latest{v.At, v.Received, v.Index, v.Value.Num, v.Quality, true, v.Value.Null, v.Birth}
 	if width(e.kind) == 0 {
 		e.text = v.Value.Bytes
+	}
+}
+
+// takeEarlier takes a live sample that is stamped before the latest one.
+func (e *series) takeEarlier(v *journal.Sample) {
+	if last := e.live(); outdoes(v, &last) {
+		e.filled = max(e.filled, last.At)
+		e.take(v)
 	}
 }
 

@@ -67,8 +67,8 @@ func (c *Cursor) Held(ctx context.Context, at, floor journal.Millis) (v journal.
 	return v, ok, ctx.Err()
 }
 
-// newest is the newest live sample, whose Series is 0 if there is none of the last month, and the time of the newest historical one
-// that may be later.
+// newest is the live sample that counts, whose Series is 0 if there is none of the last month, and the time of the newest other one,
+// if that may be later.
 func (c *Cursor) newest(ctx context.Context) (last journal.Sample, filled journal.Millis, err error) {
 	s := c.q.s
 	if err := s.lookUp(ctx, s.catalog.unlooked(s, c.q.epochs)); err != nil {
@@ -81,6 +81,9 @@ func (c *Cursor) newest(ctx context.Context) (last journal.Sample, filled journa
 			last = v
 		}
 		filled = max(filled, e.filled)
+		if e.beside && e.old != nil && e.latest.have && e.old.At > e.latest.at { // though it may not count
+			filled = max(filled, e.old.At)
+		}
 	}
 	return last, filled, nil
 }

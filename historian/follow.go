@@ -286,10 +286,12 @@ func (s *Store) applySamples(list []journal.Sample) {
 			s.refused.Add(1)
 		case !s.head.add(v, e):
 			s.duplicates.Add(1)
-		case !v.Historical && e.isLatest(v, latest):
-			e.take(v)
 		case v.Historical:
 			e.takePast(v)
+		case e.isLatest(v, latest):
+			e.take(v)
+		default:
+			e.takeEarlier(v)
 		}
 	}
 	if n := len(list); n > 0 { // with what the head now has: a flush that comes between would tell too low a position

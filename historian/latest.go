@@ -66,7 +66,7 @@ func (e *series) newest() journal.Sample {
 	}
 	old, past := e.old, e.past
 	switch {
-	case live.Series != 0 && (old == nil || old.Historical || old.At <= live.At):
+	case live.Series != 0 && (old == nil || !outdoes(old, &live)):
 		return live
 	case old != nil && (!old.Historical || past == nil || !outdoes(past, old)):
 		return *old
@@ -218,7 +218,7 @@ func (s *Store) newestIn(ctx context.Context, g uint32, list []*series, live map
 		open := slices.DeleteFunc(slices.Clone(list), func(e *series) bool {
 			at, has := live[e.id]
 			v, ok := n.found[e.id]
-			return has && at >= sp.to || ok && (!v.Historical || sp.to < now-lookBack)
+			return has && at >= sp.to || ok && (!v.Historical && surely(&v) >= sp.to || v.Historical && sp.to < now-lookBack)
 		})
 		if len(open) == 0 {
 			break
@@ -243,7 +243,7 @@ type lastValues struct {
 	sc      *scan
 	live    map[journal.SeriesID]journal.Millis
 	found   map[journal.SeriesID]journal.Sample
-	filled  map[journal.SeriesID]journal.Millis // of the newest historical one
+	filled  map[journal.SeriesID]journal.Millis // of the newest that does not count
 	columns chunk.Columns
 }
 
@@ -273,7 +273,7 @@ func (n *lastValues) day(ctx context.Context, tx *bolt.Tx, sp span, p *part, ope
 		open = slices.DeleteFunc(open, func(e *series) bool {
 			at, has := n.live[e.id]
 			v, ok := n.found[e.id]
-			return has && at >= from || ok && !v.Historical && v.At >= from
+			return has && at >= from || ok && !v.Historical && surely(&v) >= from
 		})
 	}
 	return nil
@@ -286,7 +286,7 @@ func (n *lastValues) block(b *stored, id journal.SeriesID) error {
 		return nil
 	}
 	v, ok := n.found[id]
-	if at, has := n.live[id]; has && b.Entries[i].Last < at || ok && !v.Historical && b.Entries[i].Last < v.At {
+	if at, has := n.live[id]; has && b.Entries[i].Last < at || ok && !v.Historical && b.Entries[i].Last < surely(&v) {
 		return nil
 	}
 	line, err := n.sc.line(entry{&b.Entries[i], b, i})
@@ -298,12 +298,18 @@ func (n *lastValues) block(b *stored, id journal.SeriesID) error {
 	}
 	best := -1
 	for k, at := range n.columns.At {
-		w := journal.Sample{At: at, Index: n.columns.Index[k], Historical: n.columns.Flags[k]&chunk.Historical != 0}
+		w := journal.Sample{At: at, Received: n.columns.Received[k], Index: n.columns.Index[k], Historical: n.columns.Flags[k]&chunk.Historical != 0}
 		if w.Historical {
 			n.filled[id] = max(n.filled[id], at)
 		}
-		if !ok || outdoes(&w, &v) {
+		switch {
+		case !ok:
 			v, ok, best = w, true, k
+		case outdoes(&w, &v):
+			n.filled[id] = max(n.filled[id], v.At)
+			v, best = w, k
+		case at > v.At:
+			n.filled[id] = max(n.filled[id], at)
 		}
 	}
 	if best >= 0 {
@@ -312,10 +318,24 @@ func (n *lastValues) block(b *stored, id journal.SeriesID) error {
 	return nil
 }
 
-// outdoes says that a counts and not b: live before historical, then later, then the last to arrive.
+// outdoes says that a counts and not b: live before historical, then later, then the last to arrive. A live sample that is stamped ahead
+// of its arrival counts until one arrives that is stamped later than that: the device's clock was set right.
 func outdoes(a, b *journal.Sample) bool {
-	if a.Historical != b.Historical {
+	switch {
+	case a.Historical != b.Historical:
 		return b.Historical
+	case !a.Historical && a.At < b.At:
+		return a.Index > b.Index && a.At >= surely(b)
+	case !a.Historical && a.At > b.At:
+		return a.Index > b.Index || b.At < surely(a)
 	}
 	return a.At > b.At || a.At == b.At && a.Index > b.Index
+}
+
+// surely is when a live sample was true at the latest: its device's clock may be up to a day ahead.
+func surely(v *journal.Sample) journal.Millis {
+	if ahead := v.At - v.Received; ahead > 0 && ahead <= clockLeap {
+		return v.Received
+	}
+	return v.At
 }

@@ -128,3 +128,68 @@ func TestLatest(t *testing.T) {
 		}
 	})
 }
+
+// A device whose clock was hours ahead is set right: what it says then counts, in memory, in files, and after a start; of a time between
+// the stamps what was stamped last before it.
+func TestLastValueOfAClockThatWasAhead(t *testing.T) {
+	ahead := func(arrived time.Time, by time.Duration, f float64) journal.Sample {
+		v := at(arrived.Add(by), f)
+		v.Received = ms(arrived)
+		return v
+	}
+	const hour = time.Hour
+	for _, c := range []struct {
+		name string
+		list []journal.Sample
+		want float64
+	}{
+		{"set right in the same window", []journal.Sample{ahead(noon, 2*time.Minute, 1), ahead(noon.Add(time.Minute), 0, 2)}, 2},
+		{"hours ahead", []journal.Sample{ahead(noon, 5*hour, 1), ahead(noon.Add(time.Minute), 0, 2), ahead(noon.Add(2*time.Minute), 0, 3)}, 3},
+		{"into the next day", []journal.Sample{ahead(noon, 20*hour, 1), ahead(noon.Add(time.Minute), 20*hour, 2), ahead(noon.Add(2*time.Minute), 0, 3)}, 3},
+		{"what is late is no last value", []journal.Sample{ahead(noon, 20*hour, 1), ahead(noon.Add(time.Minute), -hour, 2)}, 1},
+		{"our clock was slow, and is set", []journal.Sample{ahead(noon, 5*hour, 1), ahead(noon.Add(hour), 5*hour, 2), ahead(noon.Add(6*hour), 0, 3)}, 3},
+		{"our clock was fast, and is set", []journal.Sample{ahead(noon, -5*hour, 1), ahead(noon.Add(-4*hour), 0, 2)}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for stored := range len(c.list) + 1 { // so many are in files
+				r := newRig(t, Options{})
+				check := func(when string) {
+					t.Helper()
+					k := key(0)
+					if v, ok := r.s.Last(k.Group, k.Node, k.Device, k.Metric); !ok || v.Value.Num != double(c.want).Num {
+						t.Errorf("%s, %d stored: Last is %+v, %v", when, stored, v, ok)
+					}
+					if list, err := r.s.Latest(t.Context(), nil); err != nil || !slices.Equal(values(list), []float64{c.want}) {
+						t.Errorf("%s, %d stored: Latest is %v, %v", when, stored, values(list), err)
+					}
+					most := slices.MaxFunc(c.list, func(a, b journal.Sample) int { return int(a.At - b.At) })
+					cursor, err := r.s.Cursor(k.Group, k.Node, k.Device, k.Metric, 0, most.At+dayMillis)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if v, ok, err := cursor.Held(t.Context(), most.At+1, 0); err != nil || !ok || v.At != most.At {
+						t.Errorf("%s, %d stored: %+v is held, %v, %v", when, stored, v, ok, err)
+					}
+				}
+				for i, v := range c.list {
+					r.add(key(0), v)
+					r.follow()
+					if i+1 == stored {
+						r.flush(flushAll)
+						r.close()
+						r.open()
+					}
+				}
+				check("at once")
+				r.crash()
+				r.open()
+				check("after a crash")
+				r.flush(flushAll)
+				r.close()
+				r.open()
+				check("after a start")
+				r.close()
+			}
+		})
+	}
+}

@@ -165,6 +165,7 @@ func (c *catalog) resolve(k journal.SeriesKey) (id journal.SeriesID, fresh bool)
 			return 0, false
 		}
 		e = newSeries(c.lastID+1, k, c.groupLocked(owner{k.Group, k.Node, k.Device}))
+		e.looked = true // no file has any of it that memory did not have
 		c.addLocked(e)
 	} else if e.durable || now.Sub(e.announced) < announceAgain {
 		return e.id, false

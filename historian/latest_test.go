@@ -68,6 +68,23 @@ func TestLatestAllocatesNothing(t *testing.T) {
 	}
 }
 
+// The files are not asked for the last value of a series that is new since the start.
+func TestNewSeriesAreNotLookedFor(t *testing.T) {
+	r := newRig(t, Options{})
+	defer func() { r.close() }()
+	r.add(key(0), at(noon, 1))
+	r.follow()
+	r.flush(flushAll)
+	if list := r.s.catalog.unlooked(r.s, r.s.catalog.all()); len(list) > 0 {
+		t.Errorf("%d series are to be looked for, want none", len(list))
+	}
+	r.close()
+	r.open()
+	if list := r.s.catalog.unlooked(r.s, r.s.catalog.all()); len(list) != 1 {
+		t.Errorf("after a start %d series are to be looked for, want 1", len(list))
+	}
+}
+
 func TestRunLooksForLastValues(t *testing.T) {
 	dir := t.TempDir()
 	r := newRigIn(t, dir, Options{})

@@ -107,6 +107,7 @@ func (m *twinMachine) send(metric int, v journal.Sample) {
 	if v.Historical {
 		v.At |= 2 // nor do live and historical samples: which of them is then the latest is not said
 	}
+	v.Received = max(v.Received, v.At) // nor is any ahead of its arrival: a repetition of it may be the latest until it is stored
 	m.rig.add(m.key(metric), v)
 	m.waiting = append(m.waiting, twinSample{metric: metric, Sample: v})
 }

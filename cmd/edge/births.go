@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -51,12 +53,7 @@ func (b *births) put(topic string, row []byte, at int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, err := b.kept.Put(topic, row)
-	for freed := 0; errors.Is(err, journal.ErrTooLarge) && freed < len(topic)+len(row); { // with more it would not be for want of room
-		n := b.evictLocked(topic)
-		if n == 0 {
-			break
-		}
-		freed += n
+	for errors.Is(err, journal.ErrStateFull) && b.evictLocked(topic, len(topic)+len(row)) {
 		_, err = b.kept.Put(topic, row)
 	}
 	if err == nil {
@@ -72,29 +69,41 @@ func (b *births) noteLocked(topic string, at int64, bytes int) {
 	b.known[topic] = keptBirth{at, len(topic) + bytes}
 }
 
-// evictLocked forgets the birth that was received longest ago, but for those of the same node, and with a node's those of its devices. It
-// returns how many bytes that freed.
-func (b *births) evictLocked(but string) (freed int) {
-	oldest, node := "", nodeOf(but)
-	for topic, k := range b.known {
-		if at := b.known[oldest].at; (oldest == "" || k.at < at || k.at == at && topic < oldest) && nodeOf(topic) != node {
-			oldest = topic
+// evictedAtOnce is how many bytes are made free at the least: a flood of small births does not look for the oldest for each of them.
+const evictedAtOnce = 1 << 20
+
+// evictLocked forgets births that were received longest ago, but for those of the same node, until so many bytes are free; with a node's
+// those of its devices. It tells whether any is gone.
+func (b *births) evictLocked(but string, bytes int) bool {
+	ofNode := map[sparkplug.NodeRef][]string{}
+	for topic := range b.known {
+		n := nodeOf(topic)
+		ofNode[n] = append(ofNode[n], topic)
+	}
+	delete(ofNode, nodeOf(but))
+	oldest := slices.SortedFunc(maps.Keys(b.known), func(x, y string) int {
+		return cmp.Or(cmp.Compare(b.known[x].at, b.known[y].at), strings.Compare(x, y))
+	})
+	freed := 0
+	for _, topic := range oldest {
+		t, err := sparkplug.ParseTopic(topic)
+		switch others := ofNode[t.NodeRef()]; {
+		case freed >= max(bytes, evictedAtOnce):
+			return true
+		case len(others) > 0 && err == nil && t.Type == sparkplug.NBIRTH:
+			freed += b.deleteLocked(others)
+		case len(others) > 0:
+			freed += b.deleteLocked([]string{topic})
 		}
 	}
-	if oldest == "" {
-		return 0
-	}
-	gone := []string{oldest}
-	if t, err := sparkplug.ParseTopic(oldest); err == nil && t.Type == sparkplug.NBIRTH {
-		for topic := range b.known {
-			if topic != oldest && nodeOf(topic) == t.NodeRef() {
-				gone = append(gone, topic)
-			}
-		}
-	}
-	for _, topic := range gone {
+	return freed > 0
+}
+
+// deleteLocked returns how many bytes it made free.
+func (b *births) deleteLocked(topics []string) (freed int) {
+	for _, topic := range topics {
 		if _, err := b.kept.Delete(topic); err == nil {
-			freed += b.known[topic].bytes
+			freed += b.known[topic].bytes // 0: gone before, with its node
 			delete(b.known, topic)
 		}
 	}

@@ -73,3 +73,34 @@ func TestOldBirthsMakeRoom(t *testing.T) {
 		t.Error("what made room is still known")
 	}
 }
+
+// A birth that no journal takes, however much room there is, costs no other its place.
+func TestTooLargeBirthMakesNoRoom(t *testing.T) {
+	j, err := journal.Open(t.TempDir(), journal.Options{MaxBuffered: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- j.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := errors.Join(<-ended, j.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	kept, err := journal.OpenState(j, "births", t.TempDir()+"/births")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := births{kept: kept}
+	if err := b.put("spBv1.0/G/NBIRTH/small", make([]byte, 100), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.put("spBv1.0/G/NBIRTH/large", make([]byte, 128<<10), 2); err == nil {
+		t.Error("a birth that is larger than a commit is kept")
+	}
+	if _, ok := kept.Get("spBv1.0/G/NBIRTH/small"); !ok {
+		t.Error("another birth made room in vain")
+	}
+}

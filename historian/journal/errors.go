@@ -5,12 +5,13 @@ import (
 	"fmt"
 )
 
-// What Append, Wait and Flush answer.
+// What Append, Wait, Flush and State.Put answer.
 var (
-	ErrFull     = errors.New("journal: commit buffer full")                    // the disk is slower than the data; try later or drop
-	ErrTooLarge = errors.New("journal: records larger than the commit buffer") // will never fit
-	ErrClosed   = errors.New("journal: closed")
-	ErrReadOnly = errors.New("journal: opened to be read") // see OpenReadOnly
+	ErrFull      = errors.New("journal: commit buffer full")                    // the disk is slower than the data; try later or drop
+	ErrTooLarge  = errors.New("journal: records larger than the commit buffer") // will never fit
+	ErrStateFull = errors.New("journal: no room in the state")
+	ErrClosed    = errors.New("journal: closed")
+	ErrReadOnly  = errors.New("journal: opened to be read") // see OpenReadOnly
 )
 
 // ErrRecycled is what errors.Is finds in a *RecycledError.

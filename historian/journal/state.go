@@ -120,7 +120,8 @@ func (s *State) Keys(prefix string) []string {
 	return keys
 }
 
-// Put sets a value and returns the index that makes it durable (due: 10 ms). All keys and values together may have 64 MiB.
+// Put sets a value and returns the index that makes it durable (due: 10 ms). All keys and values together may have 64 MiB:
+// ErrStateFull says that others have to go first, ErrTooLarge that it would not fit without them either.
 func (s *State) Put(key string, data []byte) (Index, error) {
 	return s.put(key, opPut, data)
 }
@@ -148,8 +149,10 @@ func (s *State) Delete(key string) (Index, error) {
 func (s *State) put(key string, op byte, data []byte) (Index, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if op == opPut && s.bytes-len(s.data[key])+len(key)+len(data) > maxStateBytes {
-		return 0, fmt.Errorf("state %s: %w", s.owner.name, ErrTooLarge)
+	if op == opPut {
+		if err := s.fitsLocked(key, len(key)+len(data)); err != nil {
+			return 0, fmt.Errorf("state %s: %w", s.owner.name, err)
+		}
 	}
 	rec := Record{Kind: KindState, Owner: s.owner.name, Key: key, Data: append([]byte{op}, data...)}
 	i, err := s.j.Append(stateDue, rec)
@@ -158,6 +161,21 @@ func (s *State) put(key string, op byte, data []byte) (Index, error) {
 	}
 	s.apply(key, op, data)
 	return i, nil
+}
+
+// fitsLocked tells whether a key and its value, size bytes together, may be put in the place of what the key has.
+func (s *State) fitsLocked(key string, size int) error {
+	others := s.bytes
+	if old, ok := s.data[key]; ok {
+		others -= len(key) + len(old)
+	}
+	switch {
+	case size > min(maxStateBytes, s.j.opt.MaxBuffered):
+		return ErrTooLarge
+	case others+size > maxStateBytes:
+		return ErrStateFull
+	}
+	return nil
 }
 
 // Checkpoint writes the file now. The journal asks for it by itself; call it when stopping, to start faster.

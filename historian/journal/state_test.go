@@ -208,3 +208,29 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// TestStateRefuses: what does not fit for want of room is told from what never would; a value takes the room of the one before it.
+func TestStateRefuses(t *testing.T) {
+	j, err := Open(t.TempDir(), Options{MaxBuffered: 20 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	s, err := OpenState(j, "births", t.TempDir()+"/births")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.apply("others", opPut, make([]byte, maxStateBytes-len("others")-1000))
+	for _, tt := range []struct {
+		key   string
+		bytes int
+		want  error
+	}{
+		{"a", 999, nil}, {"a", 1000, ErrStateFull}, {"a", 999, nil}, {"b", 0, ErrStateFull}, {"a", 998, nil}, {"b", 0, nil},
+		{"a", 20<<20 + 1, ErrTooLarge},
+	} {
+		if _, err := s.Put(tt.key, make([]byte, tt.bytes)); !errors.Is(err, tt.want) {
+			t.Errorf("%d bytes at %s: %v, want %v", tt.bytes, tt.key, err, tt.want)
+		}
+	}
+}

@@ -115,8 +115,9 @@ func (f *firewall) Connect(c server.Caller) error {
 	if who.Will != nil {
 		topic = who.Will.Topic
 	}
-	f.violated(who, "CONNECT", topic, v, f.enforces())
-	return f.refusal(v)
+	enforces := f.enforces()
+	f.violated(who, "CONNECT", topic, v, enforces)
+	return refusedWith(v, enforces)
 }
 
 // judge asks the rules of a CONNECT, and keeps what it binds.
@@ -141,9 +142,9 @@ func packetOf(m *broker.Message) *sparkplug.Packet {
 	return &sparkplug.Packet{Topic: string(m.Topic), Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
 }
 
-// refusal is what a client is refused with, nil if it is only observed.
-func (f *firewall) refusal(v *sparkplug.Violation) error {
-	if !f.enforces() {
+// refusedWith is what a client is refused with, nil if it is only observed.
+func refusedWith(v *sparkplug.Violation, enforces bool) error {
+	if !enforces {
 		return nil
 	}
 	return fmt.Errorf("%w by the Sparkplug firewall: %w", broker.ErrNotAllowed, v)
@@ -172,8 +173,9 @@ func (f *firewall) Subscribe(clientID string, filter topic.Filter) error {
 	if v == nil {
 		return nil
 	}
-	f.violated(who, "SUBSCRIBE", string(filter), v, f.enforces())
-	return f.refusal(v)
+	enforces := f.enforces()
+	f.violated(who, "SUBSCRIBE", string(filter), v, enforces)
+	return refusedWith(v, enforces)
 }
 
 // Refused implements server.Guard: what acl.yaml does not allow, and what nobody may, is listed beside what the firewall is against.
@@ -232,11 +234,12 @@ func (f *firewall) Pass(m *broker.Message) (*broker.Message, error) {
 	if !here {
 		what, who.User = "will", m.User
 	}
-	if enforces := f.enforces(); f.violated(who, what, p.Topic, v, enforces) && enforces {
+	enforces := f.enforces()
+	if f.violated(who, what, p.Topic, v, enforces) && enforces {
 		f.plant.step(sparkplug.Input{Refused: &sparkplug.Refused{ //nolint:errcheck // what it has to say is of no message
 			ClientID: who.ClientID, Address: who.Address, User: who.User, Topic: p.Topic, Reason: "the firewall: " + v.Detail}}, f.plant.sampleDue)
 	}
-	return m, f.refusal(v)
+	return m, refusedWith(v, enforces)
 }
 
 // violated lists a violation. What is new, or has gone on for a minute, is logged and an event as well, at most so many in a minute; told says

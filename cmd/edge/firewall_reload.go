@@ -13,8 +13,11 @@ func (f *firewall) reload(cfg *FirewallConfig) {
 	f.keeping.Lock()
 	f.mu.Lock()
 	before := f.is()
-	c := f.rules.Reconfigure(firewallOptions(cfg, nil), f.now())
 	f.set(cfg.Mode)
+	var c sparkplug.Changes
+	if !f.off() { // else nothing is asked of the rules, and who is connected uses no name
+		c = f.rules.Reconfigure(firewallOptions(cfg, nil), f.now())
+	}
 	f.mu.Unlock()
 	for _, name := range c.Freed {
 		if _, err := f.kept.Delete(name); err != nil {
@@ -29,17 +32,16 @@ func (f *firewall) reload(cfg *FirewallConfig) {
 	if before != f.is() {
 		f.tell(fmt.Sprintf("the firewall is in mode %s, before in %s", f.is(), before))
 	}
-	if !f.off() {
-		f.bar(c.Barred)
-	}
+	f.bar(c.Barred)
 }
 
 // bar lists sessions that the rules are against, and ends them.
 func (f *firewall) bar(list []sparkplug.Barred) {
+	enforces := f.enforces()
 	for _, b := range list {
-		f.violated(b.Caller, "CONNECT", b.Topic, b.Violation, f.enforces())
+		f.violated(b.Caller, "CONNECT", b.Topic, b.Violation, enforces)
 	}
-	if !f.enforces() {
+	if !enforces {
 		return
 	}
 	for _, b := range list {

@@ -76,6 +76,12 @@ func TestHangupFirewall(t *testing.T) {
 		t.Fatalf("without a firewall: %+v", listed())
 	}
 
+	hangup("") // the same, off
+	var bound []sparkplug.Binding
+	if getJSON(t, c.page+"api/v1/bindings", &bound); len(bound) > 0 {
+		t.Errorf("switched off it binds names: %+v", bound)
+	}
+
 	hangup("sparkplug: {firewall: {mode: observe}}\n")
 	if v := listed(); v.Mode != "observe" || len(v.Violations) != 1 || v.Violations[0].Rule != "read" || v.Violations[0].Client != "oven" {
 		t.Errorf("after off to observe %+v, want only what the reader reads", v)

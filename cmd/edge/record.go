@@ -177,7 +177,8 @@ func fullRecord(s *sparkplug.Sample) journal.Record {
 	}}
 }
 
-// largeRecord says of a value that nothing of it is recorded or carried on: only a file that came in parts is so large.
+// largeRecord says of a value that it is not recorded: it is larger than a packet and than historian.value_bytes, as a file that came in
+// parts may be.
 func largeRecord(s *sparkplug.Sample, most int) journal.Record {
 	return journal.Record{Kind: journal.KindEvent, Event: &journal.Event{
 		Kind: journal.SystemEvent, Group: s.Group, Node: s.Node, Device: s.Device, BdSeq: -1, At: millis(s.Received),

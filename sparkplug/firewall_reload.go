@@ -48,6 +48,12 @@ func (f *Firewall) Reconfigure(o FirewallOptions, now time.Time) (c Changes) {
 			c.Barred = append(c.Barred, Barred{g.caller, g.will.name, v})
 		}
 	}
+	for _, g := range owners {
+		b := g.will.binding()
+		if _, has := f.bound[b.Name()]; !has {
+			c.Freed = append(c.Freed, b.Name())
+		}
+	}
 	return c
 }
 
@@ -69,7 +75,7 @@ func (f *Firewall) yields(g *guest, c *Changes) bool {
 		return false
 	}
 	if b.Key != g.key {
-		f.unbind(b.Name())
+		f.Forget(b.Name())
 	}
 	return true
 }

@@ -106,3 +106,43 @@ func TestFirewallReconfigureWhileConnected(t *testing.T) {
 		t.Errorf("its will: %v", v)
 	}
 }
+
+// A session of which Connect was asked before the rules changed, and which begins after, is nothing that they are against.
+func TestFirewallReconfigureBetweenConnectAndJoined(t *testing.T) {
+	f := NewFirewall(FirewallOptions{}, nil)
+	a := caller("a", "", "N")
+	if v, _ := f.Connect(a, t0); v != nil {
+		t.Fatal(v)
+	}
+	f.Reconfigure(FirewallOptions{NoPins: true}, t0)
+	f.Joined(a)
+	if v := f.Publish("a", "", Packet{Topic: "spBv1.0/G/NDATA/N", Payload: dataOf(1)}, t0); v == nil {
+		t.Error("it speaks for a name that the rules let nobody have")
+	}
+}
+
+// A name that nobody has after other rules is told, whatever the reason: what is kept of it would come back with the next start.
+func TestFirewallReconfigureTellsWhatIsFree(t *testing.T) {
+	a := FirewallRule{User: "a", Group: "G", Node: "*"}
+	f := NewFirewall(FirewallOptions{Rules: []FirewallRule{a}}, nil)
+	kept := map[string]Binding{}
+	for _, n := range []string{"N", "M"} {
+		c := caller(n, "a", n)
+		_, b := f.Connect(c, t0)
+		f.Joined(c)
+		kept[b.Name()] = *b
+	}
+	c := f.Reconfigure(FirewallOptions{Bindings: 1}, t0) // the rule is gone, and the first use of a name finds no room
+	for _, name := range c.Freed {
+		delete(kept, name)
+	}
+	for _, b := range c.Bound {
+		kept[b.Name()] = b
+	}
+	if diff := cmp.Diff(f.bound, kept); diff != "" {
+		t.Errorf("what is kept is not what is bound (-bound +kept)\n%s", diff)
+	}
+	if len(f.bound) != 1 {
+		t.Errorf("bound: %v", f.bound)
+	}
+}

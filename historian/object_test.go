@@ -159,6 +159,7 @@ func TestDamagedLargeValueIsABadSample(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, Options{})
+			r.loose = true
 			for i := range 3 {
 				r.add(textKey(), large(noon.Add(time.Duration(i-60)*time.Second), i))
 			}

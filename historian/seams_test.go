@@ -202,7 +202,8 @@ func TestRowsAreInOrderOfArrival(t *testing.T) {
 	group := r.s.catalog.get(1).group
 	err = r.s.days.get(dayOf(ms(noon))).update(func(tx *bolt.Tx) error {
 		unit := unitOf(ms(noon.Add(-10*time.Minute))) + 5
-		return errors.Join(tx.Bucket(bucketBlock).Put(blockKey(unit, group), window), tx.Bucket(bucketLate).Put(append(lateKey(9, group), 0, 0), late))
+		return errors.Join(put(tx.Bucket(bucketBlock), bucketBlock, blockKey(unit, group), window),
+			put(tx.Bucket(bucketLate), bucketLate, append(lateKey(9, group), 0, 0), late))
 	})
 	if err != nil {
 		t.Fatal(err)

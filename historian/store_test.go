@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -151,7 +152,7 @@ func (r *rig) crash() {
 	r.check()
 }
 
-// check runs bbolt's own check on every file and decodes every block.
+// check runs bbolt's own check on every file, adds up its buckets and decodes every block.
 func (r *rig) check() {
 	r.t.Helper()
 	if r.loose {
@@ -167,7 +168,8 @@ func checkFiles(t rapid.TB, dir string) {
 	if len(files) == 0 {
 		t.Errorf("no files in %s", dir)
 	}
-	for _, path := range append(files, parts...) {
+	months, _ := filepath.Glob(filepath.Join(dir, "trend", "*.db"))
+	for _, path := range slices.Concat(files, parts, months) {
 		db, err := bolt.Open(path, 0o640, &bolt.Options{ReadOnly: true, Timeout: time.Second})
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
@@ -177,7 +179,7 @@ func checkFiles(t rapid.TB, dir string) {
 			for err := range tx.Check() {
 				t.Errorf("%s: %v", path, err)
 			}
-			return errors.Join(checkBlocks(tx.Bucket(bucketBlock)), checkBlocks(tx.Bucket(bucketLate)))
+			return errors.Join(checkSums(path, tx), checkBlocks(tx.Bucket(bucketBlock)), checkBlocks(tx.Bucket(bucketLate)))
 		})
 		if err = errors.Join(err, db.Close()); err != nil {
 			t.Errorf("%s: %v", path, err)

@@ -43,7 +43,7 @@ type storeFile struct {
 	writable bool
 	gone     bool
 	hurt     atomic.Bool   // a reader found damage
-	checked  atomic.Uint32 // buckets whose sums were found right since the start
+	checked  atomic.Uint32 // buckets whose sums were found right since the start, or since the scrub came to the file
 	replaced atomic.Int64  // how many times another file took its place
 	used     atomic.Int64  // when, counted by fileSet.turn; 0: it counts as closed
 	wanted   atomic.Int64  // how many wait for mu to write

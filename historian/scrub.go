@@ -9,8 +9,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The scrub reads all files again and again, slowly, so that damage is told of, and what can be saved is saved, before somebody asks for it.
-// Of a file it checks the sums of its buckets, which no scrub needs to have read a block for, and then the checksums in them.
+// The scrub reads all days and months again and again, slowly, so that damage is told of, and what can be saved is saved, before somebody asks for it.
+// Of a file it checks the sums of its buckets, for which no block is read, and then the checksums in them. The catalog is checked at the start.
 //
 //	every clockEvery: a turn of scrubBytes ─► file after file, bucket after bucket, from key on ─► all are read ─► rest until scrubEvery
 const (

@@ -25,7 +25,18 @@ const post = (path: string, body: object): Promise<unknown> =>
 
 const part = encodeURIComponent;
 
-export const getMetrics = (limit: number): Promise<{ metrics: Metric[]; next: string | null }> => ask(`/api/v1/metrics?limit=${limit}`);
+// The first metrics, as many as limit. An answer with long values ends early, so it reads on, a few answers and no more.
+export async function getMetrics(limit: number): Promise<Metric[]> {
+  const all: Metric[] = [];
+  let after = "";
+  for (let answers = 0; answers < 4 && all.length < limit; answers++) {
+    const page = await ask<{ metrics: Metric[]; next: string | null }>(`/api/v1/metrics?limit=${limit - all.length}${after}`);
+    all.push(...page.metrics);
+    if (page.next === null) break;
+    after = `&after=${part(page.next)}`;
+  }
+  return all;
+}
 
 export const getEvents = (query: string): Promise<{ events: Event[]; next: string | null }> => ask(`/api/v1/events?${query}`);
 

@@ -29,7 +29,7 @@ export const isNumeric = (datatype: string): boolean => /^(U?Int(8|16|32|64)|Flo
 effect(() => {
   if (!loaded.value || nodes.value.length === 0) return;
   void getMetrics(2000).then(
-    ({ metrics }) => {
+    (metrics) => {
       choices.value = metrics.filter((m) => isNumeric(m.datatype));
       if (selected.peek() === null) selected.value = (choices.value.find((m) => m.unit && /temperature|pressure/i.test(m.name)) ?? choices.value.find((m) => m.unit) ?? metrics[0])?.id ?? null;
     },

@@ -368,12 +368,13 @@ func TestDowntimeIsOwed(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		clocks []time.Duration // from noon, one of each start; the last is right
-		flush  bool            // each time before it dies
+		flush  string          // x: before it dies
 	}{
-		{"1970, and again", []time.Duration{-480_000 * hour, -480_000 * hour, 5 * hour}, false},
-		{"1970, and again, with files", []time.Duration{-480_000 * hour, -480_000 * hour, 5 * hour}, true},
-		{"ten years ahead, and again", []time.Duration{87_600 * hour, 87_600*hour + time.Minute, 87_601 * hour, 5 * hour}, false},
-		{"ten years ahead, and again, with files", []time.Duration{87_600 * hour, 87_601 * hour, 5 * hour}, true},
+		{"1970, and again", []time.Duration{-480_000 * hour, -480_000 * hour, 5 * hour}, "...."},
+		{"1970, and again, with files", []time.Duration{-480_000 * hour, -480_000 * hour, 5 * hour}, "xxxx"},
+		{"1970, and again, told in the log", []time.Duration{-480_000 * hour, -480_000 * hour, 5 * hour}, "xx.."},
+		{"ten years ahead, and again", []time.Duration{87_600 * hour, 87_600*hour + time.Minute, 87_601 * hour, 5 * hour}, ".x..."},
+		{"ten years ahead, and again, with files", []time.Duration{87_600 * hour, 87_601 * hour, 5 * hour}, "xxxx"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, Options{})
@@ -387,7 +388,9 @@ func TestDowntimeIsOwed(t *testing.T) {
 				r.s.TellDowntime()
 				r.add(key(0), at(noon.Add(time.Duration(n+1)*time.Minute), 2))
 				r.follow()
-				if c.flush {
+				r.clock.Set(r.clock.Now().Add(time.Minute))
+				r.s.lookAtClock()
+				if c.flush[n] == 'x' {
 					r.flush(flushAll)
 				}
 			}

@@ -19,6 +19,9 @@ const (
 	colForms
 )
 
+// smallConst begins a column that is one small number, and has it in the bits below: blocks of a few late samples are mostly such.
+const smallConst = 1 << 7
+
 // scratch is memory that an Encoder uses again.
 type scratch struct {
 	head, grid        []byte
@@ -74,6 +77,9 @@ func (w *scratch) appendColumnAs(dst []byte, v []int64, k *known, h *choice) []b
 		return dst
 	}
 	if isConst(v) {
+		if x := zigzag(v[0]); k == nil && x < smallConst {
+			return append(dst, byte(smallConst|x))
+		}
 		return appendStart(append(dst, colConst), v[0], k)
 	}
 	tries := h.tries()

@@ -14,12 +14,13 @@ func (r *reader) columnIn(dst []int64, inGrid bool) {
 	if len(dst) == 0 {
 		return
 	}
+	if r.tight && r.known == nil && len(r.b) > 0 && r.b[0] >= smallConst {
+		fill(dst, unzigzag(uint64(r.byte()&^smallConst)))
+		return
+	}
 	switch form := r.form(); {
 	case form == colConst && !r.code.on:
-		x := r.start()
-		for i := range dst {
-			dst[i] = x
-		}
+		fill(dst, r.start())
 	case form == colFrame:
 		r.frame(dst, r.low())
 	case form == colDelta:
@@ -46,6 +47,12 @@ func (r *reader) columnIn(dst []int64, inGrid bool) {
 		r.grid(dst)
 	default:
 		r.bad = true
+	}
+}
+
+func fill(dst []int64, x int64) {
+	for i := range dst {
+		dst[i] = x
 	}
 }
 

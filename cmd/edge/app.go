@@ -130,7 +130,7 @@ func (a *App) Close() error {
 		errs = append(errs, a.pipeline.close())
 	}
 	if a.lock != nil {
-		errs = append(errs, a.lock.Close())
+		errs = append(errs, unlockData(a.lock))
 	}
 	return errors.Join(errs...)
 }

@@ -132,18 +132,30 @@ func (a *testApp) get(t *testing.T, path string, v any) {
 
 func getJSON(t testing.TB, url string, v any) {
 	t.Helper()
+	if !findJSON(t, url, v) {
+		t.Fatalf("GET %s: not found", url)
+	}
+}
+
+// findJSON leaves v as it is, and is false, where the answer is 404.
+func findJSON(t testing.TB, url string, v any) bool {
+	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusNotFound {
+		return false
+	}
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("GET %s: %s %s %v", url, resp.Status, body, err)
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		t.Fatalf("GET %s: %v in %s", url, err, body)
 	}
+	return true
 }
 
 // post sends a JSON body and returns the status.

@@ -36,6 +36,11 @@ func lockData(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlockData gives the folder back at once: a process that is just being started has a copy of the file, which closing ours leaves open.
+func unlockData(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}
+
 // lockToRead keeps every process from writing to a data folder that nobody runs on, and changes nothing in it.
 func lockToRead(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "lock")

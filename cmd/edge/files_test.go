@@ -37,8 +37,8 @@ func TestFilesAreRecorded(t *testing.T) {
 	send("Recipe", want)
 	send("Log", make([]byte, 300_000))
 	kept := func(app *testApp) int {
-		var answer struct{ Samples []struct{ V string } }
-		app.get(t, "api/v1/history?group=F&node=n&metric=Recipe&from="+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), &answer)
+		var answer struct{ Samples []struct{ V string } } // empty while nothing of the metric is recorded yet
+		findJSON(t, app.URL()+"api/v1/history?group=F&node=n&metric=Recipe&from="+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), &answer)
 		for _, s := range answer.Samples {
 			if b, err := base64.StdEncoding.DecodeString(s.V); err == nil && bytes.Equal(b, want) {
 				return len(b)

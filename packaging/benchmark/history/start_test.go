@@ -91,11 +91,11 @@ func startAfterKill(t *testing.T) (took time.Duration, samples int) {
 
 // startWithYear opens a store that has the file of a whole day 365 times.
 func startWithYear(t *testing.T, d disk) time.Duration {
-	day := filepath.Join(d.mnt, "history", "part", "2000-01-01.db")
+	day := filepath.Join(d.mnt, "history", "part", epoch.Format(time.DateOnly)+".db")
 	part := filepath.Dir(day)
 	var links []string
 	for n := 1; n < 365; n++ {
-		link := filepath.Join(part, epoch.AddDate(0, 0, -n-1).Format("2006-01-02")+".db")
+		link := filepath.Join(part, epoch.AddDate(0, 0, -n-1).Format(time.DateOnly)+".db")
 		err := error(nil)
 		if n == 1 { // the others are this one under other names: bbolt locks files, not names
 			err = copyFile(day, link)

@@ -80,6 +80,43 @@ func TestNextServer(t *testing.T) {
 	})
 }
 
+// A node that leaves because its host went offline goes to the next server where the host is, also when it is back on the
+// server that was left by then. [tck-id-operational-behavior-edge-node-termination-host-offline-reconnect]
+func TestNextServerForTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newServer(t), newServer(t)
+		ca, cb := judge(t, a), judge(t, b)
+		o := quick(a.as(), b.as())
+		o.PrimaryHost, o.StateDebounce = "scada", 10*time.Second
+		r := newRig(t, o)
+		r.start()
+		state := func(s *server, online bool, at int64) {
+			m := sparkplug.StateMessage("scada", sparkplug.HostState{Online: online, Timestamp: at})
+			s.publish(m.Topic, m.Payload, true)
+			synctest.Wait()
+		}
+		state(a, true, 1000)
+		pass(time.Second)
+		r.alive()
+		state(b, true, 1000)
+		state(b, false, 2000)
+		state(a, false, 2000)
+		pass(time.Second)
+		if n := ca.node("g/n"); n.online || n.births != 1 {
+			t.Errorf("without its host: %+v", n)
+		}
+		state(a, true, 3000)
+		state(b, true, 3000)
+		pass(o.StateDebounce + time.Second)
+		if na, nb := ca.node("g/n"), cb.node("g/n"); na.births != 1 || !nb.online {
+			t.Errorf("on the server that it left: %+v, on the next: %+v", na, nb)
+		}
+		r.stop()
+		ca.verdict()
+		cb.verdict()
+	})
+}
+
 // A server's certificate is checked against its name.
 func TestTLS(t *testing.T) {
 	cert, roots := certificate(t, "enterprise")

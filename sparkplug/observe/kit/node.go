@@ -221,11 +221,13 @@ func (r *nodeRun) hostLeaves() {
 				say(c, sparkplug.StateMessage(host, sparkplug.HostState{Online: true, Timestamp: r.from + 3500}))
 			}
 		}
+		r.births() // before its host is back on the server that it left
+		r.state(host, true, 4000)
 	} else {
 		r.await("STATE after the next CONNECT", given(topic))
+		r.state(host, true, 4000)
+		r.births()
 	}
-	r.state(host, true, 4000)
-	r.births()
 	r.set("")
 	r.set(r.n.Device)
 }

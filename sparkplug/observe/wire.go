@@ -284,14 +284,24 @@ func (c *Conn) fromServer(p packets.Packet, at time.Time) {
 	}
 }
 
-// watch takes a STATE that comes on a connection which only listens.
+// watch takes a STATE that comes on a connection which only listens. What it says of the primary host counts for the nodes that
+// have a session with that server: one may leave before the server has told it there too.
 func (w *Wire) watch(c *Conn, host string, payload []byte) {
 	a := w.watched[c.server]
 	if a == nil {
 		a = &awaits{}
 		w.watched[c.server] = a
 	}
-	a.take(c, w.states, host, payload, true)
+	if valid := a.take(c, w.states, host, payload, true); !valid || a.online {
+		return
+	}
+	for _, n := range w.nodes {
+		for other := range n.open {
+			if s := other.node; other.server == c.server && s.lives() {
+				s.mustLeave = true
+			}
+		}
+	}
 }
 
 // hears returns the highest QoS at which the client has an acknowledged subscription to a topic, -1 for none.

@@ -302,14 +302,17 @@ func (s *nodeSession) receive(c *Conn, t sparkplug.Topic, p *packets.Publish) {
 }
 
 func (s *nodeSession) state(c *Conn, host string, payload []byte) {
-	was := s.awaits.online
+	lived := s.lives()
 	valid := s.awaits.take(c, s.n.states, host, payload, !s.born)
-	if st, err := sparkplug.ParseState(payload); err != nil || host != c.w.o.PrimaryHost || st.Online || !was || !s.born || s.dead {
+	if st, err := sparkplug.ParseState(payload); err != nil || host != c.w.o.PrimaryHost || st.Online || !lived {
 		return
 	}
 	s.oldOffline = s.oldOffline || !valid
 	s.mustLeave = s.mustLeave || valid
 }
+
+// lives tells whether it was born with its host online, and has not ended since.
+func (s *nodeSession) lives() bool { return s.awaits.online && s.born && !s.dead }
 
 // take notes a STATE; last holds the timestamps of those that counted, by server. It returns whether this one counts.
 func (a *awaits) take(c *Conn, last map[string]int64, host string, payload []byte, waiting bool) bool {

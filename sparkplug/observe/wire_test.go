@@ -190,6 +190,21 @@ func TestNodeOverSessions(t *testing.T) {
 			play(w, "a", other)
 		}, "intro-edge-node-id-uniqueness payloads-nbirth-edge-node-descriptor topic-structure-namespace-unique-edge-node-descriptor"},
 		{"walks on when its host is offline", func(w *Wire) { play(w, "a", nodeLife()); play(w, "b", life(6)) }, ""},
+		{"comes back where it heard elsewhere that its host is offline", func(w *Wire) {
+			talk := nodeLife()
+			watcher, node := w.Open("a"), w.Open("a")
+			for i, s := range talk {
+				switch {
+				case s.p == nil:
+					node.Closed()
+				case i != atDeath-1:
+					node.Packet(s.toServer, s.p)
+				default: // it is gone before its own connection brings the STATE
+					watcher.Packet(false, s.p)
+				}
+			}
+			play(w, "a", life(6))
+		}, walk},
 		{"comes back where its host is offline", func(w *Wire) { play(w, "a", nodeLife()); play(w, "a", life(6)) }, walk},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

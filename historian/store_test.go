@@ -15,6 +15,7 @@ import (
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
+	"edge/historian/journal/powercut"
 
 	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
@@ -22,6 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	powercut.Main()
 	if dir := os.Getenv("HISTORIAN_CHILD"); dir != "" {
 		childMain(dir)
 		return

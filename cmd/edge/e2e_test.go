@@ -19,11 +19,14 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"edge/historian/journal/powercut"
 )
 
 // TestMain lets the test binary be the program itself: testscript runs it as `edge`, and so do the crash tests,
 // which kill it.
 func TestMain(m *testing.M) {
+	powercut.Main()
 	switch os.Getenv("EDGE_TEST_AS_PROGRAM") {
 	case "1":
 		main()

@@ -12,9 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"edge/historian/journal/powercut"
 )
 
 func TestMain(m *testing.M) {
+	powercut.Main()
 	if os.Getenv(killChildDir) != "" {
 		killChild()
 		return

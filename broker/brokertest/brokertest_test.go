@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestScriptsAgainstMosquitto runs the conversations against a broker that nobody here wrote: what they
 // expect is MQTT and not a habit of ours.
 func TestScriptsAgainstMosquitto(t *testing.T) {
-	Run(t, "testdata/*.txt", func(t *testing.T) Broker { return Mosquitto(t) })
+	Run(t, "testdata/*.txt", func(t *testing.T) Broker { return StartMosquitto(t).Broker() })
 }
 
 // answering runs a broker's side of a connection that answers each packet with those that answer returns.

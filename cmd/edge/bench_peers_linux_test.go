@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"edge/broker/brokertest"
 )
 
 // peerBroker is a broker in a process of its own.
@@ -110,32 +111,22 @@ func benchmarkEdge(t testing.TB, name string, env ...string) *peerBroker {
 func benchmarkMosquitto(t testing.TB, path string) *peerBroker {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "mosquitto.conf")
-	for range 5 { // another process may take the port between our look and mosquitto's
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
-		_, port, _ := net.SplitHostPort(address)
-		text := strings.Replace(packaged(t, "benchmark/mosquitto.conf"), "listener 1883 ", "listener "+port+" ", 1)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(path, "-c", file)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			cmd.Process.Kill()
-			cmd.Wait()
-		})
-		if within(5*time.Second, func() bool { return dialable(address) }) {
-			return &peerBroker{name: "mosquitto", address: address, pid: cmd.Process.Pid}
-		}
+	address := fmt.Sprint("127.0.0.1:", brokertest.HoldPort(t))
+	_, port, _ := strings.Cut(address, ":")
+	text := strings.Replace(packaged(t, "benchmark/mosquitto.conf"), "listener 1883 ", "listener "+port+" ", 1)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("mosquitto did not start")
-	return nil
+	cmd := exec.Command(path, "-c", file)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	eventually(t, 5*time.Second, "mosquitto listens", func() bool { return dialable(address) })
+	return &peerBroker{name: "mosquitto", address: address, pid: cmd.Process.Pid}
 }
 
 // BenchmarkPeers puts the same loads on mosquitto and on the appliance, by its event loops and by goroutines, in turn, and prints a

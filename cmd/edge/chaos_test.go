@@ -17,6 +17,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"edge/broker/brokertest"
 	"edge/historian/journal"
 	"edge/sparkplug"
 	"edge/sparkplug/uplink"
@@ -229,12 +230,12 @@ func chaosRounds() int {
 // has each at least once, nothing is owed or given up, and seq, bdSeq, births and deaths were right all the time.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	enterprise := startMosquitto(t)
+	enterprise := brokertest.StartMosquitto(t)
 	random := rand.New(rand.NewPCG(seedOf(t), 0))
-	heard := watch(t, enterprise.addr, "checker")
+	heard := watch(t, enterprise.Addr, "checker")
 	var line cable
 	config := configure(t, t.TempDir(), fmt.Sprintf("uplinks: [{name: enterprise, servers: [{url: \"mqtt://%s\"}]}]\n",
-		relay(t, &line, enterprise.addr)))
+		relay(t, &line, enterprise.Addr)))
 	env := "EDGE_TEST_AS_PROGRAM=impatient"
 	c := start(t, config, env)
 	said := &truth{acked: map[string]map[int64]int64{"a": {}, "b": {}}}

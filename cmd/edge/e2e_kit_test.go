@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"edge/broker/brokertest"
 	"edge/broker/packets"
 	"edge/sparkplug"
 	"edge/sparkplug/observe/kit"
@@ -94,7 +95,7 @@ func TestEdgeNodeKitSparkplugClient(t *testing.T) {
 		Set:        data,
 		DeviceDown: func() { n.send(`{"do":"device_death","device":"D"}`) },
 		DeviceUp:   func() { n.send(`{"do":"device_birth","device":"D"}`) },
-	}, kit.StartMosquitto(t).Addr)
+	}, brokertest.StartMosquitto(t).Addr)
 	r.Explain(t)
 	r.Committed(t, "npm-client", "edge-node")
 	want := []string{

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"edge/broker/brokertest"
 )
 
 // TestSysTopicsAreMosquittos asks mosquitto and the appliance for $SYS with mosquitto_sub: whoever watches the first finds every
@@ -27,7 +29,7 @@ func TestSysTopicsAreMosquittos(t *testing.T) {
 	eventually(t, patience, "$SYS is published", func() bool {
 		return app.pipeline.router.Retained("$SYS/broker/load/connections/15min", time.Now()) != nil
 	})
-	theirs, ours := read(startMosquitto(t).addr), read(app.MQTTAddr())
+	theirs, ours := read(brokertest.StartMosquitto(t).Addr), read(app.MQTTAddr())
 	if len(theirs) < 40 {
 		t.Fatalf("mosquitto has only %q", theirs)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -246,60 +245,4 @@ func peer(t *testing.T, script string) (node, path string) {
 		t.Skipf("the npm test peers are not here; install them with: %s", installPeers)
 	}
 	return node, filepath.Join(dir, script)
-}
-
-// mosquitto is a real enterprise broker, run by the test.
-type mosquitto struct {
-	t    *testing.T
-	path string
-	conf string
-	addr string
-	cmd  *exec.Cmd
-}
-
-// startMosquitto runs one on a free loopback port until the test ends.
-func startMosquitto(t *testing.T) *mosquitto {
-	t.Helper()
-	m := &mosquitto{t: t, path: program(t, "mosquitto", installMosquitto), conf: filepath.Join(t.TempDir(), "mosquitto.conf")}
-	for range 5 { // another process may take the port between our look and mosquitto's
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.addr = l.Addr().String()
-		l.Close()
-		_, port, _ := net.SplitHostPort(m.addr)
-		conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nmax_queued_messages 0\n", port)
-		if err := os.WriteFile(m.conf, []byte(conf), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if m.start() {
-			t.Cleanup(m.kill)
-			return m
-		}
-	}
-	t.Fatal("mosquitto did not start")
-	return nil
-}
-
-func (m *mosquitto) start() bool {
-	m.cmd = exec.Command(m.path, "-c", m.conf)
-	if err := m.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for range patience / (20 * time.Millisecond) {
-		if dialable(m.addr) {
-			return true
-		}
-		<-ticker.C
-	}
-	m.kill()
-	return false
-}
-
-func (m *mosquitto) kill() {
-	m.cmd.Process.Kill()
-	m.cmd.Wait()
 }

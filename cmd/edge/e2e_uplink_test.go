@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/broker/brokertest"
 	"edge/historian/journal"
 	"edge/sparkplug/simulate"
 	"edge/sparkplug/uplink"
@@ -76,13 +77,13 @@ type outageReport struct {
 // TestUplinkCut: a real mosquitto is the enterprise. After a cut under 1,000 samples a second every sample arrives exactly
 // once or is counted as a duplicate within the barrier's bound, seq has no gap, and the report says owed = delivered.
 func TestUplinkCut(t *testing.T) {
-	enterprise := startMosquitto(t)
-	heard := watch(t, enterprise.addr, "checker")
+	enterprise := brokertest.StartMosquitto(t)
+	heard := watch(t, enterprise.Addr, "checker")
 	var line cable
 	app := startApp(t, t.TempDir(), appOptions{tuneUplink: func(o *uplink.Options) {
 		o.Servers[0].Dial = line.dial
 		prompt(o)
-	}}, toMosquitto(enterprise.addr))
+	}}, toMosquitto(enterprise.Addr))
 	said := watch(t, app.MQTTAddr(), "plant-checker")
 	startFleet(t, app.MQTTAddr(), load(), 200*time.Millisecond)
 
@@ -120,8 +121,8 @@ func TestUplinkCut(t *testing.T) {
 // TestBacklogOlderThanTheLog: with a journal that keeps half a MiB, an outage outlives the log. What has left
 // it is read from the historian's day files, and still every sample arrives.
 func TestBacklogOlderThanTheLog(t *testing.T) {
-	enterprise := startMosquitto(t)
-	heard := watch(t, enterprise.addr, "checker")
+	enterprise := brokertest.StartMosquitto(t)
+	heard := watch(t, enterprise.Addr, "checker")
 	var line cable
 	app := startApp(t, t.TempDir(), appOptions{
 		tuneUplink: func(o *uplink.Options) {
@@ -130,7 +131,7 @@ func TestBacklogOlderThanTheLog(t *testing.T) {
 			o.PostmortemAfter = time.Second // the nodes are stopped while they still owe
 		},
 		tuneJournal: func(o *journal.Options) { o.SegmentBytes, o.MaxBytes = 256<<10, 512<<10 },
-	}, toMosquitto(enterprise.addr))
+	}, toMosquitto(enterprise.Addr))
 	said := watch(t, app.MQTTAddr(), "plant-checker")
 	_, stop := startFleet(t, app.MQTTAddr(), simulate.Generic("E2E", 2, 2, 100), 20*time.Millisecond)
 	eventually(t, patience, "both nodes are alive at the enterprise", func() bool { return slices.Equal(heard.online(), loadNodes) })
@@ -210,8 +211,8 @@ func startProgram(t *testing.T, config string) (cmd *exec.Cmd, mqttAddr, page st
 // TestKillNine: kill -9 of the appliance makes mosquitto publish each node's NDEATH; after a restart on the same address
 // the nodes are born again with the next bdSeq, and nothing that was on disk is missing at the enterprise.
 func TestKillNine(t *testing.T) {
-	enterprise := startMosquitto(t)
-	heard := watch(t, enterprise.addr, "checker")
+	enterprise := brokertest.StartMosquitto(t)
+	heard := watch(t, enterprise.Addr, "checker")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "edge.yaml")
 	write := func(mqtt string) {
@@ -220,7 +221,7 @@ data: %s
 broker: {listeners: [{name: plant, address: "%s", anonymous: true}]}
 uplinks: [{name: enterprise, servers: [{url: "mqtt://%s"}]}]
 http: {address: "127.0.0.1:0"}
-`, filepath.Join(dir, "data"), mqtt, enterprise.addr)
+`, filepath.Join(dir, "data"), mqtt, enterprise.Addr)
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/broker/brokertest"
 	"edge/broker/packets"
 	"edge/sparkplug"
 	"edge/sparkplug/uplink"
@@ -102,14 +103,14 @@ func (p *patient) qualities(ref sparkplug.MetricRef) map[float64]string {
 // after a restart, and for the enterprise, live, as backlog and in a birth.
 func TestForeignValuesStayUncertain(t *testing.T) {
 	t.Parallel()
-	enterprise := startMosquitto(t)
-	scada := hearV(t, enterprise.addr)
+	enterprise := brokertest.StartMosquitto(t)
+	scada := hearV(t, enterprise.Addr)
 	var line cable
 	dir := t.TempDir()
 	app := startApp(t, dir, appOptions{tuneUplink: func(o *uplink.Options) {
 		o.Servers[0].Dial = line.dial
 		prompt(o)
-	}}, toMosquitto(enterprise.addr))
+	}}, toMosquitto(enterprise.Addr))
 	p := &patient{t, app, "n"}
 	own := p.lives("c")
 	other := p.joins("x", func(c *packets.Connect) { c.Will = nil })

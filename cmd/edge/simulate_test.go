@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"edge/broker/brokertest"
 )
 
 func TestSimulateAndTailRefuseWrongUse(t *testing.T) {
@@ -44,7 +46,7 @@ func TestSimulateAndTailRefuseWrongUse(t *testing.T) {
 }
 
 func TestSimulateOnARealBroker(t *testing.T) {
-	broker := startMosquitto(t).addr
+	broker := brokertest.StartMosquitto(t).Addr
 	for _, protocol := range []string{"5", "3.1.1"} {
 		for _, duration := range []string{"300ms", "2s", "10s", "30s"} { // a busy machine takes longer until all are online
 			out, missing := simulateFor(t, broker, duration, protocol)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/broker/brokertest"
 	"edge/sparkplug"
 	"edge/sparkplug/observe"
 	"edge/sparkplug/simulate"
@@ -75,7 +76,7 @@ func runFleet(t *testing.T, o simulate.Options) *simulate.Fleet {
 func TestTailLearnsNamesFromBirths(t *testing.T) {
 	for _, protocol := range []string{"5", "3.1.1"} {
 		t.Run(protocol, func(t *testing.T) {
-			broker := startMosquitto(t).addr
+			broker := brokertest.StartMosquitto(t).Addr
 			fleet := runNodes(t, broker)
 			eventually(t, patience, "the node is online", func() bool { return fleet.Nodes()[0].Samples > 0 })
 			lines, code, stop := startTail(t, broker, "--protocol", protocol, "--json")

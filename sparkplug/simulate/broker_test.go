@@ -12,9 +12,9 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"go.uber.org/goleak"
 
+	"edge/broker/brokertest"
 	"edge/sparkplug"
 	"edge/sparkplug/observe"
-	"edge/sparkplug/observe/kit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,7 +26,7 @@ const patience = 90 * time.Second
 func startBroker(t *testing.T) string {
 	t.Helper()
 	t.Parallel()
-	return kit.StartMosquitto(t).Addr
+	return brokertest.StartMosquitto(t).Addr
 }
 
 // seen is one message as a subscriber of everything got it.

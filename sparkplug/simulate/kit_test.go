@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/broker/brokertest"
 	"edge/sparkplug"
 	"edge/sparkplug/observe/kit"
 )
@@ -34,7 +35,7 @@ func TestEdgeNodeKit(t *testing.T) {
 					}
 				},
 			}
-			r := kit.RunNode(t, n, kit.StartMosquitto(t).Addr)
+			r := kit.RunNode(t, n, brokertest.StartMosquitto(t).Addr)
 			r.Healthy(t)
 			r.Committed(t, "simulator-"+protocol.String(), "edge-node")
 		})

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/broker/brokertest"
 	"edge/historian/journal"
 )
 
@@ -16,8 +17,8 @@ func BenchmarkFlush(b *testing.B) {
 			const samples = 200_000
 			for b.Loop() {
 				b.StopTimer()
-				m := newMosquitto(b)
-				relay := newRelay(b, m.address)
+				m := brokertest.StartMosquitto(b)
+				relay := newRelay(b, m.Addr)
 				o := quick(Server{URL: relay.url()})
 				o.FlushSamplesPerSecond = 100_000_000
 				r := newRig(b, o)
@@ -44,7 +45,7 @@ func BenchmarkFlush(b *testing.B) {
 				b.ReportMetric(samples/time.Since(begin).Seconds(), "samples/s")
 				b.StopTimer()
 				r.stop()
-				m.kill()
+				m.Kill()
 				b.StartTimer()
 			}
 		})

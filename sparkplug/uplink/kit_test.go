@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"edge/broker/brokertest"
 	"edge/historian/journal"
 	"edge/sparkplug"
 	"edge/sparkplug/observe/kit"
@@ -70,7 +71,7 @@ func TestEdgeNodeKit(t *testing.T) {
 			r.death("G", "E", "D", "lost")
 		},
 		DeviceUp: func() { device() },
-	}, kit.StartMosquitto(t).Addr, kit.StartMosquitto(t).Addr)
+	}, brokertest.StartMosquitto(t).Addr, brokertest.StartMosquitto(t).Addr)
 	report.Healthy(t)
 	report.Committed(t, "uplink", "edge-node")
 }

@@ -1,12 +1,7 @@
 package uplink
 
 import (
-	"fmt"
-	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -116,64 +111,11 @@ func (r *relay) blackhole() {
 	r.mu.Unlock()
 }
 
-// A mosquitto is a real one, on a port of its own.
-type mosquitto struct {
-	t       testing.TB
-	conf    string
-	address string
-	cmd     *exec.Cmd
-}
-
-func newMosquitto(t testing.TB) *mosquitto {
-	if _, err := exec.LookPath("mosquitto"); err != nil {
-		t.Skip("mosquitto is not installed: apt-get install mosquitto")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	m := &mosquitto{t: t, address: address, conf: filepath.Join(t.TempDir(), "mosquitto.conf")}
-	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nlog_type none\n", port)
-	if err := os.WriteFile(m.conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.start()
-	t.Cleanup(m.kill)
-	return m
-}
-
-func (m *mosquitto) start() {
-	m.t.Helper()
-	m.cmd = exec.Command("mosquitto", "-c", m.conf)
-	m.cmd.Stdout, m.cmd.Stderr = io.Discard, io.Discard
-	if err := m.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	until(m.t, "mosquitto listens", func() bool {
-		c, err := net.Dial("tcp", m.address)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
-}
-
-func (m *mosquitto) kill() {
-	if m.cmd != nil {
-		_ = m.cmd.Process.Kill()
-		_ = m.cmd.Wait()
-		m.cmd = nil
-	}
-}
-
-// listen has a checker read everything that reaches the server. It returns whether it listens.
-func (m *mosquitto) listen(t testing.TB, c *checker) *atomic.Bool {
+// listen has a checker read everything that reaches a server. It returns whether it listens.
+func listen(t testing.TB, address string, c *checker) *atomic.Bool {
 	t.Helper()
 	var subscribed atomic.Bool
-	o := mqtt3.NewClientOptions().AddBroker("tcp://" + m.address).SetClientID("checker " + t.Name()).SetOrderMatters(true).
+	o := mqtt3.NewClientOptions().AddBroker("tcp://" + address).SetClientID("checker " + t.Name()).SetOrderMatters(true).
 		SetMaxReconnectInterval(100 * time.Millisecond)
 	o.SetOnConnectHandler(func(cl mqtt3.Client) {
 		cl.Subscribe("spBv1.0/#", 0, func(_ mqtt3.Client, msg mqtt3.Message) { c.take(msg.Topic(), msg.Payload()) }).Wait()

@@ -8,6 +8,7 @@ import (
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 
+	"edge/broker/brokertest"
 	"edge/broker/packets"
 )
 
@@ -21,7 +22,7 @@ type nats struct {
 
 func startNATS(t *testing.T) *nats {
 	t.Helper()
-	n := &nats{t: t, dir: t.TempDir(), port: freePort(t)}
+	n := &nats{t: t, dir: t.TempDir(), port: brokertest.HoldPort(t)}
 	n.start()
 	t.Cleanup(n.stop)
 	return n
@@ -49,16 +50,6 @@ func (n *nats) stop() {
 
 func (n *nats) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // TestBrokerKitNATS asks nats-server, the yardstick of an aware server.
 func TestBrokerKitNATS(t *testing.T) {
 	t.Parallel()
@@ -78,7 +69,7 @@ func TestBrokerKitNATS(t *testing.T) {
 func TestBrokerKitMosquitto(t *testing.T) {
 	t.Parallel()
 	for _, v := range []packets.Version{packets.V4, packets.V5} {
-		r := RunBroker(t, Broker{Addr: StartMosquitto(t).Addr, Version: v})
+		r := RunBroker(t, Broker{Addr: brokertest.StartMosquitto(t).Addr, Version: v})
 		r.Healthy(t)
 		r.Committed(t, "mosquitto", "broker")
 	}

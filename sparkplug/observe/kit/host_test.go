@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"edge/broker/brokertest"
 	"edge/broker/packets"
 	"edge/sparkplug"
 )
@@ -291,7 +292,7 @@ func TestHostKit(t *testing.T) {
 			t.Parallel()
 			h := newClientHost(t, v, "")
 			h.mute = v == packets.V4
-			r := RunHost(t, h.asSubject(), StartMosquitto(t).Addr, StartMosquitto(t).Addr)
+			r := RunHost(t, h.asSubject(), brokertest.StartMosquitto(t).Addr, brokertest.StartMosquitto(t).Addr)
 			r.Healthy(t)
 			r.Committed(t, "client-host-"+name, "host-application")
 		})
@@ -315,7 +316,7 @@ func TestHostKitFinds(t *testing.T) {
 	} {
 		t.Run(tc.bad, func(t *testing.T) {
 			t.Parallel()
-			r := RunHost(t, newClientHost(t, packets.V5, tc.bad).asSubject(), StartMosquitto(t).Addr)
+			r := RunHost(t, newClientHost(t, packets.V5, tc.bad).asSubject(), brokertest.StartMosquitto(t).Addr)
 			var got []string
 			for _, id := range r.Broken() {
 				got = append(got, strings.TrimPrefix(id, "tck-id-"))

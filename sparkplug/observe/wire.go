@@ -71,6 +71,7 @@ func (w *Wire) Tally() *Tally {
 	defer w.mu.Unlock()
 	t := NewTally()
 	t.Add(w.tally)
+	w.crowded(t)
 	return t
 }
 

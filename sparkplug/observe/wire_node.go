@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,8 +29,9 @@ type nodeSession struct {
 	asked   bool // for a rebirth, since the last NBIRTH
 	reborn  bool // the last NBIRTH was asked for
 	devices map[string]bool
-	owed    map[string]bool // devices that the present births must bring
-	awaits  awaits          // the primary host
+	owed    map[string]bool  // devices that the present births must bring
+	awaits  awaits           // the primary host
+	besides map[*Conn]string // connections of the node that were open when it connected, and the ids that speak against them
 
 	// What it was tempted with after its birth, and has not yet answered in one way or the other.
 	oldOffline bool // its host offline, but in the past
@@ -76,7 +78,7 @@ func (c *Conn) openNode(ref sparkplug.NodeRef, at time.Time) {
 		same := strings.EqualFold(other.Group, ref.Group) && strings.EqualFold(other.Node, ref.Node)
 		c.check(at, "", other == ref || !same, caseIDs, "edge nodes %v and %v", other, ref)
 	}
-	s := &nodeSession{n: n, bdSeq: -1, devices: map[string]bool{}, owed: map[string]bool{}}
+	s := &nodeSession{n: n, bdSeq: -1, devices: map[string]bool{}, owed: map[string]bool{}, besides: map[*Conn]string{}}
 	c.node = s
 	s.will(c, at)
 	clean := "principles-persistence-clean-session-311"
@@ -86,11 +88,14 @@ func (c *Conn) openNode(ref sparkplug.NodeRef, at time.Time) {
 	c.check(at, "", c.connect.CleanStart && c.connect.SessionExpiry == 0, clean,
 		"CONNECT with clean start %t, session expiry %d s", c.connect.CleanStart, c.connect.SessionExpiry)
 	for other := range n.open {
-		if other.server == c.server { // the same node again, sooner than its server noticed; or somebody else of its name
-			c.check(at, "", other.connect.ClientID == c.connect.ClientID, uniqueNodeIDs,
-				"clients %.40q and %.40q are %v both", other.connect.ClientID, c.connect.ClientID, ref)
+		switch {
+		case other.server != c.server:
+			s.besides[other] = singleServerIDs
+		case other.connect.ClientID != c.connect.ClientID: // somebody else of its name, or itself by another client
+			s.besides[other] = uniqueNodeIDs
+		default: // the same again, sooner than its server noticed
+			c.check(at, "", true, uniqueNodeIDs, "")
 		}
-		c.check(at, "", other.server == c.server, singleServerIDs, "CONNECT at %s while connected at %s", c.server, other.server)
 	}
 	if len(n.open) == 0 {
 		c.check(at, "", true, uniqueNodeIDs, "")
@@ -103,6 +108,33 @@ func (c *Conn) openNode(ref sparkplug.NodeRef, at time.Time) {
 		n.left = ""
 	}
 	n.open[c] = true
+}
+
+// besidesText says what is wrong with another connection.
+func besidesText(c, other *Conn) string {
+	return fmt.Sprintf("client %.40q at %s while client %.40q at %s", c.connect.ClientID, c.server, other.connect.ClientID, other.server)
+}
+
+// alone judges at a birth the connections that were open at its CONNECT. Till then their end may just not have been seen: what two
+// connections bring has no order.
+func (s *nodeSession) alone(c *Conn, at time.Time) {
+	for other, ids := range s.besides {
+		c.check(at, "", other.goodbye != nil, ids, "%s", besidesText(c, other))
+	}
+	clear(s.besides)
+}
+
+// crowded notes the connections that still are beside others, for a Tally of now.
+func (w *Wire) crowded(t *Tally) {
+	for _, n := range w.nodes {
+		for c := range n.open {
+			for other, ids := range c.node.besides {
+				for id := range strings.FieldsSeq(ids) {
+					t.Note("tck-id-"+id, other.goodbye != nil, Finding{Text: besidesText(c, other)})
+				}
+			}
+		}
+	}
 }
 
 // will judges the will of a CONNECT.
@@ -183,6 +215,7 @@ func (s *nodeSession) nodeBirth(c *Conn, p *packets.Publish, at time.Time) {
 	}
 	c.check(at, p.Topic, c.hears(sparkplug.Topic{Type: sparkplug.NCMD, Group: s.n.ref.Group, Node: s.n.ref.Node}.String()) == 1,
 		"message-flow-edge-node-ncmd-subscribe", "the node's NCMD is not subscribed to at QoS 1")
+	s.alone(c, at)
 	s.awaited(c, p.Topic, at)
 	s.reborn, s.asked = s.asked, false
 	s.born, s.fresh, s.dead = true, true, false
@@ -201,17 +234,17 @@ func (s *nodeSession) awaited(c *Conn, topic string, at time.Time) {
 		return
 	}
 	c.check(at, topic, c.hears(sparkplug.StateTopic(host)) >= 0, stateSubIDs, "the STATE of %s is not subscribed to", host)
-	online := s.awaits.online
+	w := c.w.watched[c.server] // it may hear STATE on a connection of its own
+	if w == nil {
+		w = &awaits{}
+	}
+	online := s.awaits.online || w.online
 	c.check(at, topic, online, waitIDs, "a birth before %s is online", host)
 	if s.n.before != "" && s.n.before != c.server {
 		c.check(at, topic, online, "operational-behavior-edge-node-birth-sequence-wait", "a birth before %s is online at %s", host, c.server)
 	}
 	if c.hears(sparkplug.StateTopic(host+"x")) < 0 && c.hears(sparkplug.StateTopic(host)) >= 0 {
 		c.check(at, topic, online, waitIDs+"-id", "a birth before %s is online", host) // the server compares the id
-	}
-	w := c.w.watched[c.server] // it may hear STATE on a connection of its own
-	if w == nil {
-		w = &awaits{}
 	}
 	for _, tempted := range []struct {
 		by bool
@@ -221,7 +254,7 @@ func (s *nodeSession) awaited(c *Conn, topic string, at time.Time) {
 			c.check(at, topic, online, waitIDs+tempted.id, "a birth before %s is online, after another STATE", host)
 		}
 	}
-	s.awaits, *w = awaits{online: s.awaits.online}, awaits{online: w.online}
+	s.awaits, *w = awaits{online: online}, awaits{online: w.online}
 }
 
 func (s *nodeSession) data(c *Conn, t sparkplug.Topic, at time.Time) {
@@ -253,12 +286,20 @@ func (s *nodeSession) death(c *Conn, p *packets.Publish, at time.Time) {
 	s.dead = true
 }
 
+// left notes that it leaves a server because its host is offline there.
+func (s *nodeSession) left(c *Conn) {
+	if s.mustLeave && c.w.o.Servers > 1 {
+		s.n.left = c.server
+	}
+}
+
 // leaves judges a deliberate end: NDEATH or DISCONNECT, whatever comes first.
 func (s *nodeSession) leaves(c *Conn, at time.Time) {
 	if s.oldOffline && !s.mustLeave {
 		c.check(at, "", false, oldOfflineIDs, "it leaves for a STATE offline that is older than the last online")
 	}
 	s.oldOffline = false
+	s.left(c)
 }
 
 func (s *nodeSession) disconnect(c *Conn, d *packets.Disconnect, at time.Time) {
@@ -281,10 +322,16 @@ func (s *nodeSession) disconnect(c *Conn, d *packets.Disconnect, at time.Time) {
 
 func (s *nodeSession) closed(c *Conn, at time.Time) {
 	delete(s.n.open, c)
+	for next := range s.n.open {
+		if ids, beside := next.node.besides[c]; beside {
+			next.check(at, "", true, ids, "")
+			delete(next.node.besides, c)
+		}
+	}
 	if s.mustLeave {
 		c.check(at, "", s.dead, leaveIDs, "its host is offline, and it left without an NDEATH")
-		if c.w.o.Servers > 1 {
-			s.n.left = c.server
+		if !s.dead && c.goodbye == nil { // else it is known where it went since
+			s.left(c)
 		}
 	}
 }

@@ -171,6 +171,12 @@ func TestNodeOverSessions(t *testing.T) {
 		talk[atConnect].p.(*packets.Connect).Will.Payload = death(bdSeq).Payload
 		return talk[:atSubscribe]
 	}
+	bornAt := func(bdSeq uint8) []step { // with its host online
+		talk := nodeLife()
+		talk[atConnect].p.(*packets.Connect).Will.Payload = death(bdSeq).Payload
+		talk[atBirth] = sent(birth(bdSeq, temp))
+		return talk[:atOld]
+	}
 	const walk = "operational-behavior-edge-node-termination-host-offline-reconnect operational-behavior-primary-application-state-with-multiple-servers-walk"
 	for _, tt := range []struct {
 		name string
@@ -182,6 +188,38 @@ func TestNodeOverSessions(t *testing.T) {
 			"message-flow-edge-node-birth-publish-will-message-payload-bdSeq topics-nbirth-bdseq-increment"},
 		{"two servers at once", func(w *Wire) { play(w, "a", life(5)); play(w, "b", life(6)) },
 			"operational-behavior-primary-application-state-with-multiple-servers-single-server"},
+		{"born at two servers", func(w *Wire) { play(w, "a", nodeLife()[:atOld]); play(w, "b", bornAt(6)) },
+			"operational-behavior-primary-application-state-with-multiple-servers-single-server"},
+		{"the end of the connection before is seen late", func(w *Wire) {
+			first := w.Open("a")
+			for _, s := range life(5) {
+				first.Packet(s.toServer, s.p)
+			}
+			second := w.Open("b")
+			for i, s := range bornAt(6) {
+				if second.Packet(s.toServer, s.p); i == 0 {
+					first.Closed()
+				}
+			}
+		}, ""},
+		{"what it left is seen to be closed when it is elsewhere", func(w *Wire) {
+			end := func(c *Conn, talk []step) {
+				for _, s := range talk[:len(talk)-1] {
+					c.Packet(s.toServer, s.p)
+				}
+			}
+			first, second := w.Open("a"), w.Open("b")
+			end(first, nodeLife())
+			second.Packet(true, life(6)[0].p)
+			first.Closed()
+			for _, s := range append(bornAt(6)[1:], step{}) {
+				if s.p != nil {
+					second.Packet(s.toServer, s.p)
+				}
+			}
+			second.Closed() // a broken line
+			play(w, "a", life(7))
+		}, ""},
 		{"one server again, sooner than it noticed", func(w *Wire) { play(w, "a", life(5)); play(w, "a", life(6)) }, ""},
 		{"two clients of one name", func(w *Wire) {
 			other := life(6)

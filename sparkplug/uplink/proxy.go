@@ -231,7 +231,8 @@ func (s *session) awaitHost(ctx context.Context) (ending, bool) {
 	deadline := time.Now().Add(s.u.o.StateWait)
 	for {
 		s.readInbound(ctx)
-		if s.u.hostOnline(s.server) {
+		var online bool
+		if s.hostLeft, online = s.u.hostOnline(s.server); online {
 			return ending{}, true
 		}
 		if ctx.Err() != nil {

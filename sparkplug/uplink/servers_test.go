@@ -117,6 +117,34 @@ func TestNextServerForTheHost(t *testing.T) {
 	})
 }
 
+// A host that was offline and is back before any session has looked was offline all the same: its nodes leave and are born again.
+// [tck-id-operational-behavior-edge-node-termination-host-offline]
+func TestHostFlaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		c := judge(t, s)
+		o := quick(s.as())
+		o.PrimaryHost = "scada"
+		r := newRig(t, o)
+		r.start()
+		on := sparkplug.StateMessage("scada", sparkplug.HostState{Online: true, Timestamp: 1000})
+		s.publish(on.Topic, on.Payload, true)
+		pass(time.Second)
+		r.alive()
+		pass(time.Second)
+		h := &r.up.hosts
+		h.observe(0, sparkplug.HostState{Online: false, Timestamp: 2000}, time.Now())
+		h.observe(0, sparkplug.HostState{Online: true, Timestamp: 2001}, time.Now())
+		r.up.wake()
+		pass(5 * time.Second)
+		if n := c.node("g/n"); n.births != 2 || !n.online {
+			t.Errorf("after the flap: %+v", n)
+		}
+		r.stop()
+		c.verdict()
+	})
+}
+
 // A server's certificate is checked against its name.
 func TestTLS(t *testing.T) {
 	cert, roots := certificate(t, "enterprise")

@@ -19,6 +19,7 @@ type session struct {
 	u          *Uplink
 	l          *link
 	server     int
+	hostLeft   uint64 // how often the primary host had left the server when the births were due
 	bdSeq      uint8
 	seq        uint8
 	postmortem bool

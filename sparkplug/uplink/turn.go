@@ -148,7 +148,7 @@ func (s *session) mustEnd(ctx context.Context) *ending {
 	switch {
 	case ctx.Err() != nil:
 		return &ending{endStopped, "the uplink stops"}
-	case s.u.hostOffline(s.server):
+	case s.u.hostOffline(s.server, s.hostLeft):
 		return &ending{endHost, "the primary host " + s.u.o.PrimaryHost + " went offline"}
 	case s.u.o.FlushMode == modeInOrder && s.deadMeanwhile(): // its death would wait behind the history
 		return &ending{endDeath, "the node died in the plant"}

@@ -26,6 +26,7 @@ type hostView struct {
 	last    int64 // its time stamp; an older one is ignored
 	since   time.Time
 	flapped bool   // it was offline before: births wait for the debounce
+	left    uint64 // how often it has gone offline
 	trouble string // why the watcher is not connected
 }
 
@@ -51,8 +52,9 @@ func (h *hosts) observe(server int, s sparkplug.HostState, now time.Time) bool {
 	if changed {
 		v.since = now
 	}
-	if v.seen && v.online && !s.Online {
-		v.flapped = true
+	if changed && !s.Online {
+		v.flapped = v.flapped || v.online
+		v.left++
 	}
 	v.seen, v.online, v.last = true, s.Online, s.Timestamp
 	return changed
@@ -96,24 +98,27 @@ func (u *Uplink) pick(now time.Time) (server int, ok bool, state State, reason s
 	return h.current, false, state, "waiting for the primary host " + u.o.PrimaryHost + ": " + strings.Join(why, "; ")
 }
 
-// hostOnline and hostOffline tell what the primary host last said on a server; without one births never wait.
-func (u *Uplink) hostOnline(server int) bool {
+// hostOnline tells whether the primary host is online on a server, and how often it has left it before; without one births never wait.
+func (u *Uplink) hostOnline(server int) (left uint64, online bool) {
 	if u.o.PrimaryHost == "" {
-		return true
+		return 0, true
 	}
 	u.hosts.mu.Lock()
 	defer u.hosts.mu.Unlock()
-	return u.hosts.servers[server].online
+	v := &u.hosts.servers[server]
+	return v.left, v.online
 }
 
-func (u *Uplink) hostOffline(server int) bool {
+// hostOffline tells whether it said on a server that it is offline, since it had left that often. That it is back by now does not undo
+// it. [tck-id-operational-behavior-edge-node-termination-host-offline]
+func (u *Uplink) hostOffline(server int, left uint64) bool {
 	if u.o.PrimaryHost == "" {
 		return false
 	}
 	u.hosts.mu.Lock()
 	defer u.hosts.mu.Unlock()
 	v := &u.hosts.servers[server]
-	return v.seen && !v.online
+	return v.seen && !v.online || v.left != left
 }
 
 // moved tells whether another server is used now. One at a time. [tck-id-operational-behavior-primary-application-state-with-multiple-servers-single-server]

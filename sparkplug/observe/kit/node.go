@@ -230,13 +230,30 @@ func (r *nodeRun) hostLeaves() {
 	}
 	r.set("")
 	r.set(r.n.Device)
+	r.hostFlaps()
 }
 
-// here is the index of the server that the node has been at last.
+// hostFlaps: the host is back before the node can have done anything about its STATE offline. It has to leave all the same.
+// [tck-id-operational-behavior-edge-node-termination-host-offline]
+func (r *nodeRun) hostFlaps() {
+	r.t.Helper()
+	here := r.hosts[r.here()]
+	for i, online := range []bool{false, true} {
+		say(here, sparkplug.StateMessage(r.n.PrimaryHost, sparkplug.HostState{Online: online, Timestamp: r.from + 5000 + int64(i)}))
+	}
+	r.await("NDEATH after a flap of the host", sent(sparkplug.NDEATH, r.ref, ""))
+	r.await("the connection's end", func(e observe.Entry) bool { return e.Packet == nil })
+	r.births()
+	r.set("")
+	r.set(r.n.Device)
+}
+
+// here is the index of the server where the node was born last. It may have other connections, of a watcher of STATE say, which come
+// and go as they like.
 func (r *nodeRun) here() int {
 	log := r.wire.Log()
 	for i := len(log) - 1; i >= 0; i-- {
-		if _, ok := log[i].Packet.(*packets.Connect); !ok {
+		if !sent(sparkplug.NBIRTH, r.ref, "")(log[i]) {
 			continue
 		}
 		for k, c := range r.taps {

@@ -69,7 +69,7 @@ func (s *Server) admit(c *conn, w wire, d *delivering, remote string, l *Listene
 			server: s, wire: w, deliver: d, listener: l, remote: remote, addr: addr, since: s.now(), expiry: -1,
 			released: make(chan struct{}),
 		}
-		c.in.conn = c
+		c.in.conn, c.in.mem = c, &s.buffers
 		s.countLocked(c)
 		s.mu.Unlock()
 		return true

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"sync"
 	"time"
 
 	"edge/broker/packets"
@@ -11,73 +10,78 @@ import (
 // inbox is the bytes read and not yet handled. It grows with the bytes that have come, never with a length
 // that a client claims, and holds no memory while nothing is there.
 type inbox struct {
-	conn     *conn  // whose it is
-	buf      []byte // buf[r:w] is not handled yet
-	r, w     int
-	counted  int       // bytes of buf, in Server.half
-	need     int       // length of the packet that is not whole yet; 0 while that is not known
-	given    bool      // buf[:r] belongs to a message
-	heard    time.Time // when bytes came last
-	begun    time.Time // when the first bytes of a packet came that is not whole yet; zero if none is
-	fallback *[]byte   // from the pool, kept while a larger buffer is in use
+	conn    *conn    // whose it is
+	mem     *buffers // where buf comes from
+	buf     []byte   // buf[r:w] is not handled yet
+	r, w    int
+	counted int       // bytes of buf, in Server.half
+	need    int       // length of the packet that is not whole yet; 0 while that is not known
+	given   bool      // buf[:r] belongs to a message
+	heard   time.Time // when bytes came last
+	begun   time.Time // when the first bytes of a packet came that is not whole yet; zero if none is
 }
 
 // smallBuffer is what a connection begins with, keepBuffer what it keeps after a larger packet has passed, largeBuffer from where on a
-// packet is large, and partBuffer how much output gathers to be written at once.
+// packet is large, partBuffer how much output gathers to be written at once, and fullPart from where on it is a part: the next small
+// packet would have it copied.
 const (
 	smallBuffer = 4 << 10
 	keepBuffer  = 16 << 10
 	largeBuffer = 64 << 10
 	partBuffer  = 32 << 10
+	fullPart    = partBuffer - copyBelow
 )
-
-var smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
 
 // free gives the memory back; what was not handled is forgotten.
 func (in *inbox) free() {
-	if in.fallback != nil {
-		smallBuffers.Put(in.fallback)
-		in.fallback, in.buf = nil, nil
-	}
-	in.r, in.w, in.need, in.given = 0, 0, 0, false
+	in.change(nil)
+	in.r, in.w, in.need = 0, 0, 0
 	in.count()
+}
+
+// change puts buf in the place of in.buf, which somebody else may use from now on unless it was given away.
+func (in *inbox) change(buf []byte) {
+	if in.buf != nil && !in.given {
+		in.mem.give(in.buf)
+	}
+	in.buf, in.given = buf, false
 }
 
 // space returns where to read to, making room first.
 func (in *inbox) space() []byte {
-	if in.fallback == nil {
-		in.fallback = smallBuffers.Get().(*[]byte)
-		in.buf = *in.fallback
-	}
 	if in.given {
 		in.leave()
 	}
 	switch {
 	case in.r == in.w:
 		in.r, in.w = 0, 0
-		if len(in.buf) > keepBuffer {
-			in.buf = *in.fallback
+		if len(in.buf) > keepBuffer || in.buf == nil {
+			in.change(in.mem.space(smallBuffer))
 		}
 	case in.r > 0 && in.w == len(in.buf):
 		in.w = copy(in.buf, in.buf[in.r:in.w])
 		in.r = 0
 	}
 	if in.w == len(in.buf) {
-		longer := make([]byte, lengthFor(len(in.buf), in.need))
+		longer := in.mem.space(lengthFor(len(in.buf), in.need))
 		copy(longer, in.buf)
-		in.buf = longer
+		in.change(longer)
 	}
 	in.count()
 	return in.buf[in.w:]
 }
 
 // lengthFor is how long a buffer is made that have bytes fill: twice as long, or just as long as a large packet is once a quarter
-// of it has come. So nobody is given more than four times what he has sent, and a packet is copied little on its way in.
+// of it has come, or as the buffers that are used again, if that fills most of one. So nobody is given more than four times what he has
+// sent, and a packet is copied little on its way in.
 func lengthFor(have, need int) int {
-	if need > largeBuffer && need <= 4*have {
-		return max(need, have+1)
+	if need <= largeBuffer || need > 4*have {
+		return 2 * have
 	}
-	return 2 * have
+	if n := smallBuffer << classOf(need); need >= n/4*3 && n > have {
+		return n
+	}
+	return max(need, have+1)
 }
 
 // own returns the payload of frame as memory that stays: a copy, or, for a large frame that fills most of the memory which it was
@@ -98,11 +102,8 @@ func (in *inbox) holds(b []byte) bool {
 // leave moves what is not handled yet to other memory.
 func (in *inbox) leave() {
 	rest := in.buf[in.r:in.w]
-	in.buf = *in.fallback
-	if len(rest) > len(in.buf) {
-		in.buf = make([]byte, len(rest))
-	}
-	in.r, in.w, in.given = 0, copy(in.buf, rest), false
+	in.change(in.mem.space(max(len(rest), smallBuffer)))
+	in.r, in.w = 0, copy(in.buf, rest)
 }
 
 // keep takes over bytes that lie in memory which is about to be used again.

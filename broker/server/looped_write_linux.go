@@ -192,7 +192,7 @@ func (w *looped) watchLocked(events uint32) {
 // refuse answers a login that failed; leaveUnknown follows.
 func (w *looped) refuse(last []byte) {
 	w.out.mu.Lock()
-	w.out.readyLocked(&w.server.buffers)
+	w.out.readyLocked(&w.server.buffers, len(last))
 	w.out.buf = append(w.out.buf, last...)
 	w.out.size += len(last)
 	w.out.closing = true

@@ -84,47 +84,22 @@ const (
 	lingering = lastWrite / 4
 )
 
-// buffers are the memory of outboxes that have something to write; quiet connections have none. The zero value works.
-type buffers struct {
-	mu   sync.Mutex
-	free [][]byte
-	size int // of all that are free, at most keepBuffers
-}
-
-const keepBuffers = 2 << 20
-
-func (p *buffers) take() []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := len(p.free)
-	if n == 0 {
-		return make([]byte, 0, smallBuffer)
-	}
-	b := p.free[n-1]
-	p.free = p.free[:n-1]
-	p.size -= cap(b)
-	return b
-}
-
-// give takes a written buffer back, unless there is enough.
-func (p *buffers) give(b []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.size+cap(b) <= keepBuffers {
-		p.free = append(p.free, b[:0])
-		p.size += cap(b)
-	}
-}
-
-// readyLocked sees to it that there is a buffer to append to. One that has gathered a part is not made longer, which would copy it, for all
-// the connections that do not read at about the same time: it waits as it is.
-func (o *outbox) readyLocked(mem *buffers) {
-	if len(o.buf) >= partBuffer {
+// readyLocked sees to it that there is a buffer with room for a packet of size bytes, or about that. One that has gathered a part is not
+// made longer, which would copy it, for all the connections that do not read at about the same time: it waits as it is.
+func (o *outbox) readyLocked(mem *buffers, size int) {
+	if len(o.buf) >= fullPart {
 		o.parts = append(o.parts, part{o.buf, o.large})
 		o.buf, o.large = nil, nil
 	}
-	if o.buf == nil {
-		o.buf = mem.take()
+	switch {
+	case o.buf == nil && len(o.parts) > 0: // who has not read a part will hardly read what comes now
+		o.buf = mem.take(partBuffer)
+	case o.buf == nil:
+		o.buf = mem.take(smallBuffer)
+	case cap(o.buf)-len(o.buf) < size && cap(o.buf) < partBuffer:
+		longer := append(mem.take(min(max(2*cap(o.buf), len(o.buf)+size), partBuffer)), o.buf...)
+		mem.give(o.buf)
+		o.buf = longer
 	}
 }
 
@@ -164,10 +139,11 @@ func appendPieces(pieces net.Buffers, buf []byte, large []payload) net.Buffers {
 
 // appendLocked appends one PUBLISH.
 func (o *outbox) appendLocked(mem *buffers, shared *packets.Shared, d *packets.Delivery, size int) {
-	o.readyLocked(mem)
 	if p := shared.Payload(); len(p) < copyBelow {
+		o.readyLocked(mem, size)
 		o.buf = shared.Append(o.buf, d)
 	} else {
+		o.readyLocked(mem, size-len(p))
 		o.buf = shared.AppendHead(o.buf, d)
 		o.large = append(o.large, payload{len(o.buf), p})
 	}
@@ -215,7 +191,7 @@ func (c *conn) unlockAndMark(t *turn) {
 	c.countOutLocked()
 	first := !c.out.dirty
 	c.out.dirty = true
-	t.large = t.large || len(c.out.buf) >= partBuffer
+	t.large = t.large || len(c.out.buf) >= fullPart
 	c.out.mu.Unlock()
 	if first {
 		t.conns = append(t.conns, c)
@@ -244,7 +220,7 @@ func (c *conn) appendPacketLocked(p packets.Packet) {
 	if o.closing {
 		return
 	}
-	o.readyLocked(&c.server.buffers)
+	o.readyLocked(&c.server.buffers, aPacket)
 	before := len(o.buf)
 	o.buf, _ = packets.AppendWithin(o.buf, c.version, p, c.maxPacket)
 	if size := len(o.buf) - before; size > 0 {
@@ -260,14 +236,17 @@ func (c *conn) appendPlainLocked(t packets.Type, id uint16) {
 	if o.closing || c.maxPacket > 0 && c.maxPacket < plainAck {
 		return
 	}
-	o.readyLocked(&c.server.buffers)
+	o.readyLocked(&c.server.buffers, plainAck)
 	o.buf = packets.AppendPlainAck(o.buf, t, id)
 	o.size += plainAck
 	o.sent.packet(plainAck)
 	c.traceAck(t, id)
 }
 
-const plainAck = 4 // bytes
+const (
+	plainAck = 4   // bytes
+	aPacket  = 128 // that most of the others have at most
+)
 
 // freeRoom returns how many bytes of messages the connection takes now.
 func (c *conn) freeRoom() int64 {

@@ -22,11 +22,11 @@ func TestOutboxParts(t *testing.T) {
 		o.appendLocked(&mem, &shared, &packets.Delivery{}, shared.Size(&packets.Delivery{}))
 		want = shared.Append(want, &packets.Delivery{})
 	}
-	for len(o.buf) < partBuffer { // the next packet begins a part
+	for len(o.buf) < fullPart { // the next packet begins a part
 		o.buf = packets.AppendPlainAck(o.buf, packets.TypePuback, 1)
 		want = packets.AppendPlainAck(want, packets.TypePuback, 1)
 	}
-	o.readyLocked(&mem) // and is not appended
+	o.readyLocked(&mem, plainAck) // and is not appended
 	var got []byte
 	for !o.nothingLocked() {
 		buf, large := o.takeLocked()

@@ -115,8 +115,11 @@ func (a *anew) from(f func(*bolt.Tx) error) error {
 
 // finish syncs the file and gives it its name.
 func (a *anew) finish() error {
-	err := a.commit()
+	err := a.begin()
 	if err == nil {
+		err = putWhose(a.tx.Bucket(bucketMeta), a.d.store, a.d.kind.period(a.d.unit))
+	}
+	if err = errors.Join(err, a.commit()); err == nil {
 		err = a.db.Sync()
 	}
 	if err = errors.Join(err, a.db.Close()); err != nil {

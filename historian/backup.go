@@ -171,6 +171,9 @@ func checkCopy(path string, kind *fileKind) error {
 		return err
 	}
 	d := &storeFile{kind: kind, path: path}
+	if unit, ok := kind.unitIn(path); ok {
+		d.unit = unit
+	}
 	defer d.close()
 	return d.view(func(tx *bolt.Tx) error { return checkBuckets(path, tx, kind) })
 }

@@ -17,8 +17,9 @@ var catalogKind = &fileKind{version: fileVersion, buckets: [][]byte{bucketMeta, 
 
 // catalogFile is catalog.db: the series, and how far the files are. It is the last thing a flush writes.
 type catalogFile struct {
-	path string
-	db   *bolt.DB
+	path  string
+	db    *bolt.DB
+	store storeID
 }
 
 // openCatalog opens catalog.db and fills the table. lost says that there is none, that a damaged one was moved aside, or that one
@@ -35,18 +36,37 @@ func (s *Store) openCatalog() (lost bool, err error) {
 		if errors.As(err, &newer) || !errors.As(err, &corrupt) {
 			return err == nil && s.pos == position{}, err
 		}
-		to, moved := moveAside(path, s.o.Quarantine, s.o.Clock())
-		if moved != nil {
-			return false, fmt.Errorf("open historian: move damaged %s aside: %w", path, moved)
-		}
-		s.o.Log.Error("catalog is damaged, moved aside; rebuilt from the day files", "part", "historian", "file", path, "to", to, "err", err)
-		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s, rebuilt from the day files", err, to)})
-		s.catalog, s.pos, s.clock = newCatalog(s.o.MaxSeries, s.o.Clock), position{}, timekeeper{}
+		return true, s.beginCatalog(corrupt)
 	}
 	if err := createBolt(path, catalogKind); err != nil {
 		return false, fmt.Errorf("open historian: %w", err)
 	}
 	return true, s.loadCatalog(path)
+}
+
+// beginCatalog moves the catalog aside and makes an empty one.
+func (s *Store) beginCatalog(cause *CorruptError) error {
+	path := filepath.Join(s.dir, "catalog.db")
+	if s.file != nil {
+		_ = s.file.close()
+		s.file = nil
+	}
+	to, err := moveAside(path, s.o.Quarantine, s.o.Clock(), cause)
+	if err != nil {
+		return fmt.Errorf("open historian: move damaged %s aside: %w", path, err)
+	}
+	s.o.Log.Error("catalog is damaged or a stray, moved aside; rebuilt from the day files", "part", "historian", "file", path, "to", to, "err", cause)
+	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s, rebuilt from the day files", cause, to)})
+	s.forgetCatalog()
+	if err := createBolt(path, catalogKind); err != nil {
+		return fmt.Errorf("open historian: %w", err)
+	}
+	return s.loadCatalog(path)
+}
+
+// forgetCatalog drops what a catalog that cannot be trusted said.
+func (s *Store) forgetCatalog() {
+	s.catalog, s.pos, s.clock, s.store = newCatalog(s.o.MaxSeries, s.o.Clock), position{}, timekeeper{}, storeID{}
 }
 
 func (s *Store) loadCatalog(path string) error {
@@ -84,6 +104,13 @@ func (s *Store) readCatalog(path string, tx *bolt.Tx) error {
 			return corrupt(err)
 		}
 	}
+	if b := meta.Get(metaWhose); b != nil {
+		var ok bool
+		var period string
+		if s.store, period, ok = readWhose(b); !ok || period != "" {
+			return corrupt(errors.New("whose it is cannot be read"))
+		}
+	}
 	if b := meta.Get(metaClock); b != nil {
 		var err error
 		if s.clock, err = readClock(b); err != nil {
@@ -118,30 +145,35 @@ func (s *Store) seriesOf(d *storeFile) error {
 
 // save commits the new series, the position and the time, and what more adds.
 func (f *catalogFile) save(list []*series, pos position, clock *timekeeper, more func(*bolt.Tx) error) error {
-	return guard(f.path, func() error {
-		return f.db.Update(func(tx *bolt.Tx) error {
-			rows := tx.Bucket(bucketSeries)
-			rows.FillPercent = 1 // numbers come in ascending order
-			for _, e := range list {
-				if err := put(rows, bucketSeries, big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
-					return err
-				}
-			}
-			if err := more(tx); err != nil {
+	return f.update(func(tx *bolt.Tx) error {
+		rows := tx.Bucket(bucketSeries)
+		rows.FillPercent = 1 // numbers come in ascending order
+		for _, e := range list {
+			if err := put(rows, bucketSeries, big4(uint32(e.id)), appendSeries(nil, e)); err != nil {
 				return err
 			}
-			meta := tx.Bucket(bucketMeta)
-			if err := put(meta, bucketMeta, metaClock, clock.bytes()); err != nil {
-				return err
-			}
-			return put(meta, bucketMeta, metaPosition, pos.bytes())
-		})
+		}
+		if err := more(tx); err != nil {
+			return err
+		}
+		meta := tx.Bucket(bucketMeta)
+		if err := put(meta, bucketMeta, metaClock, clock.bytes()); err != nil {
+			return err
+		}
+		return put(meta, bucketMeta, metaPosition, pos.bytes())
 	})
 }
 
 // update runs fn in a write transaction.
 func (f *catalogFile) update(fn func(*bolt.Tx) error) error {
-	return guard(f.path, func() error { return f.db.Update(fn) })
+	return guard(f.path, func() error {
+		return f.db.Update(func(tx *bolt.Tx) error {
+			if err := fn(tx); err != nil {
+				return err
+			}
+			return putWhose(tx.Bucket(bucketMeta), &f.store, "")
+		})
+	})
 }
 
 // view runs fn in a short read transaction; a catalog that is lost, and cannot be made again, is empty.

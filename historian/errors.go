@@ -36,6 +36,9 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
+	if isStray(e.Err) {
+		return fmt.Sprintf("%s is not what its name says: %v; %s", e.File, e.Err, e.Hint)
+	}
 	return fmt.Sprintf("%s is damaged: %v; %s", e.File, e.Err, e.Hint)
 }
 

@@ -37,6 +37,7 @@ type storeFile struct {
 	unit     int64 // the day's or month's number
 	path     string
 	capBytes int64 // bbolt's MaxSize
+	store    *storeID
 
 	mu       sync.RWMutex // held for reading while db is in use, for writing to open, close and remove
 	db       *bolt.DB
@@ -109,7 +110,14 @@ func (d *storeFile) update(f func(*bolt.Tx) error) error {
 		return err
 	}
 	defer d.mu.RUnlock()
-	err := guard(d.path, func() error { return d.db.Update(f) })
+	err := guard(d.path, func() error {
+		return d.db.Update(func(tx *bolt.Tx) error {
+			if err := f(tx); err != nil {
+				return err
+			}
+			return putWhose(tx.Bucket(bucketMeta), d.store, d.kind.period(d.unit))
+		})
+	})
 	d.noteHurt(err)
 	return err
 }
@@ -153,6 +161,9 @@ func (d *storeFile) open(write bool) error {
 	}
 	d.db, d.writable = db, write
 	err = guard(d.path, func() error {
+		if err := db.View(d.checkWhose); err != nil {
+			return err
+		}
 		if write {
 			return upgrade(d.path, db, d.kind)
 		}

@@ -20,18 +20,19 @@ type fileSet struct {
 	dir      string
 	capBytes int64
 	readOnly bool
+	store    *storeID // whose they are
 
 	mu    sync.Mutex
 	files map[int64]*storeFile
 	turn  int64
 }
 
-func newFileSet(kind *fileKind, dir string, capBytes int64) *fileSet {
-	return &fileSet{kind: kind, dir: dir, capBytes: capBytes, files: make(map[int64]*storeFile)}
+func newFileSet(kind *fileKind, dir string, capBytes int64, store *storeID) *fileSet {
+	return &fileSet{kind: kind, dir: dir, capBytes: capBytes, store: store, files: make(map[int64]*storeFile)}
 }
 
 func (fs *fileSet) path(unit int64) string {
-	return filepath.Join(fs.dir, time.UnixMilli(int64(fs.kind.start(unit))).UTC().Format(fs.kind.layout)+".db")
+	return filepath.Join(fs.dir, fs.kind.period(unit)+".db")
 }
 
 // scan returns the units that have a file, oldest first. What a crash left under a temporary name is removed.
@@ -49,9 +50,8 @@ func (fs *fileSet) scan() ([]int64, error) {
 			}
 			continue
 		}
-		t, err := time.Parse(fs.kind.layout+".db", name)
-		if err == nil && t.Unix() >= 0 {
-			out = append(out, fs.kind.unit(t))
+		if unit, ok := fs.kind.unitIn(name); ok {
+			out = append(out, unit)
 		}
 	}
 	slices.Sort(out)
@@ -63,7 +63,7 @@ func (fs *fileSet) get(unit int64) *storeFile {
 	fs.mu.Lock()
 	d := fs.files[unit]
 	if d == nil {
-		d = &storeFile{kind: fs.kind, unit: unit, path: fs.path(unit), capBytes: fs.capBytes}
+		d = &storeFile{kind: fs.kind, unit: unit, path: fs.path(unit), capBytes: fs.capBytes, store: fs.store}
 		fs.files[unit] = d
 	}
 	fs.turn++
@@ -201,20 +201,27 @@ func (fs *fileSet) samples() (n uint64) {
 }
 
 // moveAside renames a damaged file into the quarantine folder and returns its new name.
-func moveAside(path, quarantine string, now time.Time) (string, error) {
+func moveAside(path, quarantine string, now time.Time, cause error) (string, error) {
 	to, err := asideName(path, quarantine, now)
 	if err != nil {
 		return "", err
 	}
+	if isStray(cause) {
+		to += straySuffix
+	}
 	return to, os.Rename(path, to)
 }
+
+// straySuffix ends the names of whole files that are others than their names said: they are somebody's, who may have copied many.
+const straySuffix = ".stray"
 
 // asideName finds a name for a file in the quarantine, and removes our oldest one there when there are many.
 func asideName(path, quarantine string, now time.Time) (string, error) {
 	if err := os.MkdirAll(quarantine, 0o750); err != nil {
 		return "", err
 	}
-	if old := wrecks(quarantine); len(old) >= maxWrecks {
+	old := slices.DeleteFunc(wrecks(quarantine), func(name string) bool { return strings.HasSuffix(name, straySuffix) })
+	if len(old) >= maxWrecks {
 		_ = os.Remove(old[0])
 	}
 	base := filepath.Join(quarantine, now.UTC().Format("20060102T150405.000")+"-"+filepath.Base(path))
@@ -227,7 +234,7 @@ func asideName(path, quarantine string, now time.Time) (string, error) {
 	}
 }
 
-// maxWrecks is how many damaged files stay in the quarantine.
+// maxWrecks is how many damaged files stay in the quarantine. Whole ones stay until their bytes are needed.
 const maxWrecks = 16
 
 // wrecks are the files that the store moved aside, the oldest first: their names begin with the time.

@@ -50,6 +50,9 @@ func readMetas(f io.ReaderAt) (out []boltMeta) {
 // mend makes a day file good again: without its last transaction if the log still has what that wrote, else with all
 // blocks that can be read. If neither can be done the file is moved aside. The damaged file stays in the quarantine.
 func (s *Store) mend(d *storeFile, cause error) error {
+	if isStray(cause) {
+		return s.setAside(d, cause)
+	}
 	s.o.Log.Error("day file is damaged", "part", "historian", "file", d.path, "err", cause)
 	s.boundWrecks(bytesOf(d.path))
 	defer s.boundWrecks(0)
@@ -71,6 +74,9 @@ func (s *Store) mend(d *storeFile, cause error) error {
 		return nil
 	}
 	s.o.Log.Warn("day file is not saved", "part", "historian", "file", d.path, "err", err)
+	if isStray(err) { // damaged, too
+		cause = err
+	}
 	return s.setAside(d, cause)
 }
 
@@ -137,7 +143,7 @@ func (s *Store) revert(d *storeFile) error {
 	var pos position
 	err = copyWithout(path, f, metas[0].page)
 	if err == nil {
-		pos, err = s.reverted(path, d.kind)
+		pos, err = s.reverted(path, d)
 	}
 	if err == nil {
 		err = s.readAgain(pos)
@@ -152,9 +158,9 @@ func (s *Store) revert(d *storeFile) error {
 	return d.replace(path)
 }
 
-// reverted says whether a file can take the place of what it was a copy of, and its position.
-func (s *Store) reverted(path string, kind *fileKind) (position, error) {
-	probe := &storeFile{kind: kind, path: path}
+// reverted says whether a file can take d's place, whose copy it was, and its position.
+func (s *Store) reverted(path string, d *storeFile) (position, error) {
+	probe := &storeFile{kind: d.kind, unit: d.unit, path: path, store: d.store}
 	defer probe.close()
 	if err := readTree(path); err != nil {
 		return position{}, err

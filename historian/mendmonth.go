@@ -17,7 +17,10 @@ func (s *Store) mendMonth(d *storeFile, cause error) error {
 	s.o.Log.Error("trend file is damaged", "part", "historian", "file", d.path, "err", cause)
 	s.boundWrecks(bytesOf(d.path))
 	defer s.boundWrecks(0)
-	lost, err := s.salvageMonth(d)
+	lost, err := (*wreck)(nil), cause
+	if !isStray(cause) {
+		lost, err = s.salvageMonth(d)
+	}
 	if err == nil {
 		s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to the quarantine, what can be read of it is saved", cause)})
 	} else {
@@ -50,7 +53,7 @@ func (s *Store) salvageMonth(d *storeFile) (*wreck, error) {
 		if len(metas) == 1 {
 			w.miss(nil, nil, nil) // it may be that of the last transaction
 		}
-		if err := w.page(metas[0].root, nil, nil, nil, 0); err != nil {
+		if err := errors.Join(w.page(metas[0].root, nil, nil, nil, 0), w.stray); err != nil {
 			return err
 		}
 		return w.compare()

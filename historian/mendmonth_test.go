@@ -119,3 +119,41 @@ func TestDamagedTrendFile(t *testing.T) {
 		})
 	}
 }
+
+// A day is removed, its month is damaged, then samples of the day come again: its new file is not taken for the old one when the month is
+// damaged once more, whatever the catalog and the month forgot meanwhile.
+func TestDayThatCameAgainAfterItsMonthWasLost(t *testing.T) {
+	r := newRig(t, Options{})
+	r.loose = true
+	lost := noon.Add(-72 * time.Hour)
+	r.add(key(0), at(lost, 1), at(noon, 2))
+	r.addEvent(journal.Event{Kind: journal.GapEvent, At: ms(lost) + 1000, Until: ms(lost) + 2000, Group: "g", Node: "n", Reason: "lost"})
+	r.follow()
+	r.flush(flushAll)
+	r.rollAll()
+	if !r.s.dropDay(dayOf(ms(lost)), whyBytes, 0) {
+		t.Fatal("the day is not removed")
+	}
+	month := filepath.Join(r.dir, "history", "trend", "2026-03.db")
+	ruin := func() {
+		r.close()
+		if err := os.Truncate(month, 5000); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(r.dir, "journal")); err != nil {
+			t.Fatal(err)
+		}
+		r.open()
+		r.follow()
+	}
+	ruin()
+	r.add(key(0), at(lost.Add(time.Hour), 3))
+	r.follow()
+	r.flush(flushAll)
+	ruin()
+	got := r.read(key(0), lost.Add(-time.Hour), lost.Add(2*time.Hour))
+	if !slices.ContainsFunc(got.Gaps, func(g Gap) bool { return g.From <= ms(lost) && ms(lost)+2000 < g.To }) {
+		t.Errorf("nothing is told of the gap that is lost: %v\n%s", got.Gaps, r.events())
+	}
+	r.close()
+}

@@ -40,6 +40,9 @@ func OpenReadOnly(dir string, j *journal.Journal, o Options) (*Store, error) {
 // readFiles reads the catalog, or the series from the day files when it is lost, and what each day says of itself.
 func (s *Store) readFiles() (lost bool, err error) {
 	lost, err = s.readCatalogFile(filepath.Join(s.dir, "catalog.db"))
+	if err == nil {
+		err = s.findStore()
+	}
 	if err != nil {
 		return false, err
 	}
@@ -76,7 +79,7 @@ func (s *Store) readCatalogFile(path string) (lost bool, err error) {
 	}
 	if isDamage(err) {
 		s.o.Log.Error("catalog is damaged, series are read from the day files", "part", "historian", "file", path, "err", err)
-		s.catalog, s.pos = newCatalog(s.o.MaxSeries, s.o.Clock), position{}
+		s.forgetCatalog()
 		return true, nil
 	}
 	return err == nil && s.pos == position{}, err

@@ -32,6 +32,7 @@ type wreck struct {
 	sums    map[string]uint64 // of the wreck's buckets, as it has them
 	version uint32
 	metaSum uint64 // of the rows of meta that were found
+	stray   error  // it is another file than its name says
 	lost    []Gap  // times whose blocks were not reached
 
 	lacksEvents, lacksLife bool // rows of events, or of births, deaths and gaps, may be lost
@@ -115,6 +116,9 @@ func (w *wreck) save() error {
 		w.lost = nil // all was found
 	}
 	if err == nil {
+		err = w.stray
+	}
+	if err == nil {
 		err = w.compare()
 	}
 	if undone {
@@ -133,6 +137,9 @@ func (w *wreck) save() error {
 	}
 	if err == nil {
 		err = w.flushes()
+	}
+	if err == nil && w.d.kind == dayKind && !w.metaIsSound() { // it may have said so
+		err = w.a.put(bucketMeta, metaAgain, nil)
 	}
 	if err == nil && w.said > 0 {
 		err = w.a.put(bucketMeta, metaSaid, binary.AppendUvarint(nil, w.said))

@@ -30,6 +30,7 @@ type Store struct {
 	days    *fileSet
 	trends  *fileSet
 	file    *catalogFile
+	store   storeID
 	owed    func() journal.Index // set before Run
 
 	readOnly bool // see OpenReadOnly
@@ -177,11 +178,12 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 		o.Space = diskSpace(dir)
 	}
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
-		days: newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes), trends: newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes),
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1), helpers: newHelpers(),
 		more: make(chan struct{}, 1), behind: make(chan struct{}, 1), trended: make(map[int64]bool),
 		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), toldTime: make(map[uint32]journal.Millis), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool), resting: make(map[journal.Millis]rest)}
+	s.days = newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes, &s.store)
+	s.trends = newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes, &s.store)
 	s.atPeak, s.saidBytes = func() {}, saidBytes
 	s.head, s.pieceRows, s.rawRows, s.leastShared, s.markRest = newHead(s.window), pieceRows, rawRows, leastShared, true
 	return s
@@ -190,9 +192,17 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 // openFiles reads the catalog and what each day says of itself, and returns where the journal is to be read from.
 func (s *Store) openFiles() (from journal.Index, err error) {
 	lost, err := s.openCatalog()
+	if err == nil && s.catalogIsStray() {
+		lost, err = true, s.beginCatalog(&CorruptError{File: s.file.path, Hint: hintQuarantine,
+			Err: &strayError{"another appliance's store", "the one that all files here are of"}})
+	}
+	if err == nil {
+		err = s.findStore()
+	}
 	if err != nil {
 		return 0, err
 	}
+	s.file.store = s.store
 	s.replayed, s.applied, s.given = s.pos.applied, s.pos.checkpoint, s.pos.applied
 	list, err := s.days.scan()
 	if err != nil {
@@ -301,19 +311,23 @@ func (s *Store) setAside(d *storeFile, cause error) error {
 	if err := s.quarantine(s.days, d, cause); err != nil {
 		return err
 	}
-	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(d.unit), Until: dayStart(d.unit + 1), Reason: "the day's file was damaged"})
+	reason := "the day's file was damaged"
+	if isStray(cause) {
+		reason = "the day's file was another one than its name said"
+	}
+	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(d.unit), Until: dayStart(d.unit + 1), Reason: reason})
 	return nil
 }
 
 // quarantine moves a damaged file aside. An event tells where it is; the file of that name begins anew.
 func (s *Store) quarantine(set *fileSet, d *storeFile, cause error) error {
 	d.close()
-	to, err := moveAside(d.path, s.o.Quarantine, s.o.Clock())
+	to, err := moveAside(d.path, s.o.Quarantine, s.o.Clock(), cause)
 	if err != nil {
 		return fmt.Errorf("move damaged %s aside: %w", d.path, err)
 	}
 	set.setInfo(d, about{})
-	s.o.Log.Error("file is damaged, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
+	s.o.Log.Error("file is damaged or a stray, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
 	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s", cause, to)})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"time"
 
 	"edge/historian/chunk"
 	"edge/historian/journal"
@@ -73,6 +74,10 @@ func (w *wreck) noteMeta(k, v []byte) {
 		w.had, _ = readTotals(v)
 	case bytes.Equal(k, metaVersion) && len(v) == 8:
 		w.version = be4(v)
+	case bytes.Equal(k, metaWhose):
+		if id, period, ok := readWhose(v); ok {
+			w.stray = w.d.isWhose(id, period)
+		}
 	}
 }
 
@@ -182,6 +187,8 @@ func (w *wreck) keyOf(k []byte, b *chunk.Block) []byte {
 	e := w.s.catalog.get(b.Entries[0].Series)
 	switch {
 	case (len(k) == 8 || len(k) == 14) && w.a.has(bucketOf(k), k):
+	case w.d.kind.unit(time.UnixMilli(int64(b.First)).UTC()) != w.d.unit:
+		return nil // of a file that was another day's
 	case len(k) == 14 && (e == nil || e.group == binary.BigEndian.Uint32(k[8:])):
 		return k
 	case len(k) == 8 && (e == nil || e.group == binary.BigEndian.Uint32(k[4:])) &&

@@ -78,9 +78,10 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	return nil
 }
 
-// comesAgain says that a file of a day is to begin, and that there was one before: the month has its hours.
+// comesAgain says that a file of a day is to begin, and that there was one before: the month has its hours. Of a day that is over
+// there may have been one of which a month that was damaged knows nothing any more.
 func (s *Store) comesAgain(d *storeFile) bool {
-	return !s.days.about(d.unit).there && (s.dropped[d.unit] || s.hasTrend(d.unit))
+	return !s.days.about(d.unit).there && (d.unit < dayOf(max(0, s.clock.early())) || s.dropped[d.unit] || s.hasTrend(d.unit))
 }
 
 // nextFlush is the number behind the last one.

@@ -1,7 +1,7 @@
 package powercut
 
 import (
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -39,12 +39,15 @@ func (c *cache) read(p []byte, at int64) (int, error) {
 	return c.now.ReadAt(p, at)
 }
 
-// write takes data, which it keeps. Without power it is gone.
+// errOff is the answer of a disk without power, so that nobody takes for safe what comes later.
+var errOff = errors.New("the power is off")
+
+// write takes data, which it keeps.
 func (c *cache) write(data []byte, at int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.off {
-		return nil
+		return errOff
 	}
 	if _, err := c.now.WriteAt(data, at); err != nil {
 		return err
@@ -64,7 +67,7 @@ func (c *cache) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.off {
-		return nil
+		return errOff
 	}
 	for _, w := range c.waiting {
 		if err := c.keep(w); err != nil {
@@ -85,7 +88,7 @@ func (c *cache) cut() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.off {
-		return fmt.Errorf("the power is off")
+		return errOff
 	}
 	c.off = true
 	for _, w := range c.waiting {

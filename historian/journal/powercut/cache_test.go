@@ -67,10 +67,10 @@ func TestCacheAgainstVersions(t *testing.T) {
 				if err := c.cut(); err != nil {
 					rt.Fatal(err)
 				}
-				if err := c.write(bytes.Repeat([]byte{255}, sectors*sector), 0); err != nil {
+				if err := c.write(bytes.Repeat([]byte{255}, sectors*sector), 0); err != errOff {
 					rt.Fatal(err)
 				}
-				if err := c.flush(); err != nil {
+				if err := c.flush(); err != errOff {
 					rt.Fatal(err)
 				}
 				if err := c.on(); err != nil {

@@ -4,7 +4,7 @@
 //	                                                                        └─► what is left without power
 //
 // The disk has a write cache that forgets: what is written is safe when a flush has come after it. A cut keeps all that is safe, and of
-// what was written since, each sector of 512 bytes or not, by chance; nothing that is written after the cut counts. That is what a
+// what was written since, each sector of 512 bytes or not, by chance; what is written or flushed after the cut fails. That is what a
 // disk promises, no more: a store that orders its writes without flushes loses on it, whatever the page cache of the machine had.
 //
 // Where there is no FUSE the disk is a plain file, and the cut is EXT4_IOC_SHUTDOWN without a flush of the log: what the page cache had is

@@ -25,6 +25,8 @@ type client struct {
 	refs  int   // connections and attempts; guarded by Server.mu
 	owner owner // who it was made for; guarded by Server.mu
 
+	duePlace int // in Server.dues, from 1; 0: it is not there. Guarded by their lock
+
 	mu       sync.Mutex
 	session  *session.Session // nil: none
 	self     *subscriber      // what the router knows session by

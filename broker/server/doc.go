@@ -32,7 +32,7 @@
 //
 // Locks, in the order they nest: a client's turn (a token: who has it may begin a connection), client.mu (its session and
 // which connection it has; several at once only in rising ordinal), then one of router, outbox.mu, the store. Server.mu is
-// taken before a client.mu or alone, kickMu and offerMu alone, the lock of attempts within it, waitMu and a loop's mu within an outbox.mu, a trace's lock last. Taps, gates and
+// taken before a client.mu or alone, the lock of dues within either, kickMu and offerMu alone, the lock of attempts within it, waitMu and a loop's mu within an outbox.mu, a trace's lock last. Taps, gates and
 // Route are called with none of them held.
 //
 // Figures: each connection counts what it carries (count.go); Stats adds up. Sys publishes them on $SYS, on the goroutine of its

@@ -28,17 +28,14 @@ func (c *conn) end(reason broker.Reason) {
 	cl.departLocked(c, reason)
 	cl.pauseReplaysLocked()
 	cl.online.Store(false)
-	remains := cl.session != nil
-	shares := remains && cl.session.SharedCount() > 0
+	shares := cl.session != nil && cl.session.SharedCount() > 0
 	cl.mu.Unlock()
 	s.countOut()
+	s.schedule(cl, 0)
 	close(c.released)
 	s.letGo(cl)
-	switch {
-	case shares:
+	if shares {
 		s.offer(cl)
-	case remains:
-		s.wakeTicks() // it may be due soon
 	}
 }
 

@@ -29,9 +29,9 @@ func TestIdleMemory(t *testing.T) {
 		}
 	}
 	open(0) // what is made once has been made
-	before, goroutines := heap(), runtime.NumGoroutine()
+	before, goroutines := liveHeap(), runtime.NumGoroutine()
 	open(n)
-	if each := (heap() - before) / n; each > most {
+	if each := (liveHeap() - before) / n; each > most {
 		t.Errorf("%d bytes for each quiet connection, the test's end of it included", each)
 	} else {
 		t.Logf("%d bytes", each)
@@ -41,8 +41,8 @@ func TestIdleMemory(t *testing.T) {
 	}
 }
 
-// heap is the live heap in bytes.
-func heap() int64 {
+// liveHeap is the live heap in bytes.
+func liveHeap() int64 {
 	runtime.GC()
 	runtime.GC() // what a pool kept over one is gone now
 	var m runtime.MemStats

@@ -33,6 +33,7 @@ type Server struct {
 	stop          chan struct{} // closed by Shutdown: ticks and accepting end
 	quit          chan struct{} // closed by Shutdown once every will is out: connections may go
 	ticked        chan struct{} // closed when tickLoop has ended
+	started       time.Time
 	nudge         chan struct{} // a session may be due earlier than tickLoop thinks
 
 	auth     atomic.Pointer[Auth]
@@ -50,6 +51,7 @@ type Server struct {
 	faults   faults
 	comings  comings
 	traces   traces
+	dues     dues
 	told     atomic.Int64 // Unix second in which a failure of the store was logged last
 
 	mu        sync.Mutex
@@ -93,6 +95,7 @@ func New(opt Options) *Server {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.started = s.now()
 	s.attempts = newAttempts(s.limits.LoginFailures)
 	s.faults.counted = newAttempts(manyFaults)
 	s.half.limit = s.limits.TotalPacketBytes
@@ -144,6 +147,7 @@ func (s *Server) restore(snaps []session.Snapshot) {
 		}
 	}
 	s.save(ended)
+	s.scheduleAll()
 	s.tick(now)
 }
 

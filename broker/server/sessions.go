@@ -65,6 +65,7 @@ func (s *Server) addClientLocked(cl *client, who owner) {
 
 func (s *Server) removeClientLocked(cl *client) {
 	delete(s.clients, cl.id)
+	s.dues.remove(cl)
 	if s.owners[cl.owner]--; s.owners[cl.owner] == 0 {
 		delete(s.owners, cl.owner)
 	}
@@ -291,103 +292,4 @@ func (c *client) saveEnd(with []session.Change) {
 	if c.session != nil {
 		c.owed = append(c.owed, with...)
 	}
-}
-
-// startTicks starts tickLoop; Shutdown waits for it.
-func (s *Server) startTicks() { go s.tickLoop() }
-
-// tickLoop publishes delayed wills and ends sessions when they are due, and clears away expired retained messages.
-func (s *Server) tickLoop() {
-	defer close(s.ticked)
-	timer := time.NewTimer(expireEvery)
-	defer timer.Stop()
-	for {
-		due := s.nextDue()
-		timer.Reset(max(0, min(due, expireEvery)))
-		select {
-		case <-s.stop:
-			return
-		case <-s.nudge:
-			s.takeOffers()
-			continue
-		case <-timer.C:
-		}
-		s.takeOffers()
-		now := s.now()
-		s.tick(now)
-		s.router.Expire(now)
-	}
-}
-
-// wakeTicks has tickLoop look what is to be done now.
-func (s *Server) wakeTicks() {
-	select {
-	case s.nudge <- struct{}{}:
-	default:
-	}
-}
-
-// expireEvery is how often expired retained messages are cleared away; they are not sent anyway.
-const expireEvery = time.Minute
-
-// nextDue returns how long it is to the first session that is due.
-func (s *Server) nextDue() time.Duration {
-	next, now := expireEvery, s.now()
-	for _, c := range s.allClients() {
-		if due, ok := c.due(); ok {
-			next = min(next, due.Sub(now))
-		}
-	}
-	return next
-}
-
-func (c *client) due() (due time.Time, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.session == nil || c.conn != nil {
-		return due, false
-	}
-	due = c.session.Due()
-	return due, !due.IsZero()
-}
-
-// tick steps the sessions that are due.
-func (s *Server) tick(now time.Time) {
-	for _, c := range s.allClients() {
-		if due, ok := c.due(); ok && !now.Before(due) {
-			s.tickClient(c)
-		}
-	}
-}
-
-// tickClient steps one session unless someone is beginning a connection to it: then that is the next thing it gets.
-func (s *Server) tickClient(c *client) {
-	s.mu.Lock()
-	c.refs++
-	s.mu.Unlock()
-	defer s.letGo(c)
-	select {
-	case c.turn <- struct{}{}:
-	default:
-		return
-	}
-	defer func() { <-c.turn }()
-	if c.endsNow() {
-		s.handOver(c, true)
-	}
-	c.mutate(func(now time.Time, o *session.Output) {
-		if c.conn == nil {
-			c.session.Tick(now, o)
-		}
-		if o.Ended {
-			c.server.counters.expired.Add(1)
-		}
-	})
-}
-
-// endsNow tells whether the session's time is over.
-func (c *client) endsNow() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.conn == nil && c.session != nil && c.session.EndsBy(c.server.now())
 }

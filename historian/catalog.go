@@ -130,8 +130,10 @@ type catalog struct {
 	byMetric map[metric][]*series
 	byHash   map[string]metric // by journal.SeriesKey.MetricID
 	groups   map[owner][]uint32
-	members  map[uint32]int // series in a group
-	sorted   []*series      // all, by id, if it is as long as byID
+	members  map[uint32]int    // series in a group
+	sorted   []*series         // all, by id, if it is as long as byID
+	led      map[uint32][]lead // what leads found when byID was as long as ledOf: nobody changes it
+	ledOf    int
 	lastID   journal.SeriesID
 	lastGrp  uint32
 }
@@ -320,10 +322,15 @@ func firstOf(epochs []*series) *series {
 	return slices.MinFunc(epochs, func(a, b *series) int { return cmp.Compare(a.id, b.id) })
 }
 
-// leads are all metrics by the group of their first epoch, ascending by its number.
+// leads are all metrics by the group of their first epoch, ascending by its number. Nobody changes the answer.
 func (c *catalog) leads() map[uint32][]lead {
 	c.mu.RLock()
-	out := make(map[uint32][]lead, len(c.members))
+	out, n := c.led, len(c.byID)
+	if n == c.ledOf {
+		c.mu.RUnlock()
+		return out
+	}
+	out = make(map[uint32][]lead, len(c.members))
 	for _, epochs := range c.byMetric {
 		first := firstOf(epochs)
 		out[first.group] = append(out[first.group], lead{first.id, epochs[:len(epochs):len(epochs)]}) // nothing in it is ever another
@@ -332,6 +339,9 @@ func (c *catalog) leads() map[uint32][]lead {
 	for _, list := range out {
 		slices.SortFunc(list, func(a, b lead) int { return cmp.Compare(a.id, b.id) })
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.led, c.ledOf = out, n
 	return out
 }
 

@@ -31,7 +31,6 @@ type hourRoll struct {
 	floats []float64
 	points []point
 	index  []journal.Index
-	arena  []Rollup
 }
 
 // hourBlock is what one group comes to.
@@ -183,14 +182,14 @@ func (r *hourRoll) group(ctx context.Context, d *storeFile, group uint32, fresh 
 	if e := nextEdge(edges, since-1); e < r.from {
 		carried = nil
 	}
-	var list []chunk.Rollups
 	err = d.view(func(tx *bolt.Tx) error {
 		defer r.release()
 		if err := r.read(tx, d, leads); err != nil {
 			return err
 		}
 		old := parseRollups(tx, bucketMinute, hourKey(r.from, group))
-		r.arena = r.arena[:0]
+		next, rolls := make(map[journal.SeriesID]held, len(leads)), &r.s.rolls
+		rolls.Begin(hourSpan(r.from))
 		for _, l := range leads {
 			row, n, err := r.lead(l, carried[l.id], edges)
 			if err != nil {
@@ -198,24 +197,18 @@ func (r *hourRoll) group(ctx context.Context, d *storeFile, group uint32, fresh 
 			}
 			if was := old.find(l.id); was != nil && counted(was.Rows) > n {
 				row = *was // samples that it tells of are no more
-				row.Rows = slices.Clone(was.Rows)
 			}
-			if len(row.Rows) > 0 {
-				list = append(list, row)
+			if len(row.Rows) == 0 {
+				continue
 			}
-		}
-		if len(list) > 0 {
-			var err error
-			if out.data, err = r.s.rolls.Encode(hourSpan(r.from), list); err != nil {
+			if err := rolls.Add(&row); err != nil {
 				return err
 			}
-		}
-		r.next[group] = make(map[journal.SeriesID]held, len(list))
-		for i := range list {
-			if h := heldAtEnd(&list[i], r.from+hourMillis); h.on {
-				r.next[group][list[i].Series] = h
+			if h := heldAtEnd(&row, r.from+hourMillis); h.on {
+				next[l.id] = h
 			}
 		}
+		out.data, r.next[group] = rolls.End(), next
 		if !fresh {
 			out.changed = !sameCarried(old, &rollupReader{block: mustParse(out.data)}, leads)
 		}

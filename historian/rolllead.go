@@ -53,7 +53,8 @@ func (r *hourRoll) columns(l lead) error {
 			if !ok || b.Entries[i].Last < r.from || b.Entries[i].First >= r.from+hourMillis {
 				continue
 			}
-			if err := b.Columns(i, &b.line, &r.cols); err != nil {
+			var err error
+			if r.floats, err = b.Numbers(i, &b.line, &r.cols, r.floats[:0]); err != nil {
 				return err
 			}
 			if len(r.cols.Quality) > 0 {
@@ -63,7 +64,6 @@ func (r *hourRoll) columns(l lead) error {
 				r.roller.addAll(r.points)
 				continue
 			}
-			r.floats = r.cols.Floats(r.floats[:0])
 			r.roller.addGood(r.cols.At, r.floats)
 		}
 	}
@@ -120,16 +120,16 @@ func (r *hourRoll) gather(l lead, indices bool) (sorted bool, err error) {
 			if err != nil {
 				return false, err
 			}
+			r.floats = r.cols.Floats(r.floats[:0])
 			sorted = r.take(&last, indices) && sorted
 		}
 	}
 	return sorted, nil
 }
 
-// take appends what the columns hold of the hour.
+// take appends what the columns, and floats, hold of the hour.
 func (r *hourRoll) take(last *journal.Millis, indices bool) (sorted bool) {
 	sorted = true
-	r.floats = r.cols.Floats(r.floats[:0])
 	quality, run := journal.Good, len(r.floats)
 	runs := r.cols.Quality
 	if len(runs) > 0 {
@@ -164,16 +164,20 @@ func (r *hourRoll) begin(n int, carried held, edges []journal.Millis) {
 	}
 }
 
-// end returns the rows that say anything.
+// end returns the rows that say anything. They are the roller's.
 func (r *hourRoll) end(id journal.SeriesID) chunk.Rollups {
 	list, out := r.roller.end()
-	at := len(r.arena)
+	n := 0
 	for i := range list {
-		if !list[i].Empty() {
-			r.arena = append(r.arena, list[i])
+		if list[i].Empty() {
+			continue
 		}
+		if n < i {
+			list[n] = list[i]
+		}
+		n++
 	}
-	rows := chunk.Rollups{Series: id, Rows: r.arena[at:len(r.arena):len(r.arena)], Quality: journal.Good}
+	rows := chunk.Rollups{Series: id, Rows: list[:n], Quality: journal.Good}
 	if out.on {
 		rows.Holds, rows.Quality = chunk.HoldsUnusable, out.quality
 		if out.ok {

@@ -119,7 +119,7 @@ func BenchmarkRollUp(b *testing.B) {
 func (r *rig) unroll(day int64) {
 	r.t.Helper()
 	err := r.s.days.get(day).update(func(tx *bolt.Tx) error {
-		err := errors.Join(tx.DeleteBucket(bucketMinute), tx.Bucket(bucketMeta).Delete(metaRolled))
+		err := errors.Join(tx.DeleteBucket(bucketMinute), remove(tx.Bucket(bucketMeta), bucketMeta, metaRolled))
 		if err == nil {
 			_, err = tx.CreateBucket(bucketMinute)
 		}

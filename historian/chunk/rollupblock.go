@@ -71,41 +71,64 @@ func EncodeRollups(span Span, list []Rollups) ([]byte, error) {
 	return e.Encode(span, list)
 }
 
-// Encode makes a block of rows, the series ascending. Counts, times and qualities come back as they were; First, Last, Min and Max
+// Encode makes a block of rows, the series ascending: Begin, Add of each, End.
+func (e *RollupEncoder) Encode(span Span, list []Rollups) ([]byte, error) {
+	if len(list) == 0 {
+		return nil, ErrRows
+	}
+	e.Begin(span)
+	for i := range list {
+		if err := e.Add(&list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return e.End(), nil
+}
+
+// Begin starts a block. What was begun before and not ended is dropped.
+func (e *RollupEncoder) Begin(span Span) {
+	e.span, e.count, e.last = span, 0, 0
+	e.entries, e.payloads = e.entries[:0], e.payloads[:0]
+}
+
+// Add puts a series behind the others, whose numbers are lower. Counts, times and qualities come back as they were; First, Last, Min and Max
 // too, unless they have more than 28 bits: then they are rounded to 28 bits of the largest of them. Sum and Integral are kept to parts of the
 // values' last digit where rows are hours; of minutes, which are many, to one part in 2^14 of the widest swing of a minute among them.
 // The rows become what a reader will get.
-func (e *RollupEncoder) Encode(span Span, list []Rollups) ([]byte, error) {
-	if !span.valid() || len(list) == 0 || len(list) > MaxSeries {
-		return nil, ErrRows
+func (e *RollupEncoder) Add(s *Rollups) error {
+	if !e.span.valid() || e.count == MaxSeries {
+		return ErrRows
 	}
-	head := make([]byte, 6, 1024)
-	head = binary.AppendUvarint(head, uint64(span.Start))
-	head = binary.AppendUvarint(head, uint64(span.Step))
-	head = binary.AppendUvarint(head, uint64(span.Steps))
-	head = binary.AppendUvarint(head, uint64(len(list)))
-	payloads := e.payloads[:0]
-	last := journal.SeriesID(0)
-	for i := range list {
-		if list[i].Series <= last {
-			return nil, fmt.Errorf("%w: series %d after %d", ErrRows, list[i].Series, last)
-		}
-		at := len(payloads)
-		var err error
-		if payloads, err = e.append(payloads, span, &list[i]); err != nil {
-			return nil, err
-		}
-		payloads = binary.LittleEndian.AppendUint32(payloads, crc32.Checksum(payloads[at:], castagnoli))
-		head = binary.AppendUvarint(head, uint64(list[i].Series-last))
-		head = binary.AppendUvarint(head, uint64(len(payloads)-at))
-		last = list[i].Series
+	if s.Series <= e.last {
+		return fmt.Errorf("%w: series %d after %d", ErrRows, s.Series, e.last)
 	}
-	head[0], head[1] = rollupMagic, rollupVersion
-	binary.LittleEndian.PutUint32(head[2:], uint32(len(head)))
-	e.payloads = payloads
-	block := append(make([]byte, 0, len(head)+4+len(payloads)), head...)
-	block = binary.LittleEndian.AppendUint32(block, crc32.Checksum(head, castagnoli))
-	return append(block, payloads...), nil
+	at := len(e.payloads)
+	payloads, err := e.append(e.payloads, e.span, s)
+	if err != nil {
+		return err
+	}
+	e.payloads = binary.LittleEndian.AppendUint32(payloads, crc32.Checksum(payloads[at:], castagnoli))
+	e.entries = binary.AppendUvarint(e.entries, uint64(s.Series-e.last))
+	e.entries = binary.AppendUvarint(e.entries, uint64(len(e.payloads)-at))
+	e.last, e.count = s.Series, e.count+1
+	return nil
+}
+
+// End makes the block of what was added since Begin; nil if nothing was.
+func (e *RollupEncoder) End() []byte {
+	if e.count == 0 {
+		return nil
+	}
+	var space [64]byte
+	head := append(space[:0], rollupMagic, rollupVersion, 0, 0, 0, 0)
+	for _, x := range [...]uint64{uint64(e.span.Start), uint64(e.span.Step), uint64(e.span.Steps), uint64(e.count)} {
+		head = binary.AppendUvarint(head, x)
+	}
+	n := len(head) + len(e.entries)
+	binary.LittleEndian.PutUint32(head[2:], uint32(n))
+	block := append(append(make([]byte, 0, n+4+len(e.payloads)), head...), e.entries...)
+	block = binary.LittleEndian.AppendUint32(block, crc32.Checksum(block, castagnoli))
+	return append(block, e.payloads...)
 }
 
 // ParseRollups reads the head of a rollup block and checks it. It keeps a reference to data.

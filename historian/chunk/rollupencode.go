@@ -34,6 +34,11 @@ type RollupEncoder struct {
 	check  Rollups
 	out    rowColumns
 
+	// Of the block that is being made.
+	span     Span
+	last     journal.SeriesID
+	count    int
+	entries  []byte // of the directory
 	payloads []byte
 }
 

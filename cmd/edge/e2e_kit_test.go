@@ -36,7 +36,7 @@ func TestBrokerKit(t *testing.T) {
 // a client.
 func TestHostKit(t *testing.T) {
 	t.Parallel()
-	app := startApp(t, t.TempDir(), appOptions{writes: true}, func(c *Config) { c.Sparkplug.ReorderTimeout = Duration(50 * time.Millisecond) })
+	app := startApp(t, t.TempDir(), appOptions{writes: true}, func(c *Config) { c.Sparkplug.ReorderTimeout = Duration(250 * time.Millisecond) })
 	plant := app.pipeline.plant
 	metric := func(group, node, device, name string) (sparkplug.MetricView, sparkplug.MetricRef) {
 		ref := sparkplug.MetricRef{Group: group, Node: node, Device: device, Name: name}

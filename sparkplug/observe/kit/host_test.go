@@ -41,7 +41,7 @@ type hostLink struct {
 
 func newClientHost(t *testing.T, v packets.Version, bad string) *clientHost {
 	h := &clientHost{t: t, version: v, bad: bad, links: map[string]*hostLink{}}
-	h.host = sparkplug.NewHost(sparkplug.Options{HostID: "scada", ReorderTimeout: 50 * time.Millisecond})
+	h.host = sparkplug.NewHost(sparkplug.Options{HostID: "scada", ReorderTimeout: 250 * time.Millisecond})
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	t.Cleanup(h.stop)
 	return h

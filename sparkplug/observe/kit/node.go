@@ -213,8 +213,7 @@ func (r *nodeRun) hostLeaves() {
 	here := r.here()
 	say(r.hosts[here], sparkplug.StateMessage(host, sparkplug.HostState{Online: false, Timestamp: r.from + 3000}))
 	r.await("an offline STATE", given(topic))
-	r.await("NDEATH", sent(sparkplug.NDEATH, r.ref, ""))
-	r.await("the connection's end", func(e observe.Entry) bool { return e.Packet == nil })
+	r.leaves()
 	if len(r.hosts) > 1 {
 		for i, c := range r.hosts {
 			if i != here {
@@ -241,8 +240,7 @@ func (r *nodeRun) hostFlaps() {
 	for i, online := range []bool{false, true} {
 		say(here, sparkplug.StateMessage(r.n.PrimaryHost, sparkplug.HostState{Online: online, Timestamp: r.from + 5000 + int64(i)}))
 	}
-	r.await("NDEATH after a flap of the host", sent(sparkplug.NDEATH, r.ref, ""))
-	r.await("the connection's end", func(e observe.Entry) bool { return e.Packet == nil })
+	r.leaves()
 	r.births()
 	r.set("")
 	r.set(r.n.Device)
@@ -307,6 +305,14 @@ func (r *nodeRun) willCame(server int) {
 func (r *nodeRun) stops() {
 	r.t.Helper()
 	r.n.Stop()
-	r.await("NDEATH", sent(sparkplug.NDEATH, r.ref, ""))
-	r.await("the connection's end", func(e observe.Entry) bool { return e.Packet == nil })
+	r.leaves()
+}
+
+// leaves waits for NDEATH and the end of its connection. What the node says on its next one may be seen before that end.
+func (r *nodeRun) leaves() {
+	r.t.Helper()
+	death := r.await("NDEATH", sent(sparkplug.NDEATH, r.ref, ""))
+	at := r.at
+	r.await("the end of the connection that NDEATH was on", func(e observe.Entry) bool { return e.Packet == nil && e.Conn == death.Conn })
+	r.at = at
 }

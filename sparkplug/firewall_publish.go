@@ -26,7 +26,7 @@ func (f *Firewall) Publish(clientID, user string, m Packet, now time.Time) *Viol
 	case kind == kindBad:
 		return breach(BreachTopic, t, "a message on %.200q: %s", m.Topic, why)
 	case g == nil:
-		return f.will(clientID, user, t, kind)
+		return f.will(clientID, user, t, m)
 	case kind == kindState || kind == kindLegacyState:
 		return f.state(g, t, kind, m)
 	case kind == kindCommand:
@@ -69,13 +69,13 @@ func RefusedBefore(topic, what string) *Violation {
 	return breach(BreachACL, t, "%s on %.200q, which acl.yaml does not allow", what, topic)
 }
 
-// will judges what comes of who has left: the will that Connect has seen.
-func (f *Firewall) will(clientID, user string, t Topic, kind topicKind) *Violation {
+// will judges what comes of who has left: its will, of which Connect may have been asked when the rules were others, or only observed.
+func (f *Firewall) will(clientID, user string, t Topic, m Packet) *Violation {
+	if x := f.claimOf(&m); x.against != nil {
+		return x.against
+	}
 	b := Binding{Group: t.Group, Node: t.Node, Host: t.Host}
 	is, bound := f.bound[b.Name()]
-	if t.Type != NDEATH && kind != kindState && kind != kindLegacyState {
-		return breach(BreachWill, t, "%s as the will of who has left", article(t.Type))
-	}
 	if !bound { // and nobody else's since: that it died is true
 		is, bound = f.left[b.Name()]
 	}

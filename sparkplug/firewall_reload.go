@@ -13,7 +13,8 @@ type Changes struct {
 	Barred []Barred  // sessions that are connected and by the new rules would not be
 }
 
-// Barred is a session that the rules are against, and why. It speaks for nobody any more; the will that ends it is still believed.
+// Barred is a session that the rules are against, and why. It speaks for nobody any more. The will that ends it is still believed if it is
+// a good one, of a name that it spoke for until now and that is nobody else's: that this node or host is gone is true.
 type Barred struct {
 	Caller    Caller
 	Topic     string // of its will
@@ -55,6 +56,19 @@ func (f *Firewall) Reconfigure(o FirewallOptions, now time.Time) (c Changes) {
 		}
 	}
 	return c
+}
+
+// Believe lets the will of a barred session be believed although no rule ever gave it the name: with mode off nobody was asked, and
+// the host knows that it was this node until now.
+func (f *Firewall) Believe(c Caller, n NodeRef) {
+	name := nodeName(n)
+	if _, bound := f.bound[name]; bound {
+		return
+	}
+	if len(f.left) >= maxGone {
+		clear(f.left)
+	}
+	f.left[name] = Binding{Group: n.Group, Node: n.Node, Client: c.ClientID, User: c.User}
 }
 
 // owns tells whether a session speaks for the name that its will says.

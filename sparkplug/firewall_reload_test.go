@@ -107,6 +107,80 @@ func TestFirewallReconfigureWhileConnected(t *testing.T) {
 	}
 }
 
+// What comes out of who has left is judged by the rules of now: of wills that were only observed none passes that Connect would refuse.
+func TestFirewallWillsAreJudgedAgain(t *testing.T) {
+	good := NodeDeath(NodeRef{"G", "N"}, 7, t0).Payload
+	withSeq := Encode(&Payload{Seq: 1, HasSeq: true, Metrics: []Metric{BdSeqMetric(7, t0)}})
+	state := func(online bool, host string) Packet {
+		p := StateMessage(host, HostState{Online: online, Timestamp: 1})
+		return Packet{Topic: p.Topic, Payload: p.Payload, QoS: 1, Retain: true}
+	}
+	node := func(payload []byte) Packet { return Packet{Topic: "spBv1.0/G/NDEATH/N", Payload: payload, QoS: 1} }
+	retained, twice := node(good), node(good)
+	retained.Retain, twice.QoS = true, 2
+	for _, tt := range []struct {
+		name string
+		will Packet
+		want Breach
+	}{
+		{"a good one", node(good), ""},
+		{"retained", retained, BreachRetain},
+		{"QoS 2", twice, BreachQoS},
+		{"no payload", node([]byte{0xff}), BreachPayload},
+		{"with a seq", node(withSeq), BreachSeq},
+		{"without bdSeq", node(nil), BreachWill},
+		{"a birth", Packet{Topic: "spBv1.0/G/NBIRTH/N", Payload: good, QoS: 1}, BreachWill},
+		{"a command", Packet{Topic: "spBv1.0/G/NCMD/N", Payload: good, QoS: 1}, BreachWill},
+		{"a certificate", Packet{Topic: CertificatePrefix + "spBv1.0/G/NBIRTH/N", Payload: good, QoS: 1}, BreachReserved},
+		{"STATE online", state(true, "scada"), BreachWill},
+		{"STATE of our own host", state(false, "edge"), BreachState},
+		{"STATE offline of a host that it never was", state(false, "other"), BreachWill},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := NewFirewall(FirewallOptions{OwnHosts: []string{"edge"}}, nil)
+			join(t, f, caller("a", "", "N")) // the name is its own since
+			f.Left("a")
+			c := Caller{ClientID: "a", Address: "127.0.0.1:4711", Will: &tt.will}
+			f.Connect(c, t0) // observed, whatever it says
+			f.Joined(c)
+			f.Reconfigure(FirewallOptions{NoPins: true}, t0)
+			f.Left("a")
+			if v := f.Publish("a", "", tt.will, t0); breachOf(v) != tt.want {
+				t.Errorf("%v, want %q", v, tt.want)
+			}
+		})
+	}
+}
+
+// Believe is for who was the node while nobody was asked, as long as the name is nobody's.
+func TestFirewallBelieves(t *testing.T) {
+	death := caller("a", "", "N").Will
+	for _, tt := range []struct {
+		name  string
+		owner string
+		who   string
+		want  Breach
+	}{
+		{"it was the node", "", "a", ""},
+		{"somebody else's will", "", "b", BreachWill},
+		{"the name is another's by now", "b", "a", BreachWill},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := NewFirewall(FirewallOptions{Rules: []FirewallRule{{Client: "b", Group: "G", Node: "N"}}, NoPins: true}, nil)
+			f.Joined(caller("a", "", "N"))
+			if tt.owner != "" {
+				join(t, f, caller(tt.owner, "", "N"))
+			}
+			f.Believe(Caller{ClientID: "a"}, NodeRef{"G", "N"})
+			f.Left("a")
+			f.Left("b")
+			if v := f.Publish(tt.who, "", *death, t0); breachOf(v) != tt.want {
+				t.Errorf("%v, want %q", v, tt.want)
+			}
+		})
+	}
+}
+
 // A session of which Connect was asked before the rules changed, and which begins after, is nothing that they are against.
 func TestFirewallReconfigureBetweenConnectAndJoined(t *testing.T) {
 	f := NewFirewall(FirewallOptions{}, nil)

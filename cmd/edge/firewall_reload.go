@@ -8,7 +8,7 @@ import (
 )
 
 // reload takes another mode, other rules and limits. Who is connected and by them would not be is listed, and with mode enforce
-// disconnected: what it says would be refused, so its will had better say that it is dead.
+// disconnected: what it says would be refused, so its will had better say that it is dead. A will that would not be let in now stays unsaid.
 func (f *firewall) reload(cfg *FirewallConfig) {
 	f.keeping.Lock()
 	f.mu.Lock()
@@ -45,8 +45,24 @@ func (f *firewall) bar(list []sparkplug.Barred) {
 		return
 	}
 	for _, b := range list {
+		f.believe(b)
 		f.disconnect(b.Caller.ClientID)
 	}
+}
+
+// believe lets the will of a session come out that is, as the host has seen, the node that the will says is dead.
+func (f *firewall) believe(b sparkplug.Barred) {
+	t, err := sparkplug.ParseTopic(b.Topic)
+	if err != nil || t.Type != sparkplug.NDEATH {
+		return
+	}
+	n, _ := f.plant.Node(t.Group, t.Node)
+	if n.State != sparkplug.StateOnline || n.Client.ID != b.Caller.ClientID {
+		return
+	}
+	f.mu.Lock()
+	f.rules.Believe(b.Caller, t.NodeRef())
+	f.mu.Unlock()
 }
 
 // tell puts a line into the event log.

@@ -5,6 +5,7 @@ import (
 
 	"edge/broker/brokertest"
 	"edge/broker/packets"
+	"edge/sparkplug"
 )
 
 // TestFirewallLateWills: an honest node whose will has a delay comes back by a take-over, with a session of before, with a new one, and after a
@@ -74,4 +75,38 @@ func (s *siege) leaves(id string) {
 		_, here := f.rules.Who(id)
 		return !here
 	})
+}
+
+// TestFirewallWillsAfterReload: who is connected when enforce comes and has no rule is disconnected. That a node of theirs is dead is heard;
+// a will that CONNECT would not let in now is not.
+func TestFirewallWillsAfterReload(t *testing.T) {
+	s := &siege{t: t, v: packets.V5, enforce: true, app: startApp(t, t.TempDir(), appOptions{})}
+	s.press = s.node("press", "Press")
+	lathe := s.connect(named("lathe"), willOn("spBv1.0/Plant/NDEATH/Lathe", death(7)), func(c *packets.Connect) { c.Will.Retain = true })
+	lathe.Publish(&packets.Publish{Topic: "spBv1.0/Plant/NBIRTH/Lathe", Payload: birthOf(0, "temperature")})
+	s.evil = s.connect(willOn(spoken(press, "NDEATH"), death(7)))
+	liar := s.connect(named("liar"), willOn("spBv1.0/STATE/scada", []byte(`{"online":true,"timestamp":1}`)))
+	s.witness = joinMQTT(t, s.app.MQTTAddr(), packets.V5, "witness", 0, "spBv1.0/#", "end")
+	s.hear()
+
+	s.app.pipeline.firewall.reload(&FirewallConfig{Mode: "enforce", Limits: FirewallLimitsConfig{Violations: 100}})
+	for _, c := range []*brokertest.Client{s.evil, liar, lathe, s.press} {
+		c.ExpectClosed()
+	}
+	for _, id := range []string{"mallory", "liar", "lathe", "press"} {
+		s.leaves(id)
+	}
+	eventually(t, patience, "the node is dead", func() bool {
+		n, _ := s.app.pipeline.plant.Node("Plant", "Press")
+		return n.State == sparkplug.StateOffline
+	})
+	heard := s.hear()
+	if len(heard) != 1 || heard[0].Topic != spoken(press, "NDEATH") || heard[0].Retain {
+		t.Errorf("heard %+v, want that Press is dead, once", heard)
+	}
+	for client, rule := range map[string]sparkplug.Breach{"mallory": sparkplug.BreachWill, "liar": sparkplug.BreachWill, "lathe": sparkplug.BreachRetain} {
+		if s.count(rule, client) == 0 {
+			t.Errorf("the will of %s is not listed", client)
+		}
+	}
 }

@@ -145,6 +145,11 @@ func (h *hall) samples() {
 	var list []journal.Sample
 	for i := range rapid.IntRange(1, 80).Draw(h.t, "n") {
 		v := at(start.Add(time.Duration(i)*step), 0)
+		now := ms(h.clock.Now())
+		if v.At > now+23*hourMillis { // a clock that is further ahead of ours is not believed, and what is received later than now was not sent
+			break
+		}
+		v.Received = min(v.Received, now)
 		v.Value, v.Quality = h.value(k.Type), rapid.SampledFrom([]journal.Quality{journal.Good, journal.Bad, journal.Stale, 77}).Draw(h.t, "q")
 		v.Historical, v.Birth = i%2 == 0, i%7 == 0
 		list = append(list, v)

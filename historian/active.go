@@ -13,25 +13,22 @@ import (
 const longActive = 31 * dayMillis
 
 // Active lists the metrics that may have something to tell of from <= t < to: those with samples in the range or in the three days
-// before it, and those whose newest sample is older and holds. It looks at what days have samples of, not at samples: it may name a
-// metric too many and leaves none out. all: the range is longer than a month, and every metric counts.
+// before it or in their months, and those with older ones, for they may hold. It looks at what days have samples of, not at samples: it may
+// name a metric too many and leaves none out. all: the range is longer than a month, and every metric counts.
 func (s *Store) Active(ctx context.Context, from, to journal.Millis) (list map[Metric]bool, all bool, err error) {
 	from, to = max(0, from), min(to, s.now()+2*farFuture) // nothing is later
 	if to-from > longActive {
 		return nil, true, nil
 	}
+	if from >= to {
+		return nil, false, nil
+	}
 	a := &active{s: s, found: make(map[Metric]bool), rest: slices.Clone(s.catalog.all())}
 	since := max(0, from-lookBack)
-	a.memory(since, to)
-	for _, sp := range slices.Backward(s.spans(since, to)) {
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
-		}
-		if err := a.day(sp.day); err != nil {
-			return nil, false, err
-		}
+	if err := a.between(ctx, since, to); err != nil {
+		return nil, false, err
 	}
-	return a.found, false, a.holding(ctx, from, to)
+	return a.found, false, a.older(ctx, since, from, to)
 }
 
 // active looks for series; rest are those that were not found yet.
@@ -41,16 +38,39 @@ type active struct {
 	rest  []*series
 }
 
+// between takes what has something there.
+func (a *active) between(ctx context.Context, from, to journal.Millis) error {
+	a.memory(from, to)
+	for _, units := range [...]struct {
+		of          *fileSet
+		first, last int64
+	}{{a.s.days, dayOf(from), dayOf(to - 1)}, {a.s.trends, monthOf(from), monthOf(to - 1)}} {
+		for _, unit := range slices.Backward(units.of.existing(units.first, units.last)) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := a.file(units.of.get(unit)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (a *active) take(is func(*series) bool) {
 	a.rest = slices.DeleteFunc(a.rest, func(e *series) bool {
-		k := &e.key
-		m := Metric{k.Group, k.Node, k.Device, k.Metric}
+		m := metricOf(e)
 		if !a.found[m] && !is(e) {
 			return false
 		}
 		a.found[m] = true
 		return true
 	})
+}
+
+func metricOf(e *series) Metric {
+	k := &e.key
+	return Metric{k.Group, k.Node, k.Device, k.Metric}
 }
 
 // memory takes what has samples in memory.
@@ -73,12 +93,12 @@ func (a *active) memory(from, to journal.Millis) {
 	a.take(func(e *series) bool { return in[e.id] })
 }
 
-// day takes what has samples in a day's file.
-func (a *active) day(day int64) error {
+// file takes what has samples in a day, or rollups in a month.
+func (a *active) file(d *storeFile) error {
 	if len(a.rest) == 0 {
 		return nil
 	}
-	err := a.s.days.get(day).view(func(tx *bolt.Tx) error {
+	err := d.view(func(tx *bolt.Tx) error {
 		rows := tx.Bucket(bucketSeries)
 		a.take(func(e *series) bool { return known(rows, e) })
 		return nil
@@ -86,17 +106,29 @@ func (a *active) day(day int64) error {
 	return a.s.survive(err)
 }
 
-// holding takes what has its newest sample before the range, if its node or device was not dead for all of it.
-func (a *active) holding(ctx context.Context, from, to journal.Millis) error {
-	if len(a.rest) == 0 || from >= to {
+// older takes what has something before since, or was looked up, if its node or device was not dead for all of the range.
+func (a *active) older(ctx context.Context, since, from, to journal.Millis) error {
+	if len(a.rest) == 0 {
 		return nil
 	}
 	if err := a.s.lookUp(ctx, a.rest); err != nil {
 		return err
 	}
+	old := &active{s: a.s, found: make(map[Metric]bool), rest: slices.Clone(a.rest)}
+	a.s.mu.RLock()
+	old.take(func(e *series) bool {
+		v := e.newest()
+		return v.Series != 0 && v.At < to
+	})
+	a.s.mu.RUnlock()
+	if since > 0 {
+		if err := old.between(ctx, 0, since); err != nil {
+			return err
+		}
+	}
 	dead := make(map[owner]bool)
-	for _, e := range a.rest {
-		o := owner{e.key.Group, e.key.Node, e.key.Device}
+	for m := range old.found {
+		o := owner{m.Group, m.Node, m.Device}
 		if _, asked := dead[o]; asked {
 			continue
 		}
@@ -106,11 +138,9 @@ func (a *active) holding(ctx context.Context, from, to journal.Millis) error {
 		}
 		dead[o] = slices.ContainsFunc(gaps, func(g Gap) bool { return g.From <= from && (g.To == 0 || g.To >= to) })
 	}
-	a.s.mu.RLock()
-	defer a.s.mu.RUnlock()
 	a.take(func(e *series) bool {
-		v := e.newest()
-		return v.Series != 0 && v.At < to && !dead[owner{e.key.Group, e.key.Node, e.key.Device}]
+		m := metricOf(e)
+		return old.found[m] && !dead[owner{m.Group, m.Node, m.Device}]
 	})
 	return nil
 }

@@ -38,7 +38,7 @@ func carriedOf(list []reading) (c carried) {
 	return c
 }
 
-// carry finds for each track what holds at a time: the last reading before, at most lookBack ago, or what rollups hold; and if
+// carry finds for each track what holds at a time: the last reading before, at most lookBack ago, or what holds for longer; and if
 // scan.usable is set also the last that counts. Its memory is what lies at or after that time then.
 func (sc *scan) carry(ctx context.Context, at journal.Millis) error {
 	return sc.carrySince(ctx, max(0, at-lookBack), at)
@@ -62,7 +62,7 @@ func (sc *scan) carrySince(ctx context.Context, floor, at journal.Millis) error 
 			silent = append(silent, t)
 		}
 	}
-	if err := sc.heldInRows(ctx, silent, at, found); err != nil {
+	if err := sc.heldLong(ctx, silent, at, found); err != nil {
 		return err
 	}
 	for _, t := range sc.tracks {

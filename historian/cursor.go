@@ -3,6 +3,7 @@ package historian
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"edge/historian/journal"
@@ -40,7 +41,8 @@ func (c *Cursor) Read(ctx context.Context, from, to journal.Millis) (list []jour
 }
 
 // Held returns the last sample with floor <= At < at: what holds there, unless a gap began or ended in between. With floor 0 it
-// goes back three days, and to the newest live sample of the last month. What damage may hide comes back as a Bad sample.
+// goes back however long: what holds for more than three days may come as a Double, of a later time at which it held. What damage may hide
+// comes back as a Bad sample.
 func (c *Cursor) Held(ctx context.Context, at, floor journal.Millis) (v journal.Sample, ok bool, err error) {
 	live, filled, err := c.newest(ctx)
 	if err != nil {
@@ -50,21 +52,41 @@ func (c *Cursor) Held(ctx context.Context, at, floor journal.Millis) (v journal.
 	if known && filled < live.At {
 		return live, true, nil
 	}
+	since := floor
 	if floor == 0 {
-		floor = at - lookBack
+		since = at - lookBack
 	}
 	if known { // unless one came later that tells of a time since
-		floor = max(floor, live.At)
+		since = max(since, live.At)
 	}
-	back := &query{s: c.q.s, owner: c.q.owner, epochs: c.q.epochs, from: max(0, floor), to: at}
+	back := &query{s: c.q.s, owner: c.q.owner, epochs: c.q.epochs, from: max(0, since), to: at}
 	v, ok = back.before(ctx, at, back.from, func(journal.Sample) bool { return true })
 	switch {
 	case back.hidden:
 		return journal.Sample{At: at - 1, Quality: journal.Bad}, true, ctx.Err()
-	case known && !ok:
-		return live, true, ctx.Err()
+	case ok || ctx.Err() != nil:
+		return v, ok, ctx.Err()
 	}
-	return v, ok, ctx.Err()
+	if floor == 0 && (!known || live.At < since) {
+		v, ok, err = c.heldLong(ctx, at)
+	}
+	if !ok && known {
+		return live, true, err
+	}
+	return v, ok, err
+}
+
+// heldLong is what holds at a time since more than three days.
+func (c *Cursor) heldLong(ctx context.Context, at journal.Millis) (v journal.Sample, ok bool, err error) {
+	t := &track{owner: c.q.owner, epochs: c.q.epochs}
+	sc := c.q.s.newScan([]*track{t})
+	defer sc.end()
+	sc.reader.numbersOnly = true
+	found := map[*track]*carried{t: {}}
+	err = sc.heldLong(ctx, sc.tracks, at, found)
+	r := found[t].last
+	v = journal.Sample{Series: firstOf(t.epochs).id, At: r.at, Quality: r.quality, Value: journal.Value{Type: 10, Num: math.Float64bits(r.num)}}
+	return v, r.index != 0, err
 }
 
 // newest is the live sample that counts, whose Series is 0 if there is none of the last month, and the time of the newest other one,

@@ -23,11 +23,38 @@ func TestUnchangedForWeeks(t *testing.T) {
 		{"changed since, and not rolled up yet", Options{}, func(r *rig) {
 			r.add(key(0), at(noon.Add(6*24*time.Hour), 56))
 			r.follow()
-			r.flush(flushAll) // until then only hours tell, and they are old
-		}, math.NaN()},
+			r.flush(flushAll) // hours are old then
+		}, 56},
 		{"changed since, in memory", Options{}, func(r *rig) {
 			r.add(key(0), at(noon.Add(6*24*time.Hour), 56))
 			r.follow()
+		}, 56},
+		{"changed after the range", Options{}, func(r *rig) {
+			r.add(key(0), at(noon.Add(276*time.Hour), 99))
+			r.follow()
+			r.flush(flushAll)
+		}, 55},
+		{"changed after the range, and its samples are gone", Options{Raw: 48 * time.Hour, Minute: 100 * 24 * time.Hour}, func(r *rig) {
+			r.add(key(0), at(noon.Add(276*time.Hour), 99))
+			r.follow()
+			r.flush(flushAll)
+		}, 55},
+		{"another of the device came late, and is not rolled up yet", Options{}, func(r *rig) {
+			r.add(key(1), at(noon.Add(30*time.Hour), 3))
+			r.follow()
+			r.flush(flushAll)
+		}, 55},
+		{"the same, and its samples are gone", Options{Raw: 6 * 24 * time.Hour, Minute: 100 * 24 * time.Hour}, func(r *rig) {
+			r.add(key(1), at(noon.Add(7*24*time.Hour), 3))
+			r.follow()
+			r.flush(flushAll)
+		}, 55},
+		{"its node died for a minute, not rolled up yet", Options{}, func(r *rig) {
+			r.addEvent(death(noon.Add(30 * time.Hour)))
+			r.addEvent(birth(journal.NodeBirth, "", noon.Add(30*time.Hour+time.Minute)))
+			r.addEvent(birth(journal.DeviceBirth, "d", noon.Add(30*time.Hour+time.Minute)))
+			r.follow()
+			r.flush(flushAll)
 		}, math.NaN()},
 		{"changed since", Options{}, func(r *rig) {
 			r.add(key(0), at(noon.Add(6*24*time.Hour), 56))
@@ -57,6 +84,17 @@ func TestUnchangedForWeeks(t *testing.T) {
 				r.wait(24 * time.Hour)
 			}
 			c.then(r)
+			cursor, err := r.s.Cursor("g", "n", "d", "m0", ms(noon.Add(10*24*time.Hour)), ms(noon.Add(11*24*time.Hour)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			held, ok, err := cursor.Held(context.Background(), ms(noon.Add(10*24*time.Hour)), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f, _ := held.Value.Float64(); c.want == c.want && (!ok || f != c.want) {
+				t.Errorf("a cursor says that %v holds, %v; want %v", f, ok, c.want)
+			}
 			for _, span := range []time.Duration{time.Hour, 6 * time.Hour, 30 * time.Hour} {
 				from := noon.Add(10 * 24 * time.Hour)
 				list, err := r.s.Charts(context.Background(), ChartQuery{[]Metric{{"g", "n", "d", "m0"}}, ms(from), ms(from.Add(span)), 10})

@@ -120,16 +120,12 @@ func (q *query) behind(ctx context.Context, day int64, from, to journal.Millis) 
 	}
 }
 
-// daysWithData are the days of the range that have something in memory or a file, oldest first. It looks at memory first:
-// what moves to a file meanwhile is then not missed.
+// daysWithData are the days of the range that have samples, oldest first.
 func (q *query) daysWithData() []int64 {
 	if q.from >= q.to {
 		return nil
 	}
-	first, last := dayOf(q.from), dayOf(q.to-1)
-	out := append(q.s.daysInMemory(first, last), q.s.days.existing(first, last)...)
-	slices.Sort(out)
-	return slices.Compact(out)
+	return q.s.sampled(dayOf(q.from), dayOf(q.to-1))
 }
 
 func (s *Store) daysInMemory(first, last int64) (out []int64) {

@@ -90,12 +90,17 @@ func (r *rollupReader) allHeld(into map[journal.SeriesID]held) {
 	}
 }
 
-// carriedInto is what the metrics of a group hold at the end of the last hour before one that is rolled up, and when that hour ended. It
-// looks into the hour's own file, then into that of the last day before it that has one, then into the trend files.
+// carriedInto is what an hour that is rolled up takes over.
 func (s *Store) carriedInto(hour journal.Millis, group uint32) (out map[journal.SeriesID]held, since journal.Millis, err error) {
 	if s.carry.hour == hour {
 		return s.carry.groups[group], hour, nil
 	}
+	return s.carriedBefore(hour, group)
+}
+
+// carriedBefore is what the metrics of a group hold at the end of the last hour before one, and when that hour ended. It looks into
+// the hour's own file, then into that of the last day before it that has one, then into the trend files.
+func (s *Store) carriedBefore(hour journal.Millis, group uint32) (out map[journal.SeriesID]held, since journal.Millis, err error) {
 	day, last := dayOf(hour), hour-hourMillis
 	if hour == dayStart(day) {
 		list := s.days.existing(0, day-1)

@@ -132,12 +132,12 @@ type span struct {
 	from, to journal.Millis
 }
 
-// spans cuts a range at the days that have a file.
+// spans cuts a range at the days that have a file with samples.
 func (s *Store) spans(from, to journal.Millis) (out []span) {
 	if from >= to {
 		return nil
 	}
-	for _, day := range s.days.existing(dayOf(from), dayOf(to-1)) {
+	for _, day := range slices.DeleteFunc(s.days.existing(dayOf(from), dayOf(to-1)), s.days.isThin) {
 		out = append(out, span{day, max(from, dayStart(day)), min(to, dayStart(day+1))})
 	}
 	return out

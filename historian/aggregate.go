@@ -80,7 +80,7 @@ func (s *Store) Aggregates(ctx context.Context, q AggregateQuery) ([]Aggregates,
 	}
 	defer func() { a.scan.end() }()
 	p := plan{joint: a.scan.tracks}
-	if s.lacksSamples(from, to) {
+	if s.LacksSamples(from, to) {
 		p = plan{step: minuteMillis, rolled: a.scan.tracks}
 		if width%hourMillis == 0 && from%hourMillis == 0 {
 			p.step = hourMillis

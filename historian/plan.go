@@ -3,7 +3,6 @@ package historian
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"edge/historian/journal"
 
@@ -36,7 +35,7 @@ type plan struct {
 // plan chooses for columns of one width.
 func (a *asked) plan(ctx context.Context, width journal.Millis) (p plan, err error) {
 	all := a.scan.tracks
-	lacking := a.s.lacksSamples(a.from, a.to)
+	lacking := a.s.LacksSamples(a.from, a.to)
 	switch {
 	case width >= hourWidth && a.to-a.from > hourLength:
 		return plan{hourMillis, nil, all}, nil
@@ -101,19 +100,6 @@ func (a *asked) rates(ctx context.Context) (map[*track]int, error) {
 		}
 	}
 	return out, nil
-}
-
-// lacksSamples says that retention took samples of the range which rollups still tell of.
-func (s *Store) lacksSamples(from, to journal.Millis) bool {
-	days := s.days.existing(dayOf(from), dayOf(to-1))
-	if slices.ContainsFunc(days, s.days.isThin) {
-		return true
-	}
-	oldest := to
-	if all := s.days.existing(0, 1<<40); len(all) > 0 {
-		oldest = min(to, dayStart(all[0]))
-	}
-	return from < oldest && len(s.trends.existing(monthOf(from), monthOf(oldest-1))) > 0
 }
 
 // align moves the inner edges of columns down to whole rows, if a row is no longer than a column.

@@ -26,6 +26,10 @@ func (noSeries) Columns(context.Context, []historian.Metric, journal.Millis, jou
 func (noSeries) Active(context.Context, journal.Millis, journal.Millis) (map[historian.Metric]bool, bool, error) {
 	return nil, false, nil
 }
+func (noSeries) LacksSamples(journal.Millis, journal.Millis) bool { return false }
+func (noSeries) Left(context.Context, []historian.Metric, journal.Millis, journal.Millis, bool, func(int, historian.Left) error) error {
+	return historian.ErrNoSeries
+}
 func (noSeries) Gaps(context.Context, string, string, string, journal.Millis, journal.Millis) ([]historian.Gap, error) {
 	return nil, nil
 }

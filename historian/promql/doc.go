@@ -36,11 +36,14 @@
 // heads of the blocks, and the answer is the same to the bit. Under a subquery, and for every other function (rate, increase, changes and
 // resets need each step, avg_over_time and quantile_over_time how many of each value there are), all samples are read.
 //
-// Rollups are not read: a row of a minute has what came from its beginning on and before its end, a range (t-d, t] the other way round,
-// and neither says when, so that the answer would not be the one that samples give. What lies too far back to be read within
-// Options.Timeout is refused, and the answer says so; charts of years are historian.Charts'.
+// Where retention left no samples, rollups tell: of each minute, or hour where minutes are gone, the ranges are a day and longer or the steps
+// two hours, as if the metric had been scraped at its end. What held then is shown, until the end of the next; where a row cannot tell (bad samples
+// in it, a death), nothing. min_over_time and max_over_time see each row's extremes, avg_over_time its mean over time, sum_over_time and
+// count_over_time its samples: of ranges that begin and end with rows the answer is that of the samples. Resets of a counter within a row are not seen.
+// Where samples are kept they are read, for a row does not say when: the answer would not be the one that samples give. What cannot be read
+// within Options.Timeout is refused, and the answer says so.
 //
-// not done: rollups under long ranges, for these reasons; text as an info series, exemplars, rules, native histograms.
+// not done: rollups in place of samples that are kept, for these reasons; text as an info series, exemplars, rules, native histograms.
 //
 // Sources: prometheus.io/docs/prometheus/3.x, "HTTP API" and "Querying basics" (staleness); Sparkplug 3.0, chapters 5 and 6.
 package promql

@@ -210,7 +210,11 @@ func (it *iterator) end(err error) chunkenc.ValueType {
 
 // free gives back what was read ahead.
 func (it *iterator) free() {
-	if s, ok := it.source.(*columnSource); ok {
+	from := it.source
+	if s, ok := from.(*leftSource); ok {
+		from, s.points = s.source, nil
+	}
+	if s, ok := from.(*columnSource); ok {
 		s.free()
 	}
 }

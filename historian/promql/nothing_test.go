@@ -21,6 +21,10 @@ func (nothing) Columns(context.Context, []historian.Metric, journal.Millis, jour
 func (nothing) Active(context.Context, journal.Millis, journal.Millis) (map[historian.Metric]bool, bool, error) {
 	return nil, false, nil
 }
+func (nothing) LacksSamples(journal.Millis, journal.Millis) bool { return false }
+func (nothing) Left(context.Context, []historian.Metric, journal.Millis, journal.Millis, bool, func(int, historian.Left) error) error {
+	return historian.ErrNoSeries
+}
 func (nothing) Gaps(context.Context, string, string, string, journal.Millis, journal.Millis) ([]historian.Gap, error) {
 	return nil, nil
 }

@@ -16,6 +16,8 @@ type Store interface {
 	Active(ctx context.Context, from, to journal.Millis) (list map[historian.Metric]bool, all bool, err error)
 	Cursor(group, node, device, metric string, from, to journal.Millis) (*historian.Cursor, error)
 	Columns(ctx context.Context, metrics []historian.Metric, from, to journal.Millis, looks *historian.Looks, limit int) ([]historian.Column, error)
+	LacksSamples(from, to journal.Millis) bool
+	Left(ctx context.Context, metrics []historian.Metric, from, to journal.Millis, hours bool, f func(int, historian.Left) error) error
 	Gaps(ctx context.Context, group, node, device string, from, to journal.Millis) ([]historian.Gap, error)
 	Life(ctx context.Context, group, node, device string, from, to journal.Millis) ([]historian.Turn, error)
 }

@@ -60,6 +60,7 @@ type seriesSet struct {
 	list     []series
 	at       int
 	ahead    int // series before it were read ahead
+	rows     leftovers
 	err      error
 }
 
@@ -145,22 +146,32 @@ func (s *series) Iterator(back chunkenc.Iterator) chunkenc.Iterator {
 		it.source = &lifeSource{store: q.store, of: owned{s.ref.group, s.ref.node, s.ref.device}, to: it.to + 1}
 		return it
 	}
+	points, err := s.set.left(s.at)
+	if err == nil {
+		it.source, err = s.source(it.from, it.to+1)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	if len(points) > 0 {
+		it.source = &leftSource{source: it.source, points: points}
+	}
+	return it
+}
+
+// source is what knows of a metric's samples.
+func (s *series) source(from, to journal.Millis) (source, error) {
 	of := owned{s.ref.group, s.ref.node, s.ref.device}
+	known := valueSource{q: s.set.q, of: of}
 	column, err := s.set.column(s.at)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	if column != nil {
-		it.source = &columnSource{valueSource: valueSource{q: q, of: of}, column: column, from: it.from, to: it.to + 1, metric: s.ref.metric,
-			damage: historian.Edges(column.Damage)}
-		return it
+		return &columnSource{valueSource: known, column: column, from: from, to: to, metric: s.ref.metric, damage: historian.Edges(column.Damage)}, nil
 	}
-	c, err := q.store.Cursor(s.ref.group, s.ref.node, s.ref.device, s.ref.metric, it.from, it.to+1)
-	if err != nil {
-		return failed(err)
-	}
-	it.source = &valueSource{q: q, cursor: c, of: of}
-	return it
+	known.cursor, err = s.set.q.store.Cursor(s.ref.group, s.ref.node, s.ref.device, s.ref.metric, from, to)
+	return &known, err
 }
 
 // edges are the beginnings and ends of an owner's gaps from a time on, ascending. One answer serves all series of an owner.

@@ -113,15 +113,34 @@ func (l *log) gap(from, to time.Time) {
 // in memory.
 func (l *log) open(t testing.TB, inFiles bool) (s *historian.Store, stop func()) {
 	t.Helper()
+	return l.openWith(t, inFiles, historian.Options{Clock: func() time.Time { return noon }})
+}
+
+func (l *log) openWith(t testing.TB, inFiles bool, o historian.Options) (s *historian.Store, stop func()) {
+	t.Helper()
 	dir := t.TempDir()
 	j, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{SegmentBytes: 1 << 20, Spares: -1, Clock: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Space = func() (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
+	open := func(o historian.Options) {
+		s, err = historian.Open(filepath.Join(dir, "history"), j, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := o
+	kept.Raw, kept.Minute = 0, 0
+	if o.Raw > 0 { // retention believes a clock that was seen before
+		if open(kept); s.Close() != nil {
+			t.Fatal("close")
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- j.Run(ctx) }()
-	for part := range slices.Chunk(l.records, 100) {
+	for part := range slices.Chunk(l.records, 1000) {
 		var last journal.Index
 		if last, err = j.Append(0, part...); err == nil {
 			err = j.Wait(ctx, last)
@@ -130,20 +149,14 @@ func (l *log) open(t testing.TB, inFiles bool) (s *historian.Store, stop func())
 			break
 		}
 	}
-	open := func() {
-		s, err = historian.Open(filepath.Join(dir, "history"), j, historian.Options{Clock: func() time.Time { return noon }})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if open(); inFiles {
+	if open(kept); inFiles {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		open()
+		open(o)
 	}
 	return s, func() {
 		cancel()

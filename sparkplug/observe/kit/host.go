@@ -2,6 +2,8 @@ package kit
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,9 +160,31 @@ func (r *hostRun) starts(servers []string) {
 	if r.h.Start != nil {
 		r.h.Start(servers)
 	}
-	for i := range r.brokers {
+	for i, broker := range r.brokers {
 		r.online(i, true, -1)
+		if r.h.Start != nil {
+			r.subscribed(broker)
+		}
 	}
+}
+
+// subscribed waits until a broker has taken the host's subscription to nodes: one that says too early that it is online would not hear
+// the first births.
+func (r *hostRun) subscribed(broker string) {
+	r.t.Helper()
+	asked := map[[2]int]bool{} // by connection and packet identifier
+	r.at = 0
+	r.await("the SUBACK of the host's nodes", func(e observe.Entry) bool {
+		switch p := e.Packet.(type) {
+		case *packets.Subscribe:
+			asked[[2]int{e.Conn, int(p.PacketID)}] = e.Server == broker && slices.ContainsFunc(p.Filters, func(s packets.Subscription) bool {
+				return !strings.Contains(s.Filter, "/STATE/")
+			})
+		case *packets.Suback:
+			return asked[[2]int{e.Conn, int(p.PacketID)}]
+		}
+		return false
+	})
 }
 
 // node is a plant node of the kit, with one device D.
@@ -204,13 +228,17 @@ func (n *node) send(typ sparkplug.MessageType, ms ...sparkplug.Metric) {
 
 func (n *node) sendAs(typ sparkplug.MessageType, seq uint64, ms ...sparkplug.Metric) time.Time {
 	at := time.Now()
+	say(n.client, n.message(typ, seq, at, ms...))
+	return time.UnixMilli(at.UnixMilli())
+}
+
+func (n *node) message(typ sparkplug.MessageType, seq uint64, at time.Time, ms ...sparkplug.Metric) sparkplug.Publish {
 	p := sparkplug.Payload{Timestamp: sparkplug.Millis(at), HasTimestamp: true, HasSeq: true, Seq: seq, Metrics: ms}
 	topic := sparkplug.Topic{Type: typ, Group: n.ref.Group, Node: n.ref.Node}
 	if typ.OfDevice() {
 		topic.Device = "D"
 	}
-	say(n.client, sparkplug.Publish{Topic: topic.String(), Payload: sparkplug.Encode(&p)})
-	return time.UnixMilli(at.UnixMilli())
+	return sparkplug.Publish{Topic: topic.String(), Payload: sparkplug.Encode(&p)}
 }
 
 // data is the node's metric by its alias, as NDATA carries it.
@@ -267,9 +295,12 @@ func (r *hostRun) reorder(changes, loses string) bool {
 	if !r.h.Reorders {
 		return true
 	}
-	a.sendAs(sparkplug.NDATA, 3, a.data(3))
-	a.sendAs(sparkplug.NDATA, 2, a.data(2))
-	a.sendAs(sparkplug.NDATA, 4, a.data(4))
+	var swapped []packets.Packet // in one write: no time passes between them
+	for _, seq := range []uint64{3, 2, 4} {
+		p := a.message(sparkplug.NDATA, seq, time.Now(), a.data(float64(seq)))
+		swapped = append(swapped, &packets.Publish{Topic: p.Topic, Payload: p.Payload})
+	}
+	a.client.Send(swapped...)
 	b.sendAs(sparkplug.NDATA, 3, b.data(3))
 	for r.asked[loses] == 0 {
 		r.next(0, -1)

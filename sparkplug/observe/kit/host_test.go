@@ -28,10 +28,14 @@ type clientHost struct {
 	cancel func()
 	wg     sync.WaitGroup
 
-	mu    sync.Mutex // guards host and links
+	mu    sync.Mutex // guards the rest
 	host  *sparkplug.Host
 	links map[string]*hostLink
+	heard map[string]int // data of nodes, by topic
 }
+
+// reorderTimeout of a clientHost does not pass by itself: see overdue.
+const reorderTimeout = time.Hour
 
 type hostLink struct {
 	conn   net.Conn
@@ -40,8 +44,8 @@ type hostLink struct {
 }
 
 func newClientHost(t *testing.T, v packets.Version, bad string) *clientHost {
-	h := &clientHost{t: t, version: v, bad: bad, links: map[string]*hostLink{}}
-	h.host = sparkplug.NewHost(sparkplug.Options{HostID: "scada", ReorderTimeout: 250 * time.Millisecond})
+	h := &clientHost{t: t, version: v, bad: bad, links: map[string]*hostLink{}, heard: map[string]int{}}
+	h.host = sparkplug.NewHost(sparkplug.Options{HostID: "scada", ReorderTimeout: reorderTimeout})
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	t.Cleanup(h.stop)
 	return h
@@ -69,15 +73,25 @@ func (h *clientHost) tickLoop() {
 		case <-h.ctx.Done():
 			return
 		case <-tick.C:
-			h.step(sparkplug.Input{})
+			h.step(sparkplug.Input{}, time.Now())
 		}
 	}
 }
 
-func (h *clientHost) step(in sparkplug.Input) {
+// overdue tells, once, that a host would now have waited long enough for what is missing: all three messages of the kit's first node are
+// here, whose order is wrong, and the one of the second, before which one is lost.
+func (h *clientHost) overdue(topic string) bool {
+	const a, b = "spBv1.0/kit/NDATA/A0", "spBv1.0/kit/NDATA/B0"
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, p := range h.host.Step(in, time.Now()).Publish {
+	h.heard[topic]++
+	return (topic == a || topic == b) && h.heard[a] == 3 && h.heard[b] == 1
+}
+
+func (h *clientHost) step(in sparkplug.Input, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.host.Step(in, now).Publish {
 		if h.bad == "no defence" && strings.Contains(p.Topic, "/STATE/") {
 			continue
 		}
@@ -162,7 +176,7 @@ func (h *clientHost) read(server string, l *hostLink, subscribe *packets.Subscri
 		}
 		h.mu.Unlock()
 		if h.bad != "keeps values without a server" {
-			h.step(sparkplug.Input{Lost: &sparkplug.Lost{Server: server}})
+			h.step(sparkplug.Input{Lost: &sparkplug.Lost{Server: server}}, time.Now())
 		}
 	}()
 	var buf []byte
@@ -210,7 +224,10 @@ func (h *clientHost) take(server string, l *hostLink, p packets.Packet, subscrib
 		if p.QoS == 1 {
 			_, _ = l.conn.Write((&packets.Puback{PacketID: p.PacketID}).Append(nil, h.version))
 		}
-		h.step(sparkplug.Input{Message: &sparkplug.Message{Topic: p.Topic, Payload: p.Payload, Retain: p.Retain, Server: server}})
+		h.step(sparkplug.Input{Message: &sparkplug.Message{Topic: p.Topic, Payload: p.Payload, Retain: p.Retain, Server: server}}, time.Now())
+		if h.overdue(p.Topic) {
+			h.step(sparkplug.Input{}, time.Now().Add(reorderTimeout))
+		}
 	}
 }
 

@@ -47,9 +47,9 @@ type loop struct {
 	behind     []*looped     // have more left to be done; each once
 	rests      []*looped     // have a packet that takes long; the first is gone on with
 	restBytes  int64         // of the messages that these bring
-	turns      uint64
-	left       time.Time    // when those that are leaving were looked at last
-	wrote      atomic.Int64 // bytes, in this turn and by whoever wrote to the loop's connections
+	turns      uint64        // taken for a reason: a wait that ended at its time with nothing is none
+	left       time.Time     // when those that are leaving were looked at last
+	wrote      atomic.Int64  // bytes, in this turn and by whoever wrote to the loop's connections
 
 	spare []*looped // memory of the next posts
 
@@ -121,7 +121,6 @@ func (l *loop) run() {
 	defer l.takePosts() // a connection that was handed over too late is closed
 	for !l.stopped() {
 		n := l.wait()
-		l.turns++
 		l.now = l.server.now()
 		l.delivering.now = l.now
 		l.wrote.Store(0)
@@ -160,14 +159,15 @@ func (l *loop) wait() int {
 		n, _ = unix.EpollWait(l.epoll, l.events, milliseconds(timeout)) // an error is an interrupted wait
 	}
 	l.asleep.Store(false)
-	if n > 0 {
+	switch {
+	case n > 0:
 		l.quiet = 0
-		return n
-	}
-	if timeout > 0 {
+	case timeout > 0:
 		l.quiet++
+		return 0
 	}
-	return 0
+	l.turns++
+	return n
 }
 
 // timeout is how long the loop may sleep, if nothing happens.

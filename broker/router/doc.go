@@ -9,7 +9,7 @@
 //
 // Locks: mu guards the tree and the retained messages. It is held while a message is retained and
 // matched, so that a subscription is wholly before or wholly after it, or for a portion of that when many subscriptions
-// match (Begin); it is not held when gates, taps and the Deliverer are called. A session's lock may be held when Subscribe, Unsubscribe
+// match (Begin), and so many that the message is delivered in portions, too; it is not held when gates, taps and the Deliverer are called. A session's lock may be held when Subscribe, Unsubscribe
 // or Retained is called (order: session, then router); Route must be called with none.
 //
 // The rule that must not break: the messages of one publisher reach taps and sessions in the order routed.

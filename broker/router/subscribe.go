@@ -87,3 +87,10 @@ func (r *Router) sharedSubscriptions() (n int) {
 	}
 	return n
 }
+
+// Many tells whether a message may be for so many that they get it in portions.
+func (r *Router) Many() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.members) > r.opt.Deliveries
+}

@@ -35,10 +35,21 @@ type delivering struct {
 	large   uint64
 
 	// Of the last Deliver, for the answer to the publisher.
-	also    router.Elsewhere
+	also router.Elsewhere
+	sums
+}
+
+// sums is what became of a message.
+type sums struct {
 	matched int // sessions
 	took    int // have it, QoS 0 included
 	full    int // of QoS 1 or 2, had no room in their queue
+}
+
+func (s *sums) add(more sums) {
+	s.matched += more.matched
+	s.took += more.took
+	s.full += more.full
 }
 
 // stored is a delivery whose session is kept on disk.
@@ -52,11 +63,15 @@ type stored struct {
 	again   bool             // another is to be chosen
 }
 
-// Deliver sends m to all of to. Sessions on disk come before others: if they cannot be saved nobody gets it, but for a session in memory
+// Deliver sends m to all of to. Sessions on disk come before others: if they cannot be saved nobody of to gets it, but for a session in memory
 // that was chosen among the members of a shared subscription.
 func (d *delivering) Deliver(m *broker.Message, to []router.Delivery, also router.Elsewhere) (broker.Index, error) {
 	d.stored, d.memory, d.cost = d.stored[:0], d.memory[:0], 0
-	d.also, d.matched, d.took, d.full = also, len(to), 0, 0
+	d.also, d.sums = also, sums{matched: len(to)}
+	var later []session.Change
+	if also.More { // what the publisher's session needs saved goes with the last portion
+		later, d.with = d.with, nil
+	}
 	d.work += uint64(len(to))
 	for i := range to {
 		x := &to[i]
@@ -80,6 +95,7 @@ func (d *delivering) Deliver(m *broker.Message, to []router.Delivery, also route
 	if err != nil {
 		return 0, err
 	}
+	d.with = later
 	for i := range to {
 		if to[i].QoS == 0 && to[i].Share == nil {
 			d.deliver0(to[i].To.(*subscriber), m, &to[i])
@@ -183,7 +199,8 @@ func (c *client) roomLocked() int64 {
 }
 
 // deliverStored steps all sessions of d.stored under their locks, saves what they and the publisher changed as one
-// record, and sends. After a crash either all of them have the message or, with the publisher not acknowledged, none.
+// record, and sends. After a crash either all of them have the message or, with the publisher not acknowledged, none; of a message for so many
+// that they get it in portions this holds for each.
 func (d *delivering) deliverStored(m *broker.Message) (broker.Index, error) {
 	if len(d.stored)+len(d.with) == 0 {
 		return 0, nil

@@ -7,7 +7,7 @@
 // What reads and writes is a wire, and there are two. Plain TCP and unix sockets on Linux are descriptors of an event loop
 // (loop_linux.go; looped_*.go are its connections): one goroutine waits for all of them, handles what has come, and writes what that caused, one
 // write per connection and turn. A loop never waits for anything else: a login that must (for a password to be checked, an earlier
-// connection to end, the journal) and the end of a connection in a Shutdown get a goroutine of their own, which tells the loop.
+// connection to end, the journal) and the end of a connection in a Shutdown, or whose will may be for many, get a goroutine of their own, which tells the loop.
 // All others are a stream (stream.go): TLS, WebSocket, pipes, other systems. It has a goroutine for each direction.
 // Everything above the wire is shared, and nearly every test runs over both; the others say why not.
 //
@@ -46,7 +46,7 @@
 // for messages, wills and filters (session.Budget); when there is no room for another session, who has more than a share of them gives one
 // up (hoard.go). Who holds longest or most gives way. A refusal is counted always and logged
 // once for each client and reason (refusals.go). On an event loop each connection has a slice of the turn; a packet that takes long, and what is
-// to be written to many, are done in portions, over turns (loop_fair_linux.go).
+// to be written or delivered to many, are done in portions, over turns (loop_fair_linux.go, router.Begin).
 //
 // Ends: when a connection ends, taps get Disconnected with its reason, then its will is routed, then the session is free
 // for the connection that takes it over, which is told to the taps as Connected before its first message is routed.

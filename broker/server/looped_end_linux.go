@@ -11,7 +11,7 @@ import (
 	"edge/broker/packets"
 )
 
-// endNow ends the session's part of the connection. In a shutdown that waits for all others: then a goroutine does.
+// endNow ends the session's part of the connection. In a shutdown that waits for all others, and a will may be for many: then a goroutine does.
 func (w *looped) endNow(err error) {
 	if w.stage != live {
 		return
@@ -24,7 +24,7 @@ func (w *looped) endNow(err error) {
 		return
 	}
 	reason, last := w.reasonFor(err)
-	if reason == broker.ReasonShutdown {
+	if reason == broker.ReasonShutdown || w.leavesWill() && w.server.router.Many() {
 		w.stage = ending
 		w.watch(func(e uint32) uint32 { return e &^ unix.EPOLLIN })
 		w.startEnd(reason, last, err)
@@ -32,6 +32,14 @@ func (w *looped) endNow(err error) {
 	}
 	w.finish(reason, last, err)
 	w.leaveAt(lastWrite)
+}
+
+// leavesWill tells whether the end of the connection may publish a will.
+func (c *conn) leavesWill() bool {
+	c.client.mu.Lock()
+	defer c.client.mu.Unlock()
+	s := c.client.session
+	return s != nil && s.Will() != nil && !c.withdrawn
 }
 
 // startEnd ends the session's part on a goroutine of its own.

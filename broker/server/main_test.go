@@ -28,6 +28,7 @@ type rig struct {
 	durable Durable           // nil: store
 	limits  Limits
 	portion int    // as router.Options.Portion
+	goes    int    // as router.Options.Deliveries
 	fast    bool   // as Options.Fast
 	keeps   int    // retained messages at most; 0: no limit
 	loops   int    // as Options.Loops
@@ -46,7 +47,7 @@ type rig struct {
 // start makes the server and has it shut down at the end of the test.
 func (r *rig) start(t testing.TB) *rig {
 	r.t = t
-	o := router.Options{RetainedMessages: r.keeps, Taps: r.taps, Gates: r.gates, Portion: r.portion}
+	o := router.Options{RetainedMessages: r.keeps, Taps: r.taps, Gates: r.gates, Portion: r.portion, Deliveries: r.goes}
 	so := Options{Limits: r.limits, Loops: r.loops, ResponsePrefix: r.answers, Auth: r.auth, Log: r.log, Now: r.now}
 	if r.store != nil {
 		o.Store, so.Store, so.Durable = r.store, r.store, r.store

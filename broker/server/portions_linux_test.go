@@ -88,6 +88,34 @@ func TestFanOutTakesTurns(t *testing.T) {
 	})
 }
 
+// TestManySessionsTakeTurns: a message for many sessions on disk is given to a bounded number of them in one turn; a will, on a goroutine of its own.
+func TestManySessionsTakeTurns(t *testing.T) {
+	const many, goes = 300, 4
+	r := (&rig{store: &brokertest.Store{}, goes: goes, limits: Limits{ConnectionsPerAddress: -1, AcceptsPerSecond: -1}}).over(overLoops).start(t)
+	for i := range many {
+		c := r.client(packets.V4, fmt.Sprint("sub", i), false)
+		c.Subscribe("all", 1)
+		c.Close()
+	}
+	pub := brokertest.NewClient(t, r.dial(), packets.V4)
+	pub.Send(&packets.Connect{Version: packets.V4, ClientID: "pub", CleanStart: true, Will: &packets.Will{Topic: "all", QoS: 1, Payload: []byte("gone")}})
+	brokertest.Expect[*packets.Connack](pub)
+	r.quiet()
+	before := r.turns()
+	pub.Send(&packets.Publish{Topic: "all", QoS: 1, PacketID: 1, Payload: []byte("1")})
+	brokertest.Expect[*packets.Puback](pub)
+	if took := r.turns() - before; took < many/goes {
+		t.Errorf("%d turns for %d sessions, of which one may do %d", took, many, goes)
+	}
+	pub.Close()
+	r.quiet()
+	for _, s := range r.sessions() {
+		if len(s.Entries) != 2 || string(s.Entries[1].Message.Payload) != "gone" {
+			t.Fatalf("%s has %d messages", s.ClientID, len(s.Entries))
+		}
+	}
+}
+
 // TestManyFloodsShareTurns: however many connections bring much at once, a turn goes on with few of them, and a client that has little to say
 // is answered after a few turns.
 func TestManyFloodsShareTurns(t *testing.T) {

@@ -147,9 +147,12 @@ func (c *conn) routeOn(left *router.Rest, p *packets.Publish, borrowed bool) {
 	with := slices.Clone(c.deliver.with) // of this message, not of the next that is routed, which uses the memory
 	c.deliver.with = nil
 	c.routing = left
+	var sum sums // of the portions so far
 	c.rest = func() (done bool, err error) {
-		c.deliver.with = with
+		c.deliver.with, c.deliver.sums = with, sums{}
 		done, index, err := left.Next(c.deliver)
+		sum.add(c.deliver.sums)
+		c.deliver.sums = sum
 		if !done {
 			c.deliver.with = nil
 			return false, nil

@@ -210,7 +210,7 @@ func (s *step) heard(n *node) {
 		return
 	}
 	n.why = notBorn(s.h.o.Started)
-	for _, d := range n.all() {
+	for _, d := range n.sorted {
 		if d.state == StateUnknown && d.why[0].Kind == CauseNotHeard {
 			d.why = n.why
 			for _, m := range d.sorted {

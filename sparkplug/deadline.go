@@ -49,8 +49,8 @@ func (s *step) expire() {
 		return
 	}
 	var due []*node
-	for n := range h.waiting {
-		if !h.deadline(n).After(s.now) {
+	for n := range h.waiting { // most only wait for their place in the pace
+		if t := earliest(n.reorder, n.gone); !t.IsZero() && !t.After(s.now) {
 			due = append(due, n)
 		}
 	}

@@ -88,7 +88,7 @@ func (s *step) die(n *node, why []Reason) {
 // down takes a node and its devices out of StateOnline.
 func (s *step) down(n *node, state State, why []Reason) {
 	n.state, n.since, n.heard, n.why = state, s.now, s.now, why
-	for _, d := range n.all() {
+	for _, d := range n.sorted {
 		s.deviceDown(d, state, s.now, why)
 	}
 	s.touch(n)

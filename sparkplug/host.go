@@ -89,6 +89,7 @@ type Host struct {
 // Stats are counters since the host was made.
 type Stats struct {
 	Nodes, Metrics, Clients int // now
+	Online, Offline         int // of Nodes; of the others it is not known
 	Messages                uint64
 	Undecodable             uint64 // payloads that are none, or exceed a limit
 	BadTopics               uint64 // topics in the namespace, but not of its form
@@ -261,7 +262,7 @@ func (s *step) evictNode() bool {
 		return false
 	}
 	s.dropHeld(out)
-	for _, d := range out.all() {
+	for _, d := range out.sorted {
 		s.forget(d)
 	}
 	s.undefineAll(out)

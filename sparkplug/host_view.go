@@ -8,9 +8,21 @@ import (
 )
 
 // Nodes returns every node, sorted by group and node.
-func (h *Host) Nodes() []NodeView {
-	out := make([]NodeView, len(h.sorted))
-	for i, n := range h.sorted {
+func (h *Host) Nodes() []NodeView { return h.NodesAfter(nil, len(h.sorted)) }
+
+// NodesAfter returns at most limit nodes after the given one (nil: from the first), in the same order. Who holds a lock while it asks
+// asks for a few at a time: a node takes some microseconds, with many devices some dozens.
+func (h *Host) NodesAfter(after *NodeRef, limit int) []NodeView {
+	from := 0
+	if after != nil {
+		at, found := slices.BinarySearchFunc(h.sorted, *after, func(n *node, ref NodeRef) int { return compareNodes(n.ref, ref) })
+		if from = at; found {
+			from++
+		}
+	}
+	some := h.sorted[from:min(from+limit, len(h.sorted))]
+	out := make([]NodeView, len(some))
+	for i, n := range some {
 		out[i] = h.nodeView(n)
 	}
 	return out
@@ -33,19 +45,14 @@ func (h *Host) Stats() Stats {
 	st.Nodes, st.Clients = len(h.nodes), len(h.clients)
 	for _, n := range h.sorted {
 		st.Metrics += n.metrics
+		switch n.state {
+		case StateOnline:
+			st.Online++
+		case StateOffline:
+			st.Offline++
+		}
 	}
 	return st
-}
-
-// all returns the node's own device and the others, sorted by name.
-func (n *node) all() []*device {
-	out := make([]*device, 0, len(n.devices)+1)
-	out = append(out, n.own)
-	for _, d := range n.devices {
-		out = append(out, d)
-	}
-	slices.SortFunc(out, func(a, b *device) int { return strings.Compare(a.name, b.name) })
-	return out
 }
 
 func (h *Host) nodeView(n *node) NodeView {
@@ -54,7 +61,10 @@ func (h *Host) nodeView(n *node) NodeView {
 		Metrics: len(n.own.metrics), RebirthsAsked: n.asked, RebirthsDone: n.answered, Gaps: n.gaps,
 		Warnings: slices.Clone(n.warnings), Client: n.client, ClockSkew: n.skew.value(), Server: n.server, RebirthCauses: n.causes,
 		Why: h.whyNode(n)}
-	for _, d := range n.all()[1:] {
+	if len(n.devices) > 0 {
+		v.Devices = make([]DeviceView, 0, len(n.devices))
+	}
+	for _, d := range n.sorted[1:] {
 		x := DeviceView{Device: d.name, State: d.state, Since: d.since, Heard: d.heard, Reason: sentence(d.why), Metrics: len(d.metrics)}
 		if d.state != StateOnline {
 			x.Why = h.whyDevice(d)
@@ -155,7 +165,7 @@ func (h *Host) Metrics(f MetricFilter, after *MetricRef, limit int) (page []Metr
 		if f.Group != "" && f.Group != n.ref.Group || f.Node != "" && f.Node != n.ref.Node {
 			continue
 		}
-		for _, d := range n.all() {
+		for _, d := range n.sorted {
 			if f.Device != nil && *f.Device != d.name {
 				continue
 			}

@@ -30,6 +30,7 @@ type node struct {
 
 	own         *device // the node's own metrics
 	devices     map[string]*device
+	sorted      []*device   // own, then devices by name
 	definitions Definitions // of templates, of the present birth
 
 	aliases map[uint64]*metric // of the present birth, node and devices together; the first of those that share one
@@ -119,6 +120,7 @@ func newNode(ref NodeRef, now time.Time) *node {
 	n := &node{ref: ref, state: StateUnknown, since: now, heard: now, why: unborn(now), bdSeq: -1, seq: -1, unborn: AskNoBirth,
 		devices: map[string]*device{}, aliases: map[uint64]*metric{}}
 	n.own = newDevice(n, "", now)
+	n.sorted = []*device{n.own}
 	return n
 }
 
@@ -151,8 +153,15 @@ func (s *step) device(n *node, name string) *device {
 	}
 	d := newDevice(n, strings.Clone(name), s.now)
 	n.devices[d.name] = d
+	n.sorted = slices.Insert(n.sorted, n.position(d.name), d)
 	s.touch(n)
 	return d
+}
+
+// position is where a device stands, or would stand, among the node's.
+func (n *node) position(name string) int {
+	at, _ := slices.BinarySearchFunc(n.sorted, name, func(d *device, name string) int { return strings.Compare(d.name, name) })
+	return at
 }
 
 func (s *step) evictDevice(n *node) bool {
@@ -167,6 +176,8 @@ func (s *step) evictDevice(n *node) bool {
 	}
 	s.forget(oldest)
 	delete(n.devices, oldest.name)
+	at := n.position(oldest.name)
+	n.sorted = slices.Delete(n.sorted, at, at+1)
 	return true
 }
 

@@ -170,7 +170,7 @@ func (s *step) flushHeld(n *node) (reason string) {
 // doubtful leaves the metrics uncertain that are older than a loss, and reports them.
 func (s *step) doubtful(n *node, kind Cause, text string) {
 	n.doubt = doubt{at: s.now, turn: s.h.turn, kind: kind, text: text}
-	for _, d := range n.all() {
+	for _, d := range n.sorted {
 		if d.state == StateOnline {
 			for _, m := range d.sorted {
 				s.changed(m)

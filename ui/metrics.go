@@ -113,14 +113,11 @@ func (c statsCollector) plant(s sender) {
 	if c.u.opt.Plant == nil {
 		return
 	}
-	states := map[sparkplug.State]int{sparkplug.StateOnline: 0, sparkplug.StateOffline: 0, sparkplug.StateUnknown: 0}
-	for _, n := range c.u.opt.Plant.Nodes() {
-		states[n.State]++
-	}
-	for state, n := range states {
+	h := c.u.opt.Plant.Stats()
+	for state, n := range map[sparkplug.State]int{sparkplug.StateOnline: h.Online, sparkplug.StateOffline: h.Offline,
+		sparkplug.StateUnknown: h.Nodes - h.Online - h.Offline} {
 		s.gauge(descNodes, float64(n), string(state))
 	}
-	h := c.u.opt.Plant.Stats()
 	s.counter(descSeqGaps, h.Gaps)
 	for cause, n := range h.Rebirths {
 		s.counter(descRebirths, n, sparkplug.RebirthCause(cause).String())

@@ -266,15 +266,25 @@ func (p *plant) Hosts() []sparkplug.HostView {
 	return p.host.Hosts()
 }
 
-// Nodes implements ui.Plant.
-func (p *plant) Nodes() []sparkplug.NodeView {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := p.host.Nodes()
-	for i := range all {
-		p.notRecorded(&all[i])
+// nodesAtOnce is how many nodes are looked at while every message waits.
+const nodesAtOnce = 32
+
+// Nodes implements ui.Plant. It takes the lock for some nodes at a time, so that a large plant is not held up.
+func (p *plant) Nodes() (all []sparkplug.NodeView) {
+	var after *sparkplug.NodeRef
+	for {
+		p.mu.Lock()
+		some := p.host.NodesAfter(after, nodesAtOnce)
+		for i := range some {
+			p.notRecorded(&some[i])
+		}
+		p.mu.Unlock()
+		all = append(all, some...)
+		if len(some) < nodesAtOnce {
+			return all
+		}
+		after = &sparkplug.NodeRef{Group: some[nodesAtOnce-1].Group, Node: some[nodesAtOnce-1].Node}
 	}
-	return all
 }
 
 // Node implements ui.Plant.

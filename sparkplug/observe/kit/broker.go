@@ -173,6 +173,8 @@ func (r *brokerRun) retained() {
 	r.note(r.late(topic, one([]byte("1"))), "retained", "a late subscriber")
 	say(pub, sparkplug.Publish{Topic: topic, QoS: 1, Retain: true, Payload: []byte("2")})
 	r.note(r.late(topic, one([]byte("2"))), "retained", "a late subscriber of the replaced message")
+	say(pub, sparkplug.Publish{Topic: topic, QoS: 2, Retain: true, Payload: []byte("3")})
+	r.note(r.late(topic, one([]byte("3"))), "retained", "a late subscriber of the message that was published at QoS 2")
 	say(pub, sparkplug.Publish{Topic: topic, QoS: 1, Retain: true})
 	r.note(r.late(topic, nothing), "retained", "a cleared message is still there")
 }

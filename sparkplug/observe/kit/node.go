@@ -224,6 +224,8 @@ func (r *nodeRun) hostLeaves() {
 		r.state(host, true, 4000)
 	} else {
 		r.await("STATE after the next CONNECT", given(topic))
+		r.state(host, true, 2500)
+		r.await("an online STATE from before it left", given(topic))
 		r.state(host, true, 4000)
 		r.births()
 	}

@@ -27,21 +27,44 @@ func (c *cell) encode(e *chunk.Encoder, objects *bolt.Bucket) ([]byte, error) {
 	if err := e.Begin(ids); err != nil {
 		return nil, err
 	}
-	var v journal.Sample
 	for i := range c.slots {
-		for r := c.rowsOf(i); r.next(); {
-			r.view(&v)
-			if v.Value.Bytes != nil {
-				if err := putLarge(objects, &v.Value); err != nil {
-					return nil, err
-				}
-			}
-			if err := e.Add(int(places[r.place]), &v); err != nil {
-				return nil, err
-			}
+		if err := c.encodeSlot(i, places, e, objects); err != nil {
+			return nil, err
 		}
 	}
 	return e.End()
+}
+
+// encodeSlot adds the rows of one slot. Most are Good and have a number: of these no sample is made.
+func (c *cell) encodeSlot(i int, places []uint16, e *chunk.Encoder, objects *bolt.Bucket) error {
+	r := c.rowsOf(i)
+	var flags uint8
+	if r.slot.flags&slotHistorical != 0 {
+		flags |= chunk.Historical
+	}
+	if r.slot.flags&slotBirth != 0 {
+		flags |= chunk.Birth
+	}
+	for r.left > 0 {
+		if place, at, num, ok := r.nextNumber(); ok {
+			if err := e.Number(int(places[place]), r.member.kind, r.index, at, r.slot.received, flags, num); err != nil {
+				return err
+			}
+			continue
+		}
+		var v journal.Sample
+		r.next()
+		r.view(&v)
+		if v.Value.Bytes != nil {
+			if err := putLarge(objects, &v.Value); err != nil {
+				return err
+			}
+		}
+		if err := e.Add(int(places[r.place]), &v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // columns are the series that have samples, ascending by number, and where each place is among them.

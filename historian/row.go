@@ -63,6 +63,36 @@ func (r *rows) next() bool {
 	return true
 }
 
+// nextNumber is next for a row that is Good and has a number; ok is false for others, before which it stays. Of the fields it
+// sets index and member.
+func (r *rows) nextNumber() (place uint16, at journal.Millis, num uint64, ok bool) {
+	b := r.c.data[r.pos:]
+	head := binary.LittleEndian.Uint16(b)
+	place, at = head&rowPlace, r.slot.at
+	n := 2
+	if head&rowOffset != 0 {
+		at += journal.Millis(int16(binary.LittleEndian.Uint16(b[n:])))
+		n += 2
+	}
+	m := &r.c.members[place]
+	w := width(m.kind)
+	switch {
+	case head&rowOdd != 0 || w == 0:
+		return 0, 0, 0, false
+	case w == 4:
+		num = widen(m.kind, binary.LittleEndian.Uint32(b[n:]))
+	case w == 8:
+		num = binary.LittleEndian.Uint64(b[n:])
+	default:
+		num = uint64(b[n])
+	}
+	r.left--
+	r.index++
+	r.pos += n + w
+	r.member = m
+	return place, at, num, true
+}
+
 // sample writes the row into v. Text is v's own.
 func (r *rows) sample(v *journal.Sample) {
 	r.view(v)

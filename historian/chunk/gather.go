@@ -121,41 +121,9 @@ func (e *Encoder) placeOf(id journal.SeriesID) int {
 // Add puts a sample into the block. They come in ascending order of Index; i is the place of its series among those of Begin.
 // Of s nothing is kept, but that a value's Bytes must stay until End.
 func (e *Encoder) Add(i int, s *journal.Sample) error {
-	switch {
-	case e.count == MaxSamples:
-		return ErrLimit
-	case e.count == 0:
-		e.minIndex, e.first, e.last = s.Index, s.At, s.At
-	case s.Index <= e.maxIndex:
-		return ErrOrder
-	}
-	c, at, f := e.series[i], int64(s.At), flags(s)
-	// One that goes on with the message of the one before has its index from its place in the slot.
-	joins := e.count > 0 && s.Index == e.maxIndex+1 && i > e.before.place && s.Received == e.before.received && f == e.before.flags
-	if n := len(e.slotAt); !joins || far(at, e.slotAt[n-1]) {
-		e.slotAt = append(e.slotAt, at)
-		e.slotReceived = append(e.slotReceived, int64(s.Received)-at)
-		e.slotFlags = append(e.slotFlags, int64(f))
-		if n == 0 {
-			e.slotIndex = append(e.slotIndex, 0)
-		} else {
-			e.slotIndex = append(e.slotIndex, int64(s.Index-e.maxIndex)-1)
-		}
-	}
-	slot := len(e.slotAt) - 1
-	n := len(c.at)
-	if n == 0 {
-		if c.kind = s.Value.Type; c.kind > maxType {
-			return fmt.Errorf("%w: series %d", ErrMixed, c.id)
-		}
-	} else if c.kind != s.Value.Type {
-		return fmt.Errorf("%w: series %d", ErrMixed, c.id)
-	} else if at <= c.at[n-1] {
-		c.ascending = false
-	}
-	c.slots, c.at = append(c.slots, uint32(slot)), append(c.at, at)
-	if at != e.slotAt[slot] {
-		c.anyOffset = true
+	c, n, err := e.next(i, s.Value.Type, arrival{s.Index, s.Received, flags(s)}, int64(s.At))
+	if err != nil {
+		return err
 	}
 	if s.Quality != journal.Good || len(c.quality) > 0 {
 		c.addQuality(n, s.Quality)
@@ -168,11 +136,72 @@ func (e *Encoder) Add(i int, s *journal.Sample) error {
 	default:
 		c.nums = append(c.nums, s.Value.Num)
 	}
-	e.first, e.last, e.maxIndex = min(e.first, s.At), max(e.last, s.At), s.Index
-	e.before = before{i, s.Received, f}
-	e.count++
 	e.want.sample(s)
 	return nil
+}
+
+// Number is Add of a sample of a numeric type, with a value and of quality Good; flags are those of Columns.
+func (e *Encoder) Number(i int, kind journal.DataType, index journal.Index, at, received journal.Millis, flags uint8, num uint64) error {
+	c, n, err := e.next(i, kind, arrival{index, received, flags}, int64(at))
+	if err != nil {
+		return err
+	}
+	if len(c.quality) > 0 {
+		c.addQuality(n, journal.Good)
+	}
+	c.nums = append(c.nums, num)
+	e.want.add(index, at, received, rest(c.id, kind, journal.Good, flags, false), num)
+	return nil
+}
+
+// arrival is how a sample came.
+type arrival struct {
+	index    journal.Index
+	received journal.Millis
+	flags    uint8
+}
+
+// next gives the next sample its slot, and returns its series' column, where it is the n-th.
+func (e *Encoder) next(i int, kind journal.DataType, a arrival, at int64) (c *column, n int, err error) {
+	switch {
+	case e.count == MaxSamples:
+		return nil, 0, ErrLimit
+	case e.count == 0:
+		e.minIndex, e.first, e.last = a.index, journal.Millis(at), journal.Millis(at)
+	case a.index <= e.maxIndex:
+		return nil, 0, ErrOrder
+	}
+	c = e.series[i]
+	// One that goes on with the message of the one before has its index from its place in the slot.
+	joins := e.count > 0 && a.index == e.maxIndex+1 && i > e.before.place && a.received == e.before.received && a.flags == e.before.flags
+	if n := len(e.slotAt); !joins || far(at, e.slotAt[n-1]) {
+		e.slotAt = append(e.slotAt, at)
+		e.slotReceived = append(e.slotReceived, int64(a.received)-at)
+		e.slotFlags = append(e.slotFlags, int64(a.flags))
+		if n == 0 {
+			e.slotIndex = append(e.slotIndex, 0)
+		} else {
+			e.slotIndex = append(e.slotIndex, int64(a.index-e.maxIndex)-1)
+		}
+	}
+	slot := len(e.slotAt) - 1
+	if n = len(c.at); n == 0 {
+		if c.kind = kind; c.kind > maxType {
+			return nil, 0, fmt.Errorf("%w: series %d", ErrMixed, c.id)
+		}
+	} else if c.kind != kind {
+		return nil, 0, fmt.Errorf("%w: series %d", ErrMixed, c.id)
+	} else if at <= c.at[n-1] {
+		c.ascending = false
+	}
+	c.slots, c.at = append(c.slots, uint32(slot)), append(c.at, at)
+	if at != e.slotAt[slot] {
+		c.anyOffset = true
+	}
+	e.first, e.last, e.maxIndex = min(e.first, journal.Millis(at)), max(e.last, journal.Millis(at)), a.index
+	e.before = before{i, a.received, a.flags}
+	e.count++
+	return c, n, nil
 }
 
 // complete sees that there is something of every series.

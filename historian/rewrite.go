@@ -85,7 +85,10 @@ func (s *Store) findLate() bool {
 	now := s.clock.early() - toMillis(rewriteRest)
 	for _, day := range s.days.existing(0, dayOf(max(0, now))-1) {
 		a := s.days.about(day)
-		if a.thin || s.unfit[day] || !s.hasRoom(bytesOf(s.days.path(day))) || a.totals.lateSamples*lateShare <= a.totals.samples<<min(a.rewritten, 32) {
+		if a.thin || s.unfit[day] || a.totals.lateSamples*lateShare <= a.totals.samples<<min(a.rewritten, 32) {
+			continue
+		}
+		if !s.hasRoom(bytesOf(s.days.path(day))) { // asks the file system: not for each day that is kept, every few seconds
 			continue
 		}
 		r, err := s.beginRewriting(s.days.get(day), a)

@@ -389,6 +389,7 @@ func TestAwareNodeDeath(t *testing.T) {
 
 // TestAwareAccess: who may read a birth may read its certificate, and nobody else.
 func TestAwareAccess(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"press", "scada", "viewer", "tool"} {
 		makeUser(t, dir, name)

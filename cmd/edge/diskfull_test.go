@@ -102,6 +102,7 @@ func (c *child) live() string {
 // TestDiskFull: on a full disk live data goes on, what cannot be kept is not acknowledged, /readyz says why; with space
 // again all is well by itself, and what was lost meanwhile is a gap that is told.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t, "128m")
 	c := start(t, configure(t, disk, `
 broker:
@@ -235,6 +236,7 @@ broker:
 // TestStartOnFullDisk: a disk that was filled while the program was down, and while it ends, does not keep the plant from its
 // broker: SIGTERM still says STATE offline, the next start serves, says what is wrong, and recovers when there is space.
 func TestStartOnFullDisk(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t, "96m")
 	config := configure(t, disk, "")
 	c := start(t, config)

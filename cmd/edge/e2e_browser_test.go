@@ -151,6 +151,7 @@ func (b *tab) seeAll(column, state string) {
 
 // TestDemoInTheBrowser is what a new user sees: the demo opened in a real browser, a node killed, the uplink cut.
 func TestDemoInTheBrowser(t *testing.T) {
+	t.Parallel()
 	program(t, "chromium", installChromium)
 	d, err := newDemo(demoOptions{data: t.TempDir(), mqtt: "127.0.0.1:0", http: "127.0.0.1:0", history: 2 * time.Hour, log: testLog(t)})
 	if err != nil {

@@ -37,6 +37,7 @@ func exported(t *testing.T, format string, args ...string) (file []byte, said st
 // An export gives the same from a running appliance, from an image of its disk taken while it runs, where the last minutes are
 // only in the journal, and from its folder once it is stopped.
 func TestExportIsTheSameFromEverywhere(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	app := startApp(t, dir, appOptions{})
 	start := time.Now().Add(-time.Second)

@@ -12,6 +12,7 @@ import (
 // TestLargeMessageIsKept sends a message that is larger than the journal would take by default to one who is away, and retained: where
 // packet_bytes allows it, it is on disk like any other, and comes after a restart.
 func TestLargeMessageIsKept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	allow := func(c *Config) { c.Broker.Limits.PacketBytes = 13 << 20 }
 	connect := func(a *testApp, id string, clean bool) *brokertest.Client {

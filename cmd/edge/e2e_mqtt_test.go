@@ -153,10 +153,12 @@ func (a *testApp) connected(t *testing.T, clientID string) bool {
 
 // TestMQTTJS: mqtt.js, written by others, exchanges QoS 0, 1, 2, retained and will messages through our broker.
 func TestMQTTJS(t *testing.T) {
+	t.Parallel()
 	node, script := peer(t, "mqttjs.mjs")
 	app := startApp(t, t.TempDir(), appOptions{})
 	for _, version := range []int{4, 5} {
 		t.Run(fmt.Sprintf("version%d", version), func(t *testing.T) {
+			t.Parallel()
 			connect := func(id, more string) *peerProcess {
 				t.Helper()
 				c := startLines(t, node, script)

@@ -32,6 +32,7 @@ func (a *testApp) metricOf(t *testing.T, group, node, name string) metricState {
 // TestSparkplugClientNode follows an edge node made with Eclipse Tahu's sparkplug-client, written by others, from birth
 // to death: the API shows each state with its reason, and the values are in the historian.
 func TestSparkplugClientNode(t *testing.T) {
+	t.Parallel()
 	node, script := peer(t, "sparkplug_node.mjs")
 	app := startApp(t, t.TempDir(), appOptions{})
 	n := startLines(t, node, script)

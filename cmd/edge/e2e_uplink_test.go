@@ -77,6 +77,7 @@ type outageReport struct {
 // TestUplinkCut: a real mosquitto is the enterprise. After a cut under 1,000 samples a second every sample arrives exactly
 // once or is counted as a duplicate within the barrier's bound, seq has no gap, and the report says owed = delivered.
 func TestUplinkCut(t *testing.T) {
+	t.Parallel()
 	enterprise := brokertest.StartMosquitto(t)
 	heard := watch(t, enterprise.Addr, "checker")
 	var line cable
@@ -121,6 +122,7 @@ func TestUplinkCut(t *testing.T) {
 // TestBacklogOlderThanTheLog: with a journal that keeps half a MiB, an outage outlives the log. What has left
 // it is read from the historian's day files, and still every sample arrives.
 func TestBacklogOlderThanTheLog(t *testing.T) {
+	t.Parallel()
 	enterprise := brokertest.StartMosquitto(t)
 	heard := watch(t, enterprise.Addr, "checker")
 	var line cable
@@ -211,6 +213,7 @@ func startProgram(t *testing.T, config string) (cmd *exec.Cmd, mqttAddr, page st
 // TestKillNine: kill -9 of the appliance makes mosquitto publish each node's NDEATH; after a restart on the same address
 // the nodes are born again with the next bdSeq, and nothing that was on disk is missing at the enterprise.
 func TestKillNine(t *testing.T) {
+	t.Parallel()
 	enterprise := brokertest.StartMosquitto(t)
 	heard := watch(t, enterprise.Addr, "checker")
 	dir := t.TempDir()

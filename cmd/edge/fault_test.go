@@ -13,6 +13,7 @@ import (
 // TestFaultsAreShown gives each node of a plant a fault of its own, and finds on the pages what the fault says must be shown
 // there, word for word.
 func TestFaultsAreShown(t *testing.T) {
+	t.Parallel()
 	app := startApp(t, t.TempDir(), appOptions{})
 	nodes := simulate.Generic("faulty", len(simulate.Faults()), 1, 8)
 	for i, f := range simulate.Faults() {

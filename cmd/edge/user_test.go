@@ -22,6 +22,7 @@ func edgeUser(input string, args ...string) (code int, out, errs string) {
 // TestUserLife adds, changes, lists and removes users; what the commands write lets them in, or not, by the policy that
 // the broker loads.
 func TestUserLife(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "users.yaml")
 	login := func(name, password string) error {
 		t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 type keeper struct {
 	r     *rig
 	list  []journal.Sample
-	broke func(node string) bool // it cannot be read now
+	broke func(node string) bool // it cannot be read now; called by every node's goroutine
 }
 
 // write appends a sample of each node and keeps it.
@@ -106,17 +107,17 @@ func TestHistorianComesBack(t *testing.T) {
 		c := judge(t, s)
 		history := &keeper{}
 		r := forgotten(t, s, history)
-		failed := 0
-		history.broke = func(node string) bool { failed++; return true }
+		var failed atomic.Int64
+		history.broke = func(string) bool { failed.Add(1); return true }
 		r.start()
 		r.alive()
 		pass(3 * time.Second)
 		r.stop()
-		if st := r.up.Status(); failed < 2 || st.Drops[reasonUnread] != 0 {
-			t.Fatalf("stopped after %d errors, given up %v", failed, st.Drops)
+		if st := r.up.Status(); failed.Load() < 2 || st.Drops[reasonUnread] != 0 {
+			t.Fatalf("stopped after %d errors, given up %v", failed.Load(), st.Drops)
 		}
-		failed = 0
-		history.broke = func(node string) bool { failed++; return failed < 10 }
+		failed.Store(0)
+		history.broke = func(string) bool { return failed.Add(1) < 10 }
 		r.start()
 		r.birth("g", "n", "", oven[0])
 		r.birth("g", "other", "", oven[0])

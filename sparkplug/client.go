@@ -110,7 +110,7 @@ func (s *step) arrives(n *node, c ClientView) {
 func (s *step) addOther(n *node, c ClientView) {
 	if n.client.Connected && c.Connected {
 		s.warn(n, fmt.Sprintf("two clients publish this edge node, %.64q and %.64q [tck-id-topic-structure-namespace-unique-edge-node-descriptor]",
-			n.client.ID, c.ID))
+			min(n.client.ID, c.ID), max(n.client.ID, c.ID))) // once, whoever of them is born
 	}
 	n.dropOther(c.ID)
 	if len(n.others) == maxOthers {

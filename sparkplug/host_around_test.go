@@ -94,9 +94,22 @@ func TestHostSessions(t *testing.T) {
 func TestHostTwoClientsOneNode(t *testing.T) {
 	p := newPlant(t, Options{})
 	for _, c := range []string{"c1", "c2"} {
+		p.tick(time.Minute)
 		p.client = c
 		p.session(c, true, "")
 		p.nbirth(0)
+	}
+	both := p.now
+	for _, c := range []string{"c1", "c2"} {
+		p.tick(time.Minute)
+		p.client = c
+		p.nbirth(0)
+		if n := p.node(); len(n.Why) != 1 || n.Why[0].Kind != CauseTwoClients || !n.Why[0].At.Equal(both) {
+			t.Errorf("born by %s: %+v, want two clients since the second is there", c, n.Why)
+		}
+	}
+	if n := p.node(); len(n.Warnings) != 1 {
+		t.Errorf("warned of the same two twice: %q", n.Warnings)
 	}
 	p.wantWarning(`two clients publish this edge node, "c1" and "c2"`)
 	if p.session("c1", false, ReasonClean); p.node().State != StateOnline {

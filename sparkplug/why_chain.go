@@ -243,7 +243,7 @@ func (h *Host) concerns(n *node) (why []Reason) {
 	}
 	for i := range n.others {
 		if o := &n.others[i]; o.Connected && n.client.Connected {
-			also(Reason{Kind: CauseTwoClients, At: o.Since, Lasts: true,
+			also(Reason{Kind: CauseTwoClients, At: latest(o.Since, n.client.Since), Lasts: true,
 				Text: "two clients speak for node " + shown(n.ref.Node) + ", " + n.client.name() + " and " + o.name()})
 		}
 	}

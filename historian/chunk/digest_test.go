@@ -1,11 +1,14 @@
 package chunk
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"testing"
 
 	"edge/historian/journal"
+
+	"pgregory.net/rapid"
 )
 
 // A digest is another as soon as anything of a sample is, and when two samples have what is each other's.
@@ -78,6 +81,48 @@ func TestEndComparesWhatItDecodes(t *testing.T) {
 		if e.same(block) {
 			t.Fatalf("a block with another value of sample %d counts as the same", i)
 		}
+	}
+}
+
+// Number makes of a sample what Add makes of it.
+func TestNumberIsAdd(t *testing.T) {
+	numbers := 0
+	rapid.Check(t, func(t *rapid.T) {
+		list := anySamples(t)
+		want, err := Encode(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e Encoder
+		e.findIDs(list)
+		if err := e.Begin(e.ids); err != nil {
+			t.Fatal(err)
+		}
+		for i := range list {
+			v := &list[i]
+			if place := e.placeOf(v.Series); v.Value.Null || v.Quality != journal.Good || isText(v.Value.Type) || len(v.Value.Bytes) > 0 {
+				err = e.Add(place, v)
+			} else {
+				numbers++
+				err = e.Number(place, v.Value.Type, v.Index, v.At, v.Received, flags(v), v.Value.Num)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := e.End(); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%v; %d bytes, want these %d", err, len(got), len(want))
+		}
+	})
+	if numbers == 0 {
+		t.Error("no sample was given to Number")
+	}
+	var e Encoder
+	if err := errors.Join(e.Begin([]journal.SeriesID{1}), e.Number(0, 12, 1, 1, 1, 0, 7)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.End(); !errors.Is(err, ErrMixed) {
+		t.Errorf("a text that is a number: %v, want %v", err, ErrMixed)
 	}
 }
 

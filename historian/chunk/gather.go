@@ -213,7 +213,7 @@ func (e *Encoder) complete() error {
 		if len(c.at) == 0 {
 			return fmt.Errorf("%w: series %d", ErrNone, c.id)
 		}
-		if len(c.nums) > 0 && len(c.texts) > 0 {
+		if len(c.nums) > 0 && (len(c.texts) > 0 || isText(c.kind)) {
 			return fmt.Errorf("%w: series %d", ErrMixed, c.id)
 		}
 	}

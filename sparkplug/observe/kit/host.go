@@ -166,13 +166,6 @@ func (r *hostRun) starts(servers []string) {
 			r.subscribed(broker)
 		}
 	}
-	for _, tap := range r.taps { // it may say that it is online before its server lets it hear anything
-		r.await("SUBACK", func(e observe.Entry) bool {
-			_, ok := e.Packet.(*packets.Suback)
-			return ok && e.Server == tap.Name()
-		})
-		r.at = 0
-	}
 }
 
 // subscribed waits until a broker has taken the host's subscription to nodes: one that says too early that it is online would not hear

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"io"
 	"math"
 	"unicode/utf8"
@@ -44,12 +45,16 @@ const (
 )
 
 // pq writes Parquet: a row group at a time is in memory. It sets values and levels by itself, a column at a time in the order of
-// record: the library's way from structs writes some nil slices as empty ones, and its way from rows takes twice the time.
+// record: the library's way from structs writes some nil slices as empty ones, and its way from rows takes twice the time. Rows of
+// several metrics are gathered before they are given to the library, which takes its time for each column that it is given.
 type pq struct {
 	w      *parquet.GenericWriter[record]
 	cells  [columns][]parquet.Value // of a stretch of rows; what is the same in most rows is set once
 	rows   [stretch]row
+	n      int       // rows that are gathered
 	names  [4][]byte // of the piece
+	since  [4]int    // the first row that each is to be given to
+	named  [4]int    // the first behind it that does not have it
 	inside int       // rows in the row group
 	bytes  int       // of text in it
 }
@@ -79,36 +84,44 @@ func newParquet(w io.Writer) *pq {
 func (p *pq) Write(piece *historian.Piece) error {
 	p.name(piece)
 	for rest := piece.Rows; len(rest) > 0; {
-		n := min(len(rest), stretch)
+		n := min(len(rest), stretch-p.n)
 		for i := range n {
-			p.clear(i)
+			p.clear(p.n + i)
 			if r := &rest[i]; r.Gap != nil {
-				p.gap(i, r.Gap)
+				p.gap(p.n+i, r.Gap)
 			} else {
-				p.sample(i, &r.Sample)
+				p.sample(p.n+i, &r.Sample)
 			}
 		}
-		rest = rest[n:]
-		if err := p.write(n); err != nil {
-			return err
-		}
-		if err := p.endGroup(n); err != nil {
-			return err
+		p.callRows(p.n + n)
+		rest, p.n = rest[n:], p.n+n
+		if p.n == stretch || p.bytes >= groupBytes {
+			if err := p.write(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// name sets the names of a piece in all rows, if they are others than before.
+// name takes the names of a piece.
 func (p *pq) name(piece *historian.Piece) {
 	for k, name := range [...]string{piece.Group, piece.Node, piece.Device, piece.Metric} {
-		if p.names[k] != nil && string(p.names[k]) == name {
+		if p.names[k] == nil || string(p.names[k]) != name {
+			p.names[k], p.since[k], p.named[k] = append([]byte{}, name...), p.n, p.n
+		}
+	}
+}
+
+// callRows gives the names to the rows that are gathered, until end.
+func (p *pq) callRows(end int) {
+	for k, name := range p.names {
+		if p.named[k] >= end {
 			continue
 		}
-		p.names[k] = append([]byte{}, name...)
-		v := parquet.ByteArrayValue(p.names[k])
-		for i := range stretch {
-			p.set(i, colGroup+k, v)
+		v := parquet.ByteArrayValue(name)
+		for ; p.named[k] < end; p.named[k]++ {
+			p.set(p.named[k], colGroup+k, v)
 		}
 	}
 }
@@ -116,8 +129,9 @@ func (p *pq) name(piece *historian.Piece) {
 // textRows is how many rows with text or bytes, which may be long, are given to the library at once: it ends a page in between only.
 const textRows = 64
 
-// write gives the first n rows to the library.
-func (p *pq) write(n int) error {
+// write gives the gathered rows to the library.
+func (p *pq) write() error {
+	n := p.n
 	for c, w := range p.w.ColumnWriters() {
 		step := n
 		if c == colString || c == colBytes || c == colCause {
@@ -129,7 +143,13 @@ func (p *pq) write(n int) error {
 			}
 		}
 	}
-	return nil
+	p.n = 0
+	for k, first := range p.since {
+		if first > 0 { // those before it have another
+			p.since[k], p.named[k] = 0, 0
+		}
+	}
+	return p.endGroup(n)
 }
 
 // endGroup keeps a row group small.
@@ -142,7 +162,12 @@ func (p *pq) endGroup(rows int) error {
 	return p.w.Flush()
 }
 
-func (p *pq) Close() error { return p.w.Close() }
+func (p *pq) Close() error {
+	if err := p.write(); err != nil {
+		return err
+	}
+	return p.w.Close()
+}
 
 // The columns, in the order of record.
 const (
@@ -254,10 +279,10 @@ func (p *pq) sample(i int, s *journal.Sample) {
 		value(colDouble, parquet.DoubleValue(math.Float64frombits(v.Num)))
 	case isText(t) && utf8.Valid(v.Bytes):
 		p.bytes += len(v.Bytes)
-		value(colString, parquet.ByteArrayValue(v.Bytes))
+		value(colString, parquet.ByteArrayValue(bytes.Clone(v.Bytes)))
 	default:
 		p.bytes += len(v.Bytes)
-		value(colBytes, parquet.ByteArrayValue(v.Bytes))
+		value(colBytes, parquet.ByteArrayValue(bytes.Clone(v.Bytes)))
 	}
 }
 

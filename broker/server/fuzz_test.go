@@ -59,7 +59,10 @@ func TestSchedules(t *testing.T) {
 	if thousands, err := strconv.Atoi(os.Getenv("EDGE_LONG")); err == nil {
 		n = 1000 * max(20, thousands)
 	}
-	t.Logf("seed %d, %d schedules", seed, n)
+	if set, err := strconv.ParseUint(os.Getenv("EDGE_SEED"), 10, 64); err == nil {
+		seed = set
+	}
+	t.Logf("seed %d, %d schedules: set EDGE_SEED to take the same", seed, n)
 	for i := range n {
 		rnd := rand.NewChaCha8([32]byte(fmt.Appendf(nil, "%020d%012d", seed, i)))
 		raw := make([]byte, 100+rnd.Uint64()%1000)

@@ -67,15 +67,18 @@ func (w *looped) leaveAt(after time.Duration) {
 	w.closeBy = time.Now().Add(after)
 	delete(w.loop.conns, w)
 	w.loop.leaving[w] = struct{}{}
+	w.out.mu.Lock()
+	w.done = true
+	w.out.mu.Unlock()
+	if w.leave(); w.stage == closed { // mostly nothing is left
+		return
+	}
 	w.watch(func(e uint32) uint32 {
 		if w.lingers { // a login on a goroutine had stopped reading
 			return e | unix.EPOLLIN
 		}
 		return e &^ unix.EPOLLIN
 	})
-	w.out.mu.Lock()
-	w.done = true
-	w.out.mu.Unlock()
 	w.post(postClosing)
 }
 

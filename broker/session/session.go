@@ -83,13 +83,13 @@ func New(clientID string, limits *Limits) *Session {
 }
 
 // Restore returns the session that s is a snapshot of, with its connection ended at now if it had one
-// [MQTT-4.1.0-1]. Its will and expiry run from the end of the connection.
+// [MQTT-4.1.0-1]. Its will and expiry run from the end of the connection; from now, if that is to come: a clock was wrong, then or now.
 func Restore(s *Snapshot, limits *Limits, now time.Time) *Session {
 	r := &Session{
 		clientID: s.ClientID, limits: limits, user: s.User, protocol: s.Protocol, expiry: s.Expiry,
 		endedAt: s.DisconnectedAt, will: s.Will, saved: true, lastSeq: s.LastSeq,
 	}
-	if s.Connected {
+	if s.Connected || s.DisconnectedAt.After(now) {
 		r.endedAt = now
 	}
 	limits.Wills.add(r.willCost())

@@ -419,3 +419,23 @@ func TestExpiredMessagesAreNotSent(t *testing.T) {
 		t.Errorf("sent %+v, dropped %+v", o.Send, o.Drops)
 	}
 }
+
+// TestRestoreWithAWrongClock: a session whose connection ended in what is the future now, as a clock was ahead then or is behind now, has its
+// time from the restart on, and not until that future comes.
+func TestRestoreWithAWrongClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		ended, due time.Duration // from the restart
+	}{
+		"before":     {-10 * time.Minute, 50 * time.Minute},
+		"long ago":   {-24 * time.Hour, -23 * time.Hour},
+		"in a year":  {365 * 24 * time.Hour, time.Hour},
+		"in a while": {time.Second, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Restore(&Snapshot{ClientID: "c", Expiry: time.Hour, DisconnectedAt: start.Add(c.ended)}, &Limits{}, start)
+			if due := s.Due().Sub(start); due != c.due {
+				t.Errorf("due %v after the restart, want %v", due, c.due)
+			}
+		})
+	}
+}

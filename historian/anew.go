@@ -117,7 +117,7 @@ func (a *anew) from(f func(*bolt.Tx) error) error {
 func (a *anew) finish() error {
 	err := a.begin()
 	if err == nil {
-		err = putWhose(a.tx.Bucket(bucketMeta), a.d.store, a.d.kind.period(a.d.unit))
+		_, err = a.d.sign(a.tx, max(a.d.least, a.d.turn.Load()))
 	}
 	if err = errors.Join(err, a.commit()); err == nil {
 		err = a.db.Sync()

@@ -160,7 +160,13 @@ func setPosition(path string, at position) error {
 		return err
 	}
 	err = guard(path, func() error {
-		return db.Update(func(tx *bolt.Tx) error { return put(tx.Bucket(bucketMeta), bucketMeta, metaPosition, at.bytes()) })
+		return db.Update(func(tx *bolt.Tx) error {
+			meta := tx.Bucket(bucketMeta)
+			if err := dropLedger(meta); err != nil { // the other files are older than it says
+				return err
+			}
+			return put(meta, bucketMeta, metaPosition, at.bytes())
+		})
 	})
 	return errors.Join(err, guard(path, db.Close))
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"edge/historian/journal"
 
@@ -18,8 +19,10 @@ var catalogKind = &fileKind{version: fileVersion, buckets: [][]byte{bucketMeta, 
 // catalogFile is catalog.db: the series, and how far the files are. It is the last thing a flush writes.
 type catalogFile struct {
 	path  string
+	mu    sync.RWMutex // held for reading while db is in use, for writing to replace it
 	db    *bolt.DB
 	store storeID
+	turn  uint64 // its transactions; belongs to Open, then to flushLoop
 }
 
 // openCatalog opens catalog.db and fills the table. lost says that there is none, that a damaged one was moved aside, or that one
@@ -27,6 +30,7 @@ type catalogFile struct {
 func (s *Store) openCatalog() (lost bool, err error) {
 	path := filepath.Join(s.dir, "catalog.db")
 	_ = os.Remove(path + ".tmp")
+	_ = os.Remove(path + ".anew.tmp")
 	_, err = os.Stat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if !missing {
@@ -66,7 +70,7 @@ func (s *Store) beginCatalog(cause *CorruptError) error {
 
 // forgetCatalog drops what a catalog that cannot be trusted said.
 func (s *Store) forgetCatalog() {
-	s.catalog, s.pos, s.clock, s.store = newCatalog(s.o.MaxSeries, s.o.Clock), position{}, timekeeper{}, storeID{}
+	s.catalog, s.pos, s.clock, s.store, s.ledger = newCatalog(s.o.MaxSeries, s.o.Clock), position{}, timekeeper{}, storeID{}, make(map[string]fileEntry)
 }
 
 func (s *Store) loadCatalog(path string) error {
@@ -88,13 +92,13 @@ func (s *Store) loadCatalog(path string) error {
 // read fills the store's table and position.
 func (f *catalogFile) read(s *Store) error {
 	return guard(f.path, func() error {
-		return f.db.View(func(tx *bolt.Tx) error { return s.readCatalog(f.path, tx) })
+		return f.db.View(func(tx *bolt.Tx) error { return s.readCatalog(f, tx) })
 	})
 }
 
-func (s *Store) readCatalog(path string, tx *bolt.Tx) error {
-	corrupt := func(err error) error { return &CorruptError{File: path, Err: err, Hint: hintQuarantine} }
-	if err := checkBuckets(path, tx, catalogKind); err != nil {
+func (s *Store) readCatalog(from *catalogFile, tx *bolt.Tx) error {
+	corrupt := func(err error) error { return &CorruptError{File: from.path, Err: err, Hint: hintQuarantine} }
+	if err := checkBuckets(from.path, tx, catalogKind); err != nil {
 		return err
 	}
 	meta, rows := tx.Bucket(bucketMeta), tx.Bucket(bucketSeries)
@@ -111,6 +115,8 @@ func (s *Store) readCatalog(path string, tx *bolt.Tx) error {
 			return corrupt(errors.New("whose it is cannot be read"))
 		}
 	}
+	from.turn = readTurn(meta, metaTurn)
+	s.readLedger(meta)
 	if b := meta.Get(metaClock); b != nil {
 		var err error
 		if s.clock, err = readClock(b); err != nil {
@@ -143,6 +149,18 @@ func (s *Store) seriesOf(d *storeFile) error {
 	})
 }
 
+// saveCatalog commits what a flush leaves to the catalog, and what that has to know of the other files.
+func (s *Store) saveCatalog(list []*series, pos position, more func(*bolt.Tx) error) error {
+	changes := s.ledgerChanges()
+	err := s.file.save(list, pos, &s.clock, func(tx *bolt.Tx) error {
+		return errors.Join(more(tx), putLedger(tx.Bucket(bucketMeta), changes))
+	})
+	if err == nil {
+		s.ledgerSaved(changes)
+	}
+	return err
+}
+
 // save commits the new series, the position and the time, and what more adds.
 func (f *catalogFile) save(list []*series, pos position, clock *timekeeper, more func(*bolt.Tx) error) error {
 	return f.update(func(tx *bolt.Tx) error {
@@ -166,14 +184,23 @@ func (f *catalogFile) save(list []*series, pos position, clock *timekeeper, more
 
 // update runs fn in a write transaction.
 func (f *catalogFile) update(fn func(*bolt.Tx) error) error {
-	return guard(f.path, func() error {
+	d := &storeFile{kind: catalogKind, store: &f.store}
+	turn := f.turn
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	err := guard(f.path, func() error {
 		return f.db.Update(func(tx *bolt.Tx) error {
-			if err := fn(tx); err != nil {
-				return err
+			err := fn(tx)
+			if err == nil {
+				turn, err = d.sign(tx, f.turn)
 			}
-			return putWhose(tx.Bucket(bucketMeta), &f.store, "")
+			return err
 		})
 	})
+	if err == nil {
+		f.turn = turn
+	}
+	return err
 }
 
 // view runs fn in a short read transaction; a catalog that is lost, and cannot be made again, is empty.
@@ -181,6 +208,8 @@ func (f *catalogFile) view(fn func(*bolt.Tx) error) error {
 	if f == nil {
 		return nil
 	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
 	return guard(f.path, func() error { return f.db.View(fn) })
 }
 

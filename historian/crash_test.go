@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -92,7 +93,7 @@ func (h *hunt) run(end func(*os.Process) error, env ...string) {
 // check opens what the child left and looks for every number; durable becomes the next one to record.
 func (h *hunt) check() {
 	h.t.Helper()
-	missing, found, stored := lookForAll(h.t, h.dir, h.durable)
+	missing, found, stored := lookForAll(h.t, h.dir, h.durable, false)
 	if missing > 0 {
 		_ = os.CopyFS(filepath.Join(h.t.ArtifactDir(), "data"), os.DirFS(h.dir))
 		h.t.Fatalf("%d samples of %d that were durable are missing, the last end was in the middle of %v\n%s", missing, h.durable, h.last, found.story)
@@ -158,7 +159,7 @@ func (w *watcher) watch(end func(*os.Process) error, env []string) (said string)
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	watchdog := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	watchdog := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) }) // which tells where it stands
 	defer watchdog.Stop()
 	for scan := bufio.NewScanner(stdout); scan.Scan(); w.line++ {
 		w.read(scan.Text())
@@ -218,10 +219,13 @@ func (w *watcher) due() bool {
 type foundSamples struct {
 	samples, last int
 	story         string // of what is missing
+	untold        int    // are missing, and in no gap
+	told          bool   // the store saw that files are not what they were
 }
 
 // lookForAll counts the numbers below durable that are not there but should be, what is there, and the samples in memory and files.
-func lookForAll(t *testing.T, dir string, durable int) (missing int, found foundSamples, stored int) {
+// The disk may have lied.
+func lookForAll(t *testing.T, dir string, durable int, lied bool) (missing int, found foundSamples, stored int) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(dir, "history")); errors.Is(err, os.ErrNotExist) && durable == 0 {
 		return 0, found, 0 // it was ended before it had begun
@@ -229,9 +233,12 @@ func lookForAll(t *testing.T, dir string, durable int) (missing int, found found
 	if _, err := os.Stat(filepath.Join(dir, "history", "catalog.db")); err == nil {
 		checkFiles(t, filepath.Join(dir, "history"))
 	}
-	r := newRigAt(t, dir, Options{Raw: childRaw, Minute: childMinutes}, childNow(durable))
+	r := openedRig(t, dir, Options{Raw: childRaw, Minute: childMinutes}, childNow(durable), lied)
 	defer func() { r.crash() }()
+	r.follow()
+	found.told = len(lies(r.s.opening)) > 0
 	seen := make(map[int]bool)
+	gaps := make([][]Gap, 3)
 	for i := range 3 {
 		k := childKey(i)
 		out, err := r.s.Read(context.Background(), Range{Group: k.Group, Node: k.Node, Device: k.Device, Metric: k.Metric, To: 1 << 50, Limit: maxLimit})
@@ -248,6 +255,7 @@ func lookForAll(t *testing.T, dir string, durable int) (missing int, found found
 			found.last = max(found.last, n)
 		}
 		found.samples += len(out.Samples)
+		gaps[i] = out.Gaps
 	}
 	if found.samples != len(seen) {
 		t.Fatalf("%d samples are read, of %d", found.samples, len(seen))
@@ -255,6 +263,9 @@ func lookForAll(t *testing.T, dir string, durable int) (missing int, found found
 	oldest := ms(childNow(max(durable, found.last+2*childBatch)).Add(-childRaw)) // retention may have taken the days that ended before
 	for n := range durable {
 		if !seen[n] && dayStart(dayOf(childAt(n))+1) > oldest {
+			if !slices.ContainsFunc(gaps[n%3], func(g Gap) bool { return g.From <= childAt(n) && (g.To == 0 || childAt(n) < g.To) }) {
+				found.untold++
+			}
 			if missing++; missing == 1 {
 				found.story = fmt.Sprintf("from %d of %s on", n, stampText(childAt(n)))
 			}

@@ -42,8 +42,9 @@
 // transaction if the log has what came later, else what can be read of it is saved into a new file (mend.go); a month's hours are made again
 // of the days that are there (mendmonth.go); the wreck
 // stays in the quarantine, what is lost is a gap. A block with a wrong checksum is a gap in the answer. Rows that damage hides are missed too: a
-// bucket has a sum of its rows, which who first reads it checks (sums.go). All files are read again and again, slowly, for damage that nobody
-// asked for (scrub.go).
+// bucket has a sum of its rows, which who first reads it checks (sums.go). A file that is older than it was, or gone, is missed by what the others
+// know of it (ledger.go); one of another day or store is not taken for what its name says (whose.go). All files are read again and again, slowly, for damage that nobody
+// asked for (scrub.go); a catalog that shows some is made anew of what is in memory (catalogmend.go).
 //
 // What a node said at its birth is kept as it came, as long as the event is (births.go).
 //

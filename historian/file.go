@@ -50,6 +50,10 @@ type storeFile struct {
 	wanted   atomic.Int64  // how many wait for mu to write
 	stopCopy atomic.Pointer[func()]
 
+	turn  atomic.Uint64 // its transactions, see ledger.go; 0: not known
+	least uint64        // that the catalog knows; set by Open
+	wrote wrote         // by the last flush; belongs to flushLoop
+
 	about about // guarded by fileSet.mu
 }
 
@@ -61,6 +65,8 @@ type about struct {
 	rewritten uint64 // how many times, for its late samples
 	thin      bool   // retention took its samples; it takes no others
 	again     bool   // a file of the day was removed before: what that told of births, deaths and gaps is in the month's
+	turn      uint64 // its transactions
+	catalog   uint64 // the catalog's, when the last flush began
 	lives     int    // how many times days left a month their births, deaths and gaps, since the store was opened
 }
 
@@ -69,6 +75,9 @@ var errGone = errors.New("file removed")
 // view runs f in a short read transaction, if the rows of the buckets that it needs are what was written. f copies out what it keeps. A
 // removed file is empty: f is not called.
 func (d *storeFile) view(f func(*bolt.Tx) error, needs ...[]byte) error {
+	if err := d.addUp(needs); err != nil {
+		return err
+	}
 	if err := d.acquire(false); err != nil {
 		d.noteHurt(err)
 		if errors.Is(err, errGone) || errors.Is(err, fs.ErrNotExist) {
@@ -110,14 +119,19 @@ func (d *storeFile) update(f func(*bolt.Tx) error) error {
 		return err
 	}
 	defer d.mu.RUnlock()
+	var turn uint64
 	err := guard(d.path, func() error {
 		return d.db.Update(func(tx *bolt.Tx) error {
-			if err := f(tx); err != nil {
-				return err
+			err := f(tx)
+			if err == nil {
+				turn, err = d.sign(tx, max(d.least, d.turn.Load()))
 			}
-			return putWhose(tx.Bucket(bucketMeta), d.store, d.kind.period(d.unit))
+			return err
 		})
 	})
+	if err == nil {
+		d.turn.Store(turn)
+	}
 	d.noteHurt(err)
 	return err
 }
@@ -229,11 +243,15 @@ func (d *storeFile) readMeta() (a about, err error) {
 		}
 		return d.sound(tx, [][]byte{bucketMeta}) // behind the version
 	})
+	if err == nil {
+		d.turn.Store(a.turn)
+	}
 	return a, err
 }
 
 func readAbout(meta *bolt.Bucket) (a about, err error) {
 	a.there = true
+	a.turn, a.catalog = readTurn(meta, metaTurn), readTurn(meta, metaCatalog)
 	a.thin, a.again = meta.Get(metaThin) != nil, meta.Get(metaAgain) != nil
 	if b := meta.Get(metaRewritten); b != nil {
 		a.rewritten, _ = binary.Uvarint(b)

@@ -188,7 +188,13 @@ func (s *Store) write(f *flight) error {
 		return err
 	}
 	state := func(tx *bolt.Tx) error { return s.putState(tx, f.head.events) }
-	if err := s.file.save(list, f.pos, &s.clock, state); err != nil {
+	err := s.saveCatalog(list, f.pos, state)
+	if isDamage(err) {
+		if err = s.mendCatalog(err); err == nil {
+			err = s.saveCatalog(list, f.pos, state)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: %w", s.file.path, err)
 	}
 	s.catalog.markSaved(list)
@@ -225,16 +231,11 @@ func (s *Store) landed(f *flight) {
 
 // giveUp drops what a day's file has no room for, so that the other days go on. Of births and deaths the catalog keeps the last.
 func (s *Store) giveUp(job *dayJob) {
-	first, last, n := dayStart(job.day+1), dayStart(job.day), 0
-	span := func(from, to journal.Millis) { first, last = min(first, from), max(last, to) }
+	first, last := job.span(s.window)
+	n, events := 0, len(job.events)
 	for _, k := range job.cells {
-		span(k.window, k.window+s.window)
 		n += job.head.cells[k].count
 	}
-	for _, e := range job.life {
-		span(e.At, max(e.At, e.Until)+1)
-	}
-	events := len(job.events)
 	for _, e := range job.life {
 		if dayOf(e.logged) != job.day { // else it is among them
 			events++
@@ -243,9 +244,6 @@ func (s *Store) giveUp(job *dayJob) {
 	reason := "the day's file is full"
 	if events > 0 {
 		reason += fmt.Sprintf("; %d events are lost with it", events)
-		for _, e := range job.events {
-			span(e.logged, e.logged+1)
-		}
 	}
 	s.lostSamples.Add(uint64(n))
 	s.lostEvents.Add(uint64(events))
@@ -260,6 +258,22 @@ type dayJob struct {
 	cells  []cellKey     // by window, then group
 	events []loggedEvent // logged on this day
 	life   []loggedEvent // that were true on this day
+}
+
+// span is the time of the samples and events.
+func (j *dayJob) span(window journal.Millis) (from, to journal.Millis) {
+	from, to = dayStart(j.day+1), dayStart(j.day)
+	add := func(first, last journal.Millis) { from, to = min(from, first), max(to, last) }
+	for _, k := range j.cells {
+		add(k.window, k.window+window)
+	}
+	for _, e := range j.life {
+		add(e.At, max(e.At, e.Until)+1)
+	}
+	for _, e := range j.events {
+		add(e.logged, e.logged+1)
+	}
+	return from, to
 }
 
 // jobs sorts a flight by day, oldest first.

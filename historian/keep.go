@@ -3,6 +3,7 @@ package historian
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"edge/historian/journal"
@@ -16,12 +17,13 @@ type keeping struct {
 	day   int64
 	last  []journal.Sample
 	life  []loggedEvent
+	gone  bool // all of the day goes
 	saved bool
 }
 
 // keep saves what must outlive the samples of a day from before a time; with life the day's births, deaths and gaps too.
 func (s *Store) keep(day int64, before journal.Millis, life bool) *keeping {
-	k := &keeping{s: s, day: day}
+	k := &keeping{s: s, day: day, gone: life}
 	err := k.collect(before, life)
 	if err == nil {
 		err = k.save()
@@ -60,8 +62,15 @@ func (k *keeping) collect(before journal.Millis, life bool) error {
 }
 
 func (k *keeping) save() error {
-	err := k.s.file.update(func(tx *bolt.Tx) error { return putLast(tx, k.last, k.s.now()+2*farFuture) })
+	struck := make(map[string]fileEntry)
+	if k.gone {
+		struck = k.s.struck(dayKind, k.day)
+	}
+	err := k.s.file.update(func(tx *bolt.Tx) error {
+		return errors.Join(putLast(tx, k.last, k.s.now()+2*farFuture), putLedger(tx.Bucket(bucketMeta), struck))
+	})
 	if err == nil {
+		k.s.ledgerSaved(struck)
 		err = k.s.putLife(k.life)
 	}
 	k.saved = err == nil

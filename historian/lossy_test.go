@@ -24,8 +24,9 @@ type lossyMachine struct {
 	known   int           // up to this place in the list it is known of which
 	thin    map[int64]int // samples of the day from this place in the list on were refused: it had become thin
 	taken   map[int64]int // samples of the day before this place in the list were taken by retention
-	damaged bool          // a file was damaged
-	noState bool          // the catalog was
+	copies  map[string][]byte
+	damaged bool // a file was damaged
+	noState bool // the catalog was
 }
 
 func (m *lossyMachine) actions() map[string]func(*rapid.T) {
@@ -100,6 +101,15 @@ func (m *lossyMachine) noteThin() {
 	}
 }
 
+// copy keeps the files as they are, of those that it has no copy of.
+func (m *lossyMachine) copy(files []string) {
+	for _, path := range files {
+		if _, have := m.copies[path]; !have {
+			m.copies[path], _ = os.ReadFile(path)
+		}
+	}
+}
+
 // damage changes bytes of a random file while the store is closed, and sometimes takes the log away.
 func (m *lossyMachine) damage(t *rapid.T) {
 	m.sync()
@@ -112,9 +122,10 @@ func (m *lossyMachine) damage(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.copy(files)
 	pages := len(data) / pageBytes
 	page := data[rapid.IntRange(0, pages-1).Draw(t, "page")*pageBytes:][:pageBytes]
-	switch rapid.IntRange(0, 3).Draw(t, "how") {
+	switch rapid.IntRange(0, 5).Draw(t, "how") {
 	case 0:
 		page[rapid.IntRange(0, pageBytes-1).Draw(t, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 	case 1:
@@ -125,6 +136,11 @@ func (m *lossyMachine) damage(t *rapid.T) {
 		}
 	case 3:
 		data = data[:rapid.IntRange(0, pages-1).Draw(t, "pages left")*pageBytes]
+	case 4: // as it was when something was damaged before: a disk lost what came later
+		data = m.copies[path]
+		delete(m.copies, path)
+	case 5: // it has another one's name now
+		data = m.copies[rapid.SampledFrom(files).Draw(t, "other file")]
 	}
 	if err := os.WriteFile(path, data, 0o640); err != nil {
 		t.Fatal(err)
@@ -310,7 +326,7 @@ func TestLossyStoreAgainstASortedSlice(t *testing.T) {
 		}
 		r := newRigIn(t, dir, Options{HeadBytes: 1 << 20, Raw: 96 * time.Hour, Minute: 192 * time.Hour})
 		m := &lossyMachine{twinMachine: &twinMachine{rig: r, metrics: 4, kinds: []journal.DataType{4, 11, 12, 3}, turned: noon.Add(-30 * time.Hour)},
-			taken: make(map[int64]int), thin: make(map[int64]int), refused: make(map[int]bool)}
+			copies: make(map[string][]byte), taken: make(map[int64]int), thin: make(map[int64]int), refused: make(map[int]bool)}
 		defer m.rig.close()
 		t.Repeat(m.actions())
 	})

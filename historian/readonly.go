@@ -57,15 +57,19 @@ func (s *Store) readFiles() (lost bool, err error) {
 		}
 	}
 	months, err := s.trends.scan()
-	if errors.Is(err, fs.ErrNotExist) {
-		return lost, nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
 	for _, month := range months {
 		if err = s.readMonth(month); err != nil {
-			break
+			return false, err
 		}
 	}
-	return lost, err
+	if s.file == nil {
+		return lost, nil
+	}
+	lacks, err := s.afterFiles()
+	return lost || lacks, err
 }
 
 func (s *Store) readCatalogFile(path string) (lost bool, err error) {
@@ -101,7 +105,8 @@ func (s *Store) readDay(day int64, lost bool) (bool, error) {
 		return false, err
 	}
 	s.opens(d, a)
-	return lost, nil
+	lacks, err := s.wentBack(d, a)
+	return lost || lacks, err
 }
 
 func (s *Store) readMonth(month int64) error {
@@ -111,8 +116,11 @@ func (s *Store) readMonth(month int64) error {
 		s.o.Log.Error("file is damaged", "part", "historian", "file", d.path, "err", err)
 		return nil
 	}
+	if err != nil {
+		return err
+	}
 	s.trends.setInfo(d, a)
-	return err
+	return s.monthWentBack(d, a)
 }
 
 // readJournal takes what the files do not have.

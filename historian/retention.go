@@ -204,7 +204,11 @@ func (s *Store) tellOwed(day int64, t totals, why string, owed journal.Index) {
 // dropMonth unlinks a month of 1-hour rollups.
 func (s *Store) dropMonth(month int64, why string) bool {
 	path := s.trends.path(month)
-	if err := s.trends.drop(month); err != nil {
+	err := s.strike(trendKind, month)
+	if err == nil || errors.Is(err, syscall.ENOSPC) { // what is full has room then
+		err = s.trends.drop(month)
+	}
+	if err != nil {
 		s.o.Log.Error("remove old month", "part", "historian", "file", path, "err", err)
 		return false
 	}

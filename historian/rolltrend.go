@@ -52,6 +52,7 @@ func (s *Store) rollTrend(day int64, st rolled) error {
 	if err != nil {
 		return err
 	}
+	t.wrote = wrote{from: dayStart(day), to: dayStart(day + 1)}
 	s.trends.exists(t)
 	return d.update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)

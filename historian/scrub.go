@@ -10,7 +10,8 @@ import (
 )
 
 // The scrub reads all days and months again and again, slowly, so that damage is told of, and what can be saved is saved, before somebody asks for it.
-// Of a file it checks the sums of its buckets, for which no block is read, and then the checksums in them. The catalog is checked at the start.
+// Of a file it checks the sums of its buckets, for which no block is read, and then the checksums in them. The catalog, which is some MB at
+// most, is read at once, at the beginning of each round.
 //
 //	every clockEvery: a turn of scrubBytes ─► file after file, bucket after bucket, from key on ─► all are read ─► rest until scrubEvery
 const (
@@ -25,7 +26,9 @@ type scrub struct {
 	began  time.Duration // Options.Passed, of the round
 	days   []int64       // to be read
 	months []int64
-	bucket int    // of the file at hand: the place in scrubbed
+	summed int // of the file at hand: buckets that were added up
+	sums   summing
+	bucket int    // the place in scrubbed
 	key    []byte // nothing before it is read again
 }
 
@@ -39,6 +42,7 @@ func (s *Store) scrubOn() {
 	if !c.begun || len(c.days)+len(c.months) == 0 && now-c.began >= scrubEvery {
 		c.begun, c.began, c.days, c.months = true, now, s.days.existing(0, 1<<40), s.trends.existing(0, 1<<40)
 		c.next()
+		s.scrubCatalog()
 	}
 	for budget := scrubBytes; budget > 0; {
 		switch {
@@ -59,18 +63,59 @@ func (s *Store) scrubOn() {
 	s.unscrubbed.Store(int64(len(c.days) + len(c.months)))
 }
 
+// scrubCatalog reads the catalog.
+func (s *Store) scrubCatalog() {
+	s.scrubbedBytes.Add(uint64(bytesOf(s.file.path)))
+	err := s.file.check()
+	if isDamage(err) {
+		err = s.mendCatalog(err)
+	}
+	if err != nil {
+		s.o.Log.Error("damaged catalog", "part", "historian", "file", s.file.path, "err", err)
+	}
+}
+
 // next turns to another file.
-func (c *scrub) next() { c.bucket, c.key = 0, nil }
+func (c *scrub) next() { c.summed, c.sums, c.bucket, c.key = 0, summing{}, 0, nil }
 
 // scrubFile reads on in a file as far as the budget goes; done says that nothing of it is left.
 func (s *Store) scrubFile(set *fileSet, unit int64, budget *int) (done bool) {
 	c, d := &s.scrub, set.get(unit)
 	had := *budget
 	*budget -= scrubKey
-	if c.bucket == 0 && c.key == nil { // what was right when it was first read need not be now
-		d.checked.Store(0)
+	err := c.addUp(d, budget)
+	if err == nil && *budget > 0 {
+		err = s.scrubRows(d, budget)
 	}
-	err := d.view(func(tx *bolt.Tx) error {
+	s.scrubbedBytes.Add(uint64(had - *budget))
+	if err != nil { // it is mended, or told of
+		_ = s.survive(err)
+		return true
+	}
+	return c.bucket == len(scrubbed) || *budget > 0 // the latter of a file that is gone
+}
+
+// addUp goes on adding up the file's buckets: what was right when it was first read need not be now. Of a row it reads a page.
+func (c *scrub) addUp(d *storeFile, budget *int) error {
+	for all := d.kind.all(); c.summed < len(all) && *budget > 0; {
+		done, err := d.addSome(&c.sums, all[c.summed])
+		if err != nil {
+			return err
+		}
+		*budget -= scrubKey
+		if done {
+			c.summed, c.sums = c.summed+1, summing{}
+		} else {
+			*budget -= sumAtOnce * pageBytes
+		}
+	}
+	return nil
+}
+
+// scrubRows checks rows' own checksums.
+func (s *Store) scrubRows(d *storeFile, budget *int) error {
+	c := &s.scrub
+	return d.view(func(tx *bolt.Tx) error {
 		for ; c.bucket < len(scrubbed); c.bucket, c.key = c.bucket+1, nil {
 			b := tx.Bucket(scrubbed[c.bucket])
 			if b == nil {
@@ -91,13 +136,7 @@ func (s *Store) scrubFile(set *fileSet, unit int64, budget *int) (done bool) {
 			}
 		}
 		return nil
-	}, set.kind.all()...)
-	s.scrubbedBytes.Add(uint64(had - *budget))
-	if err != nil { // it is mended, or told of
-		_ = s.survive(err)
-		return true
-	}
-	return c.bucket == len(scrubbed) || *budget > 0 // the latter of a file that is gone
+	})
 }
 
 // checkRow checks a row's own checksums, or that a large value is what its key says: then it tells how many bytes that has.

@@ -130,3 +130,69 @@ func flipObject(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// The catalog is read in each round. Damaged while the store runs it is made anew, and nothing of it is lost that can be read.
+func TestScrubOfTheCatalog(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		bucket string
+		lost   bool // rows that nothing else has
+	}{
+		{"a series", "series", false},
+		{"a position", "meta", false},
+		{"a last value", "last", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{})
+			r.loose = true
+			threeDays(r, 0)
+			r.add(key(5), at(noon.Add(-60*time.Hour), 5)) // is silent since
+			r.follow()
+			r.flush(flushAll)
+			if !r.s.thinDay(dayOf(ms(noon.Add(-60*time.Hour))), whyAge, 0) {
+				t.Fatal("the day keeps its samples")
+			}
+			path := filepath.Join(r.dir, "history", "catalog.db")
+			places, data := placesIn(t, path)
+			hurt := false
+			for _, p := range places {
+				if p.bucket == c.bucket && p.what == "value" && !hurt {
+					data[p.at+p.len-1] ^= 1
+					hurt = true
+				}
+			}
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil || !hurt {
+				t.Fatal(err, hurt)
+			}
+			if _, err := f.WriteAt(data, 0); err != nil || f.Close() != nil {
+				t.Fatal(err)
+			}
+			r.s.scrubOn()
+			r.follow()
+			if e := r.events(); !strings.Contains(e, "made anew") || c.lost != strings.Contains(e, "days that are no more may be lost") {
+				t.Errorf("events\n%s", e)
+			}
+			for _, when := range []string{"", "when it was opened again"} {
+				if when != "" {
+					r.add(key(0), at(noon, 1))
+					r.follow()
+					r.flush(flushAll)
+					r.close()
+					r.open()
+				}
+				if n := len(r.read(key(1), noon.Add(-72*time.Hour), noon).Samples); n != 18 {
+					t.Errorf("%s: %d samples, want 18", when, n)
+				}
+				last, err := r.s.Latest(t.Context(), nil)
+				if err != nil || !c.lost && len(last) != 3 {
+					t.Errorf("%s: last values %v, %v", when, last, err)
+				}
+				if e := r.events(); strings.Count(e, "moved to") != 1 {
+					t.Errorf("%s: events\n%s", when, e)
+				}
+			}
+			r.close()
+		})
+	}
+}

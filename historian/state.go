@@ -111,6 +111,7 @@ func (s *Store) putMonth(month int64, list []loggedEvent) error {
 		}
 	}
 	if err == nil {
+		d.wrote = lifeSpan(list)
 		s.trends.gainsLife(d)
 	}
 	return err

@@ -52,6 +52,7 @@ type Store struct {
 	opened   map[int64]position
 	replayed journal.Index   // no record above it can be in a file
 	opening  []journal.Event // what happened before the journal could take it
+	aside    map[string]bool // files that were moved aside
 
 	following sync.Mutex // taken before mu, and never waited for by the journal's commit loop
 	// Guarded by following while Run runs; owned by Open before, and by Close after.
@@ -60,26 +61,28 @@ type Store struct {
 	follows bool      // followLoop runs
 
 	// Owned by Open, then by flushLoop, then by Close.
-	pos       position // of catalog.db
-	encoder   chunk.Encoder
-	failing   bool           // the last flush failed, and an event tells of it
-	pending   *flight        // what the last flush could not write; also in flushing
-	dropped   map[int64]bool // days that retention removed
-	rewriting *rewriter
-	unfit     map[int64]bool // days that could not be written anew
-	clock     timekeeper
-	until     journal.Millis // of the newest record that Open found, at least
-	started   bool           // TellDowntime was called
-	startedAt time.Duration  // when, as Options.Passed says
-	again     bool           // and the time before the last start is still owed
-	given     journal.Index  // the highest index that a file knows of when the store opens
-	torn      bool           // a crash cut a flush short, and it is not finished yet
-	markRest  bool           // marked hours wait until nothing more comes for them; in tests they do not
-	resting   map[journal.Millis]rest
-	rolling   map[int64]bool // days that may have hours to roll up; nil: all
-	rolls     chunk.RollupEncoder
-	carry     carry // what the hour that is rolled up next takes over
-	scrub     scrub
+	pos        position // of catalog.db
+	ledger     map[string]fileEntry
+	encoder    chunk.Encoder
+	failing    bool           // the last flush failed, and an event tells of it
+	pending    *flight        // what the last flush could not write; also in flushing
+	dropped    map[int64]bool // days that retention removed
+	rewriting  *rewriter
+	unfit      map[int64]bool // days that could not be written anew
+	clock      timekeeper
+	until      journal.Millis // of the newest record that Open found, at least
+	started    bool           // TellDowntime was called
+	startedAt  time.Duration  // when, as Options.Passed says
+	again      bool           // and the time before the last start is still owed
+	catalogHad uint64         // transactions of catalog.db, as the days know
+	given      journal.Index  // the highest index that a file knows of when the store opens
+	torn       bool           // a crash cut a flush short, and it is not finished yet
+	markRest   bool           // marked hours wait until nothing more comes for them; in tests they do not
+	resting    map[journal.Millis]rest
+	rolling    map[int64]bool // days that may have hours to roll up; nil: all
+	rolls      chunk.RollupEncoder
+	carry      carry // what the hour that is rolled up next takes over
+	scrub      scrub
 
 	mu sync.RWMutex // no other lock is taken inside it, except catalog.mu and a fileSet's
 	// Guarded by mu.
@@ -180,156 +183,13 @@ func newStore(dir string, j *journal.Journal, o Options) *Store {
 	s := &Store{dir: dir, o: o, window: toMillis(o.Window), journal: j, catalog: newCatalog(o.MaxSeries, o.Clock),
 		kick: make(chan struct{}, 1), asks: make(chan chan<- error), room: make(chan struct{}, 1), looking: make(chan struct{}, 1), helpers: newHelpers(),
 		more: make(chan struct{}, 1), behind: make(chan struct{}, 1), trended: make(map[int64]bool),
-		reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), toldTime: make(map[uint32]journal.Millis), dead: make(map[owner]bool), opened: make(map[int64]position),
+		ledger: make(map[string]fileEntry), aside: make(map[string]bool), reported: make(map[string]bool), toldLong: make(map[journal.SeriesID]bool), toldTime: make(map[uint32]journal.Millis), dead: make(map[owner]bool), opened: make(map[int64]position),
 		dropped: make(map[int64]bool), unfit: make(map[int64]bool), resting: make(map[journal.Millis]rest)}
 	s.days = newFileSet(dayKind, filepath.Join(dir, "part"), o.DayBytes, &s.store)
 	s.trends = newFileSet(trendKind, filepath.Join(dir, "trend"), o.DayBytes, &s.store)
 	s.atPeak, s.saidBytes = func() {}, saidBytes
 	s.head, s.pieceRows, s.rawRows, s.leastShared, s.markRest = newHead(s.window), pieceRows, rawRows, leastShared, true
 	return s
-}
-
-// openFiles reads the catalog and what each day says of itself, and returns where the journal is to be read from.
-func (s *Store) openFiles() (from journal.Index, err error) {
-	lost, err := s.openCatalog()
-	if err == nil && s.catalogIsStray() {
-		lost, err = true, s.beginCatalog(&CorruptError{File: s.file.path, Hint: hintQuarantine,
-			Err: &strayError{"another appliance's store", "the one that all files here are of"}})
-	}
-	if err == nil {
-		err = s.findStore()
-	}
-	if err != nil {
-		return 0, err
-	}
-	s.file.store = s.store
-	s.replayed, s.applied, s.given = s.pos.applied, s.pos.checkpoint, s.pos.applied
-	list, err := s.days.scan()
-	if err != nil {
-		return 0, fmt.Errorf("open historian: %w", err)
-	}
-	for i, day := range list {
-		lacks, err := s.openDay(day, lost, i == len(list)-1)
-		if err != nil {
-			return 0, err
-		}
-		lost = lost || lacks
-	}
-	if err := s.openTrends(lost); err != nil {
-		return 0, err
-	}
-	if n := len(list); s.clock.known == 0 && n > 0 { // of a store from before the catalog knew
-		s.clock.known = dayStart(list[n-1] + 1)
-		if wall := millis(s.o.Clock()); wall >= clockFloor {
-			s.clock.known = min(s.clock.known, wall)
-		}
-	}
-	if lost {
-		return 0, nil // all that the log still has; what the files hold is not taken twice
-	}
-	s.torn = s.replayed > s.pos.applied
-	return s.pos.checkpoint + 1, nil
-}
-
-// openDay reads the day's own account, of the newest the whole tree. A damaged file is mended, and lacks what the log may still have.
-func (s *Store) openDay(day int64, readSeries, newest bool) (lacks bool, err error) {
-	d := s.days.get(day)
-	a, err := d.readMeta()
-	if err == nil && newest {
-		err = d.writes()
-	}
-	if err == nil && readSeries {
-		err = s.seriesOf(d)
-	}
-	if err == nil && !d.bothMetas() {
-		lacks = true
-		if s.logReaches(a.pos) {
-			if err = s.readAgain(a.pos); err == nil {
-				err = s.unrollAll(d)
-			}
-		} else {
-			err = &CorruptError{File: d.path, Err: errors.New("a meta page is lost"), Hint: hintQuarantine}
-		}
-	}
-	if isDamage(err) {
-		lacks = true
-		if err = s.mend(d, err); err == nil && d.exists() {
-			if a, err = d.readMeta(); err == nil && readSeries {
-				err = s.seriesOf(d)
-			}
-		} else {
-			s.opened[day] = position{} // it has nothing
-			return lacks, err
-		}
-	}
-	if err != nil {
-		return lacks, err
-	}
-	s.opens(d, a)
-	return lacks, nil
-}
-
-// opens takes what a day says of itself.
-func (s *Store) opens(d *storeFile, a about) {
-	s.days.setInfo(d, a)
-	s.opened[d.unit] = a.pos
-	s.replayed = max(s.replayed, a.pos.applied)
-	s.given = max(s.given, s.replayed, a.totals.lastIndex, a.totals.lastEvent) // a saved day may have more than its position says
-}
-
-// openTrends reads each month's own account, and if the catalog is lost the series that only rows tell of. A damaged file is mended.
-func (s *Store) openTrends(readSeries bool) error {
-	list, err := s.trends.scan()
-	if err != nil {
-		return fmt.Errorf("open historian: %w", err)
-	}
-	for _, month := range list {
-		d := s.trends.get(month)
-		a, err := d.readMeta()
-		if err == nil && readSeries {
-			err = s.seriesOf(d)
-		}
-		if err == nil && !d.bothMetas() {
-			err = &CorruptError{File: d.path, Err: errors.New("a meta page is lost"), Hint: hintQuarantine}
-		}
-		if isDamage(err) {
-			if err = s.mendMonth(d, err); err == nil && readSeries && d.exists() {
-				err = s.seriesOf(d)
-			}
-		} else if err == nil {
-			s.trends.setInfo(d, a)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// setAside moves a day file to the quarantine; the gap it leaves is an event.
-func (s *Store) setAside(d *storeFile, cause error) error {
-	if err := s.quarantine(s.days, d, cause); err != nil {
-		return err
-	}
-	reason := "the day's file was damaged"
-	if isStray(cause) {
-		reason = "the day's file was another one than its name said"
-	}
-	s.event(journal.Event{Kind: journal.GapEvent, At: dayStart(d.unit), Until: dayStart(d.unit + 1), Reason: reason})
-	return nil
-}
-
-// quarantine moves a damaged file aside. An event tells where it is; the file of that name begins anew.
-func (s *Store) quarantine(set *fileSet, d *storeFile, cause error) error {
-	d.close()
-	to, err := moveAside(d.path, s.o.Quarantine, s.o.Clock(), cause)
-	if err != nil {
-		return fmt.Errorf("move damaged %s aside: %w", d.path, err)
-	}
-	set.setInfo(d, about{})
-	s.o.Log.Error("file is damaged or a stray, moved aside", "part", "historian", "file", d.path, "to", to, "err", cause)
-	s.event(journal.Event{Kind: journal.SystemEvent, Reason: fmt.Sprintf("%v; moved to %s", cause, to)})
-	return nil
 }
 
 // event puts an event of our own into the journal, from where it comes back like any other.
@@ -384,7 +244,7 @@ func (s *Store) Close() error {
 	s.lookAtClock() // the next Open knows from it when this one ended
 	err = errors.Join(err, s.flush(flushAll))
 	if err == nil {
-		err = s.file.save(nil, s.pos, &s.clock, func(*bolt.Tx) error { return nil }) // also when there was nothing else to write
+		err = s.saveCatalog(nil, s.pos, func(*bolt.Tx) error { return nil }) // also when there was nothing else to write
 	}
 	return errors.Join(err, s.closeFiles())
 }

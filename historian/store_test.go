@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,7 +101,13 @@ func newRigIn(t rapid.TB, dir string, o Options) *rig {
 
 func newRigAt(t rapid.TB, dir string, o Options, now time.Time) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: dir, clock: &clock{now: now}, o: o}
+	return openedRig(t, dir, o, now, false)
+}
+
+// openedRig opens a store whose disk may have lied.
+func openedRig(t rapid.TB, dir string, o Options, now time.Time, lied bool) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, clock: &clock{now: now}, o: o, loose: lied}
 	r.o.Clock, r.o.Passed = r.clock.Now, r.clock.Passed
 	r.o.Space = func() (free, total int64, err error) { return 1 << 40, 1 << 40, nil }
 	r.jopt = journal.Options{SegmentBytes: 1 << 20, Spares: -1, Clock: r.clock.Now}
@@ -119,6 +126,9 @@ func (r *rig) open() {
 		r.t.Fatal(err)
 	}
 	r.s.markRest = false
+	if told := lies(r.s.opening); !r.loose && len(told) > 0 {
+		r.t.Errorf("nothing was lost, and it is told: %q", told)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.j.Run(ctx) }()
@@ -443,4 +453,14 @@ func TestEventsOfATime(t *testing.T) {
 		r.flush(flushAll)
 	}
 	r.close()
+}
+
+// lies are the events about files that a disk said it had.
+func lies(list []journal.Event) (out []string) {
+	for _, e := range list {
+		if strings.Contains(e.Reason, "older than it was") || strings.Contains(e.Reason, "is missing") {
+			out = append(out, e.Reason)
+		}
+	}
+	return out
 }

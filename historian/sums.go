@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -81,20 +82,48 @@ func hasSums(tx *bolt.Tx) bool {
 	return ok && version == fileVersion
 }
 
+// sumAtOnce is how many rows are added up in one transaction: on a disk that needs a millisecond for a page, half a second.
+const sumAtOnce = 512
+
+// summing is a bucket that is added up in several transactions.
+type summing struct {
+	key            []byte // nothing before it is still to be added
+	sum            uint64
+	turn, replaced int64 // of the file, when it began
+	again          int   // times that it began anew
+}
+
+// add adds some rows; done says that they were the last, and right.
+func (a *summing) add(path string, b *bolt.Bucket, name []byte, rows int) (done bool, err error) {
+	if b == nil {
+		return true, nil
+	}
+	c := b.Cursor()
+	k, v := c.Seek(a.key)
+	for ; k != nil && rows > 0; k, v = c.Next() {
+		a.sum += rowSum(name, k, v)
+		rows--
+		if b.Get(k) == nil { // a page of branches leads elsewhere
+			return false, wrongRows(path, name)
+		}
+	}
+	if a.key = bytes.Clone(k); k != nil {
+		return false, nil
+	}
+	if a.sum != b.Sequence() {
+		return false, wrongRows(path, name)
+	}
+	return true, nil
+}
+
+func wrongRows(path string, name []byte) error {
+	return &CorruptError{File: path, Err: fmt.Errorf("the rows of bucket %s are not what was written", name), Hint: hintQuarantine}
+}
+
 // checkSum finds a bucket that is not what was put into it, or in which a row is not found by its key.
 func checkSum(path string, b *bolt.Bucket, name []byte) error {
-	if b == nil {
-		return nil
-	}
-	c, sum, found := b.Cursor(), uint64(0), true
-	for k, v := c.First(); k != nil && found; k, v = c.Next() {
-		sum += rowSum(name, k, v)
-		found = b.Get(k) != nil // else a page of branches leads elsewhere
-	}
-	if found && sum == b.Sequence() {
-		return nil
-	}
-	return &CorruptError{File: path, Err: fmt.Errorf("the rows of bucket %s are not what was written", name), Hint: hintQuarantine}
+	_, err := new(summing).add(path, b, name, math.MaxInt)
+	return err
 }
 
 // checkSums checks all buckets of a file that has sums.
@@ -108,6 +137,48 @@ func checkSums(path string, tx *bolt.Tx) error {
 // setSums makes the sums of a file that has none.
 func setSums(tx *bolt.Tx) error {
 	return tx.ForEach(func(name []byte, b *bolt.Bucket) error { return b.SetSequence(sumRows(b, name)) })
+}
+
+// mostAgain is how often a bucket that is written meanwhile is begun anew.
+const mostAgain = 16
+
+// addSome adds up the next rows of a bucket in a transaction of its own. One that was written meanwhile begins anew; in the end all of it
+// is added up at once.
+func (d *storeFile) addSome(a *summing, name []byte) (done bool, err error) {
+	rows := sumAtOnce
+	if turn, replaced := int64(d.turn.Load()), d.replaced.Load(); turn != a.turn || replaced != a.replaced {
+		*a = summing{turn: turn, replaced: replaced, again: a.again + 1}
+		if a.again > mostAgain {
+			rows = math.MaxInt
+		}
+	}
+	there := false
+	err = d.view(func(tx *bolt.Tx) error {
+		there = true
+		if !hasSums(tx) {
+			done = true
+			return nil
+		}
+		done, err = a.add(d.path, tx.Bucket(name), name, rows)
+		return err
+	})
+	return done || !there, err
+}
+
+// addUp adds up those of the named buckets that nobody has checked since the start, before they are read: nobody waits for it longer than
+// for one step.
+func (d *storeFile) addUp(names [][]byte) error {
+	for _, name := range names {
+		var a summing
+		for done := false; !done && d.checked.Load()&d.kind.bit(name) == 0; {
+			var err error
+			if done, err = d.addSome(&a, name); err != nil {
+				return err
+			}
+		}
+		d.checked.Or(d.kind.bit(name))
+	}
+	return nil
 }
 
 // sound checks those of the named buckets that nobody has checked since the start.

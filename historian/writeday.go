@@ -65,6 +65,8 @@ func (s *Store) writeDay(d *storeFile, job *dayJob, pos position) error {
 	if err != nil {
 		return err
 	}
+	d.wrote = wrote{before: was.applied, applied: pos.applied}
+	d.wrote.from, d.wrote.to = job.span(s.window)
 	s.setTrended(job.day, false)
 	s.rests(w.marks)
 	if s.rolling != nil {
@@ -341,6 +343,9 @@ func (w *dayWriter) account(tx *bolt.Tx, pos position) error {
 		return err
 	}
 	if err := put(meta, bucketMeta, metaTotals, w.totals.bytes()); err != nil {
+		return err
+	}
+	if err := put(meta, bucketMeta, metaCatalog, binary.AppendUvarint(nil, w.s.file.turn)); err != nil {
 		return err
 	}
 	return put(meta, bucketMeta, metaPosition, pos.bytes())

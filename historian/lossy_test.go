@@ -150,9 +150,9 @@ func (m *lossyMachine) damage(t *rapid.T) {
 			t.Fatal(err)
 		}
 	}
+	m.damaged, m.loose = true, true
 	m.rig.open()
 	m.follow()
-	m.damaged, m.loose = true, true
 	m.noState = m.noState || filepath.Base(path) == "catalog.db"
 }
 

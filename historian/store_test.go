@@ -458,7 +458,7 @@ func TestEventsOfATime(t *testing.T) {
 // lies are the events about files that a disk said it had.
 func lies(list []journal.Event) (out []string) {
 	for _, e := range list {
-		if strings.Contains(e.Reason, "older than it was") || strings.Contains(e.Reason, "is missing") {
+		if strings.Contains(e.Reason, "older than it was") || strings.Contains(e.Reason, "is missing: ") {
 			out = append(out, e.Reason)
 		}
 	}

@@ -145,6 +145,7 @@ func (d *Disk) start(dir string) error {
 	server := exec.Command(exe)
 	server.Env = append(os.Environ(), serving+"="+dir)
 	server.Stderr = os.Stderr
+	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what ends the tests' process group leaves it to unmount
 	if d.commands, err = server.StdinPipe(); err != nil {
 		return err
 	}

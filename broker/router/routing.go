@@ -81,11 +81,12 @@ func (x *Rest) deliver(d Deliverer) (done bool, err error) {
 // portion is how many get m in one go. Each portion that goes to sessions on disk has m in its record: so a large one has few.
 func (r *Router) portion(m *broker.Message) int { return r.opt.Deliveries + len(m.Payload)/64 }
 
-// lastQoS2 puts the deliveries of QoS 2 behind the others, and returns how many there are.
+// lastQoS2 puts the deliveries of QoS 2 behind the others, and returns how many there are. One of a shared subscription may become
+// that: the Deliverer may choose another member.
 func lastQoS2(to []Delivery) (n int) {
 	end := len(to)
 	for i := 0; i < end; {
-		if to[i].QoS < 2 {
+		if to[i].QoS < 2 && to[i].Share == nil {
 			i++
 			continue
 		}

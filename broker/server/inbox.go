@@ -87,7 +87,7 @@ func lengthFor(have, need int) int {
 // own returns the payload of frame as memory that stays: a copy, or, for a large frame that fills most of the memory which it was
 // read into, that memory itself, which the inbox gives up.
 func (in *inbox) own(frame, payload []byte) []byte {
-	if len(frame) <= largeBuffer || len(frame) < len(in.buf)/4*3 || !in.holds(frame) {
+	if len(frame) <= largeBuffer || len(frame) < cap(in.buf)/4*3 || !in.holds(frame) {
 		return bytes.Clone(payload)
 	}
 	in.given = true

@@ -186,6 +186,39 @@ func TestInboxGivesUp(t *testing.T) {
 	})
 }
 
+// TestInboxGivesUpLittle: a message does not hold more memory than a third beyond its own, whatever buffer was free when it came; and what the
+// server counts is what a half packet holds.
+func TestInboxGivesUpLittle(t *testing.T) {
+	for name, size := range map[string]int{"just above a class": largeBuffer + 1, "half of one": 300_000, "most of one": 1_000_000} {
+		t.Run(name, func(t *testing.T) {
+			r := new(rig).start(t)
+			in := inbox{mem: &r.Server.buffers, conn: &conn{server: r.Server, client: &client{}}}
+			in.mem.give(make([]byte, smallBuffer<<classOf(size)))
+			p := packets.Publish{Topic: "t", Payload: make([]byte, size)}
+			for wire := p.Append(nil, packets.V4); len(wire) > 0; {
+				_, _, err := in.next(in.waiting(), 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := copy(in.space(), wire)
+				in.w += n
+				wire = wire[n:]
+				if held, _ := r.Server.half.held(); held != int64(cap(in.buf)) && cap(in.buf) > largeBuffer {
+					t.Fatalf("%d bytes counted, of %d", held, cap(in.buf))
+				}
+			}
+			frame, _, err := in.next(in.waiting(), 0)
+			if err != nil || frame == nil {
+				t.Fatal(frame, err)
+			}
+			if in.own(frame, frame[5:]); in.given && cap(in.buf) > len(frame)/3*4+4 {
+				t.Errorf("%d bytes are held for %d", cap(in.buf), len(frame))
+			}
+			in.free()
+		})
+	}
+}
+
 // TestSlowLargePacket sends a packet that takes longer than the time for any packet, but not too slowly; then one too slowly.
 func TestSlowLargePacket(t *testing.T) {
 	both(t, func(t *testing.T, way path) {

@@ -77,7 +77,7 @@ func (u *halfPackets) removeLocked(e *list.Element) {
 // count tells the server what buf holds, after a change. Up to largeBuffer it does not matter, nor before the login, where a
 // packet is small.
 func (in *inbox) count() {
-	bytes := len(in.buf)
+	bytes := cap(in.buf)
 	if bytes <= largeBuffer || in.conn == nil || in.conn.client == nil {
 		bytes = 0
 	}

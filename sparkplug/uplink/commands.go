@@ -33,7 +33,7 @@ func (s *session) inbound(ctx context.Context, in inbound) *ending {
 	}
 	switch {
 	case t.Type == sparkplug.STATE:
-		s.u.observe(s.server, in.topic, in.payload)
+		s.u.observe(s.server, in.topic, in.payload, false)
 	case t.NodeRef() != s.n.ref:
 	case t.Type == sparkplug.NBIRTH && !in.retained:
 		return &ending{endForeign, fmt.Sprintf("another client publishes the births of %s/%s on %s; only one may",

@@ -133,8 +133,8 @@ func TestHostFlaps(t *testing.T) {
 		r.alive()
 		pass(time.Second)
 		h := &r.up.hosts
-		h.observe(0, sparkplug.HostState{Online: false, Timestamp: 2000}, time.Now())
-		h.observe(0, sparkplug.HostState{Online: true, Timestamp: 2001}, time.Now())
+		h.observe(0, sparkplug.HostState{Online: false, Timestamp: 2000}, true, time.Now())
+		h.observe(0, sparkplug.HostState{Online: true, Timestamp: 2001}, true, time.Now())
 		r.up.wake()
 		pass(5 * time.Second)
 		if n := c.node("g/n"); n.births != 2 || !n.online {

@@ -170,7 +170,7 @@ func (s *session) after(e ending) {
 	switch e.kind {
 	case endHost:
 		s.u.lost(s.n.ref, e.reason, s.server)
-		s.u.next(s.server) // also when the host is back there by now
+		s.u.walk(s.server, s.hostLeft) // also when the host is back there by now
 		if s.u.o.HostRewind > 0 {
 			samples := s.n.rewind(s.u.o.Clock().Add(-s.u.o.HostRewind))
 			s.u.rewound(s.n.ref, samples)

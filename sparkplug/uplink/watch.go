@@ -22,11 +22,13 @@ type hosts struct {
 // A hostView is the primary host's STATE on one server.
 type hostView struct {
 	seen    bool // a STATE was taken since the watcher connected
+	watched bool // by the watcher itself
 	online  bool
 	last    int64 // its time stamp; an older one is ignored
 	since   time.Time
 	flapped bool   // it was offline before: births wait for the debounce
 	left    uint64 // how often it has gone offline
+	walked  uint64 // how often it had when the nodes went to the next server for that
 	trouble string // why the watcher is not connected
 }
 
@@ -38,14 +40,15 @@ func (h *hosts) server() int {
 	return h.current
 }
 
-// observe takes a STATE message. One that is older than the last is of a session that is over. It returns whether
-// something changed. [tck-id-message-flow-edge-node-birth-publish-phid-wait-timestamp]
+// observe takes a STATE message, of the watcher or of a node's session. One that is older than the last is of a session that is over.
+// A host's death has the time stamp of its birth: of two with the same the watcher knows the order, and what a node hears may be late.
+// It returns whether something changed. [tck-id-message-flow-edge-node-birth-publish-phid-wait-timestamp]
 // [tck-id-operational-behavior-edge-node-termination-host-offline-timestamp]
-func (h *hosts) observe(server int, s sparkplug.HostState, now time.Time) bool {
+func (h *hosts) observe(server int, s sparkplug.HostState, watcher bool, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := &h.servers[server]
-	if v.seen && s.Timestamp < v.last {
+	if v.seen && (s.Timestamp < v.last || s.Timestamp == v.last && v.watched && !watcher) {
 		return false
 	}
 	changed := !v.seen || v.online != s.Online
@@ -56,7 +59,7 @@ func (h *hosts) observe(server int, s sparkplug.HostState, now time.Time) bool {
 		v.flapped = v.flapped || v.online
 		v.left++
 	}
-	v.seen, v.online, v.last = true, s.Online, s.Timestamp
+	v.seen, v.watched, v.online, v.last = true, v.watched || watcher, s.Online, s.Timestamp
 	return changed
 }
 
@@ -152,6 +155,19 @@ func (u *Uplink) next(server int) {
 	u.wake()
 }
 
+// walk moves for a host that has left a server since it had left it so often. Whoever is late does not take along those that were born
+// since then, there or elsewhere. [tck-id-operational-behavior-edge-node-termination-host-offline-reconnect]
+func (u *Uplink) walk(server int, left uint64) {
+	u.hosts.mu.Lock()
+	v := &u.hosts.servers[server]
+	first := left >= v.walked
+	v.walked = v.left
+	u.hosts.mu.Unlock()
+	if first {
+		u.next(server)
+	}
+}
+
 // watchLoop follows the primary host's STATE on one server with a plain client of its own, so that it is known before
 // anything is born, and does not flap with the nodes' sessions.
 func (u *Uplink) watchLoop(ctx context.Context, server int) {
@@ -163,8 +179,8 @@ func (u *Uplink) watchLoop(ctx context.Context, server int) {
 			return
 		}
 		u.hosts.mu.Lock()
-		u.hosts.servers[server].trouble = err.Error()
-		u.hosts.servers[server].seen, u.hosts.servers[server].online = false, false
+		v := &u.hosts.servers[server]
+		v.trouble, v.seen, v.watched, v.online = err.Error(), false, false, false
 		u.hosts.mu.Unlock()
 		u.wake()
 		for until := time.Now().Add(backoff); ctx.Err() == nil && time.Now().Before(until) && u.kicks.Load() == kicks; {
@@ -193,7 +209,7 @@ func (u *Uplink) watch(ctx context.Context, server int, connected func()) error 
 		default:
 		}
 	}
-	receive := func(p *paho.Publish) { u.observe(server, p.Topic, p.Payload) }
+	receive := func(p *paho.Publish) { u.observe(server, p.Topic, p.Payload, true) }
 	tcp, err := u.o.Servers[server].dial(ctx)
 	if err != nil {
 		return err
@@ -241,7 +257,7 @@ func (u *Uplink) watch(ctx context.Context, server int, connected func()) error 
 }
 
 // observe takes a STATE message from a watcher or from a node's session.
-func (u *Uplink) observe(server int, topic string, payload []byte) {
+func (u *Uplink) observe(server int, topic string, payload []byte, watcher bool) {
 	if topic != sparkplug.StateTopic(u.o.PrimaryHost) {
 		return
 	}
@@ -249,7 +265,7 @@ func (u *Uplink) observe(server int, topic string, payload []byte) {
 	if err != nil {
 		return
 	}
-	if u.hosts.observe(server, s, u.o.Clock()) {
+	if u.hosts.observe(server, s, watcher, u.o.Clock()) {
 		u.o.Log.Info("primary host", "uplink", u.o.Name, "server", u.o.Servers[server].redacted(), "online", s.Online)
 		u.wake()
 	}

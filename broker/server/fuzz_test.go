@@ -81,7 +81,7 @@ func runSchedule(t *testing.T, raw []byte) {
 	r := (&rig{store: &brokertest.Store{}, portion: portion, limits: Limits{Inflight: 3, QueueMessages: 10, QueueBytes: 20000, TotalQueueBytes: 40000,
 		OutBytes: 4000, TotalOutBytes: 10000, ReceiveMaximum: 5, Subscriptions: 4, TotalFilterBytes: 8000, PacketBytes: 4096,
 		ConnectPacketBytes: 512, TopicLevels: 4, TopicAlias: 4, AliasBytes: 20, Sessions: 5}}).start(t)
-	s := &schedule{t: t, rig: r, dice: dice{raw}, filters: map[string][]topic.Filter{}, once: map[string]int{}}
+	s := &schedule{t: t, rig: r, dice: dice{raw}, filters: map[string][]topic.Filter{}, shares: map[string]bool{}, once: map[string]int{}}
 	s.honest = r.client(packets.V4, "honest", true)
 	s.honest.Subscribe("h/#", 1)
 	s.observer = r.client(packets.V4, "observer", true)
@@ -118,6 +118,7 @@ type schedule struct {
 
 	mu      sync.Mutex
 	filters map[string][]topic.Filter // by client identifier: all that it ever asked for
+	shares  map[string]bool           // by client identifier: it was there with 5.0, in which its filters may be shared
 	once    map[string]int            // payloads of QoS 2, and how often the observer got them
 	failed  string
 }
@@ -424,12 +425,14 @@ func (f *foe) note(b []byte) {
 		case *packets.Connect:
 			if f.id == "" { // a second one is a fault
 				f.id = p.ClientID
+				f.mu.Lock()
+				f.shares[f.id] = f.shares[f.id] || f.v == packets.V5
+				f.mu.Unlock()
 			}
 		case *packets.Subscribe:
 			f.mu.Lock()
 			for _, sub := range p.Filters {
-				_, inner := splitShare(topic.Filter(sub.Filter), byte(f.v))
-				f.filters[f.id] = append(f.filters[f.id], inner, topic.Filter(sub.Filter))
+				f.filters[f.id] = append(f.filters[f.id], topic.Filter(sub.Filter))
 			}
 			f.mu.Unlock()
 		}
@@ -489,6 +492,10 @@ func (f *foe) got(p *packets.Publish, aliases map[uint16]string) {
 	wanted := false
 	for _, filter := range f.filters[f.id] {
 		wanted = wanted || topic.Match(filter, topic.Name(name))
+		if f.shares[f.id] {
+			_, inner := splitShare(filter, byte(packets.V5))
+			wanted = wanted || topic.Match(inner, topic.Name(name))
+		}
 	}
 	f.mu.Unlock()
 	if !wanted {

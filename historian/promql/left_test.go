@@ -17,8 +17,15 @@ import (
 // thinned serves a log of which retention took the samples that are older than raw, and whole days that are older than minute.
 func (l *log) thinned(t *testing.T, raw, minute time.Duration) *rig {
 	t.Helper()
+	s, stop := l.thinnedStore(t, raw, minute)
+	t.Cleanup(stop)
+	return directly(t, New(s, Options{Clock: func() time.Time { return noon }}))
+}
+
+func (l *log) thinnedStore(t *testing.T, raw, minute time.Duration) (s *historian.Store, stop func()) {
+	t.Helper()
 	o := historian.Options{Raw: raw, Minute: minute, Clock: func() time.Time { return noon }}
-	s, stop := l.openWith(t, true, o)
+	s, closeStore := l.openWith(t, true, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -30,14 +37,13 @@ func (l *log) thinned(t *testing.T, raw, minute time.Duration) *rig {
 	if !s.LacksSamples(0, ms(noon)) {
 		t.Fatal("retention took nothing")
 	}
-	t.Cleanup(func() {
+	return s, func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		stop()
-	})
-	return directly(t, New(s, Options{Clock: func() time.Time { return noon }}))
+		closeStore()
+	}
 }
 
 // TestDaysWithoutSamples: where retention left only rows of minutes and hours, a chart shows what held at their ends.
@@ -141,3 +147,41 @@ func TestRowsAgainstATwin(t *testing.T) {
 
 // midnight begins the n-th day behind that of a time.
 func midnight(t time.Time, n int) time.Time { return t.Truncate(24*time.Hour).AddDate(0, 0, n) }
+
+// TestBorderAgainstATwin: behind the days of which only rows are left each answer is what the samples say, wherever a chart begins; and what
+// held before goes on, or nobody knows.
+func TestBorderAgainstATwin(t *testing.T) {
+	const expr = `sparkplug_value{metric="m"}`
+	border := midnight(noon, -1)
+	rapid.Check(t, func(rt *rapid.T) {
+		w, l := draw(rt)
+		s, stop := l.thinnedStore(t, 24*time.Hour, 100*24*time.Hour)
+		defer stop()
+		lookback := time.Duration(rapid.SampledFrom([]int{1, 7, 300, 3600}).Draw(rt, "lookback")) * time.Second
+		r := directly(t, New(s, Options{Lookback: lookback, Clock: func() time.Time { return noon }}))
+		for range 6 {
+			step := time.Duration(rapid.IntRange(1, 3*3600_000).Draw(rt, "step")) * time.Millisecond
+			from := border.Add(time.Duration(rapid.IntRange(-5*3600_000, 20*3600_000).Draw(rt, "from")) * time.Millisecond)
+			steps := min(40, int(noon.Sub(from)/step))
+			got := strings.Fields(r.line(expr, from, from.Add(time.Duration(steps)*step), step))
+			if len(got) != steps+1 {
+				rt.Fatalf("%d points, want %d", len(got), steps+1)
+			}
+			for i, g := range got {
+				at := from.Add(time.Duration(i) * step)
+				if at.Before(border) {
+					continue
+				}
+				since := ms(border) // of what holds
+				for _, p := range w.samples {
+					if p.at <= ms(at) && p.at >= since {
+						since = p.at + 1
+					}
+				}
+				if want := w.holds(at); g != want && (g != "-" || since != ms(border)) {
+					rt.Fatalf("at %v (from %v, each %v): got %s, want %s", at, from, step, g, want)
+				}
+			}
+		}
+	})
+}

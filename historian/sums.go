@@ -87,10 +87,11 @@ const sumAtOnce = 512
 
 // summing is a bucket that is added up in several transactions.
 type summing struct {
-	key            []byte // nothing before it is still to be added
-	sum            uint64
-	turn, replaced int64 // of the file, when it began
-	again          int   // times that it began anew
+	key      []byte // nothing before it is still to be added
+	sum      uint64
+	commit   int   // of the file, when it began: bbolt's number
+	replaced int64 // and which file that is
+	again    int   // times that it began anew
 }
 
 // add adds some rows; done says that they were the last, and right.
@@ -145,16 +146,16 @@ const mostAgain = 16
 // addSome adds up the next rows of a bucket in a transaction of its own. One that was written meanwhile begins anew; in the end all of it
 // is added up at once.
 func (d *storeFile) addSome(a *summing, name []byte) (done bool, err error) {
-	rows := sumAtOnce
-	if turn, replaced := int64(d.turn.Load()), d.replaced.Load(); turn != a.turn || replaced != a.replaced {
-		*a = summing{turn: turn, replaced: replaced, again: a.again + 1}
-		if a.again > mostAgain {
-			rows = math.MaxInt
-		}
-	}
 	there := false
 	err = d.view(func(tx *bolt.Tx) error {
 		there = true
+		rows := sumAtOnce
+		if commit, replaced := tx.ID(), d.replaced.Load(); a.again == 0 || commit != a.commit || replaced != a.replaced { // as this transaction sees it
+			*a = summing{commit: commit, replaced: replaced, again: a.again + 1}
+			if a.again > mostAgain {
+				rows = math.MaxInt
+			}
+		}
 		if !hasSums(tx) {
 			done = true
 			return nil

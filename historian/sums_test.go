@@ -194,3 +194,48 @@ func TestPageOfAnOlderTransaction(t *testing.T) {
 		t.Fatal("no page was used again")
 	}
 }
+
+// A bucket that is added up in steps is read while it is written: what was committed between two of them, though nobody was told of it
+// yet, is no damage.
+func TestAddingUpWhileItIsWritten(t *testing.T) {
+	r := newRig(t, Options{})
+	threeDays(r, 0)
+	d := r.s.days.get(dayOf(ms(noon)))
+	commit := func(rows ...int) {
+		t.Helper()
+		if err := d.writes(); err != nil {
+			t.Fatal(err)
+		}
+		err := d.db.Update(func(tx *bolt.Tx) error {
+			for _, n := range rows {
+				if err := put(tx.Bucket(bucketLife), bucketLife, big4(uint32(n)), []byte("life")); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := make([]int, 3*sumAtOnce)
+	for i := range rows {
+		rows[i] = i + 1
+	}
+	commit(rows...)
+	var a summing
+	steps := 0
+	for done := false; !done; steps++ {
+		var err error
+		if done, err = d.addSome(&a, bucketLife); err != nil {
+			t.Fatalf("step %d: %v", steps, err)
+		}
+		if steps == 1 {
+			commit(0)
+		}
+	}
+	if steps < 4 {
+		t.Errorf("it was added up in %d steps", steps)
+	}
+	r.close()
+}

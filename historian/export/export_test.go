@@ -144,6 +144,30 @@ func TestParquetReadsBackBitByBit(t *testing.T) {
 	})
 }
 
+// A row group has no more text than it may, whatever a piece brings: the text is copied.
+func TestParquetGroupsOfLongTexts(t *testing.T) {
+	const long = 64 << 10
+	rows := make([]historian.Row, 1000)
+	for i := range rows {
+		rows[i].Sample = journal.Sample{At: journal.Millis(i), Value: journal.Value{Type: typeString, Bytes: bytes.Repeat([]byte{byte('a' + i%26)}, long)}}
+	}
+	file := encode(t, Parquet, &historian.Piece{Group: "g", Rows: rows})
+	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int64(0)
+	for _, g := range f.RowGroups() {
+		n += g.NumRows()
+		if g.NumRows() > groupBytes/long+1 {
+			t.Errorf("%d rows in a group", g.NumRows())
+		}
+	}
+	if n != int64(len(rows)) {
+		t.Errorf("%d rows, want %d", n, len(rows))
+	}
+}
+
 func readParquet(t rapid.TB, file []byte) []record {
 	t.Helper()
 	r := parquet.NewGenericReader[record](bytes.NewReader(file))

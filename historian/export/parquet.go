@@ -83,24 +83,20 @@ func newParquet(w io.Writer) *pq {
 
 func (p *pq) Write(piece *historian.Piece) error {
 	p.name(piece)
-	for rest := piece.Rows; len(rest) > 0; {
-		n := min(len(rest), stretch-p.n)
-		for i := range n {
-			p.clear(p.n + i)
-			if r := &rest[i]; r.Gap != nil {
-				p.gap(p.n+i, r.Gap)
-			} else {
-				p.sample(p.n+i, &r.Sample)
-			}
+	for i := range piece.Rows {
+		p.clear(p.n)
+		if r := &piece.Rows[i]; r.Gap != nil {
+			p.gap(p.n, r.Gap)
+		} else {
+			p.sample(p.n, &r.Sample)
 		}
-		p.callRows(p.n + n)
-		rest, p.n = rest[n:], p.n+n
-		if p.n == stretch || p.bytes >= groupBytes {
+		if p.n++; p.n == stretch || p.bytes >= groupBytes {
 			if err := p.write(); err != nil {
 				return err
 			}
 		}
 	}
+	p.callRows()
 	return nil
 }
 
@@ -113,14 +109,14 @@ func (p *pq) name(piece *historian.Piece) {
 	}
 }
 
-// callRows gives the names to the rows that are gathered, until end.
-func (p *pq) callRows(end int) {
+// callRows gives the names to the rows that are gathered.
+func (p *pq) callRows() {
 	for k, name := range p.names {
-		if p.named[k] >= end {
+		if p.named[k] >= p.n {
 			continue
 		}
 		v := parquet.ByteArrayValue(name)
-		for ; p.named[k] < end; p.named[k]++ {
+		for ; p.named[k] < p.n; p.named[k]++ {
 			p.set(p.named[k], colGroup+k, v)
 		}
 	}
@@ -131,6 +127,7 @@ const textRows = 64
 
 // write gives the gathered rows to the library.
 func (p *pq) write() error {
+	p.callRows()
 	n := p.n
 	for c, w := range p.w.ColumnWriters() {
 		step := n

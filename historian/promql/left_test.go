@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,41 +109,75 @@ func TestDaysWithoutSamples(t *testing.T) {
 	}
 }
 
-// What is shown where only rows are left was so; where nothing is shown, nobody can know from them.
+// What is shown where only rows are left was so; where nothing is shown, nobody can know from them. Behind those days each answer is
+// what the samples say, wherever a chart begins.
 func TestRowsAgainstATwin(t *testing.T) {
-	const expr = `sparkplug_value{metric="m"}`
 	rapid.Check(t, func(rt *rapid.T) {
 		w, l := draw(rt)
-		r := l.thinned(t, 24*time.Hour, 100*24*time.Hour)
-		for hours := 60; hours > 36; hours-- { // the day that ended 12 h ago is over, and not older than a day
-			end := noon.Add(-time.Duration(hours)*time.Hour - time.Millisecond)
-			from := end.Add(-time.Hour)
-			want, got := w.holds(end), r.at(expr, end)
-			clear := true
-			for _, e := range w.edges {
-				clear = clear && !(e.After(from) && !e.After(end))
-			}
-			for _, p := range w.samples {
-				clear = clear && (p.known || p.at <= ms(from) || p.at > ms(end))
-			}
-			if got != want && (got != "-" || clear) {
-				rt.Fatalf("at %v: got %s, want %s", end, got, want)
-			}
-			low, high := math.Inf(1), math.Inf(-1)
-			for _, p := range w.samples {
-				if p.known && p.at > ms(from) && p.at <= ms(end) {
-					low, high = min(low, p.f), max(high, p.f)
-				}
-			}
-			for name, want := range map[string]float64{"min": low, "max": high} { // and what held before, perhaps
-				got := r.at(name+"_over_time("+expr+"[1h])", end)
-				var f float64
-				if _, err := fmt.Sscan(got, &f); low <= high && (err != nil || (name == "min" && f > want || name == "max" && f < want)) {
-					rt.Fatalf("%s of the hour until %v: got %s, want %v", name, end, got, want)
-				}
+		s, stop := l.thinnedStore(t, 24*time.Hour, 100*24*time.Hour)
+		defer stop()
+		w.checkRows(rt, directly(t, New(s, Options{Clock: func() time.Time { return noon }})))
+		lookback := time.Duration(rapid.SampledFrom([]int{1, 7, 300, 3600}).Draw(rt, "lookback")) * time.Second
+		w.checkBorder(rt, directly(t, New(s, Options{Lookback: lookback, Clock: func() time.Time { return noon }})))
+	})
+}
+
+const exprM = `sparkplug_value{metric="m"}`
+
+// checkRows asks at the ends of the hours of the day that ended 36 h ago, which is older than a day.
+func (w *twin) checkRows(t *rapid.T, r *rig) {
+	for hours := 60; hours > 36; hours-- {
+		end := noon.Add(-time.Duration(hours)*time.Hour - time.Millisecond)
+		from := end.Add(-time.Hour)
+		want, got := w.holds(end), r.at(exprM, end)
+		clear := true
+		for _, e := range w.edges {
+			clear = clear && !(e.After(from) && !e.After(end))
+		}
+		for _, p := range w.samples {
+			clear = clear && (p.known || p.at <= ms(from) || p.at > ms(end))
+		}
+		if got != want && (got != "-" || clear) {
+			t.Fatalf("at %v: got %s, want %s", end, got, want)
+		}
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, p := range w.samples {
+			if p.known && p.at > ms(from) && p.at <= ms(end) {
+				low, high = min(low, p.f), max(high, p.f)
 			}
 		}
-	})
+		for name, want := range map[string]float64{"min": low, "max": high} { // and what held before, perhaps
+			got := r.at(name+"_over_time("+exprM+"[1h])", end)
+			var f float64
+			if _, err := fmt.Sscan(got, &f); low <= high && (err != nil || (name == "min" && f > want || name == "max" && f < want)) {
+				t.Fatalf("%s of the hour until %v: got %s, want %v", name, end, got, want)
+			}
+		}
+	}
+}
+
+// checkBorder asks for charts that go over the end of that day. Of what holds since before it rows may not know.
+func (w *twin) checkBorder(t *rapid.T, r *rig) {
+	border := midnight(noon, -1)
+	for range 4 {
+		step := time.Duration(rapid.IntRange(1, 3*3600_000).Draw(t, "step")) * time.Millisecond
+		from := border.Add(time.Duration(rapid.IntRange(-5*3600_000, 20*3600_000).Draw(t, "from")) * time.Millisecond)
+		steps := min(40, int(noon.Sub(from)/step))
+		got := strings.Fields(r.line(exprM, from, from.Add(time.Duration(steps)*step), step))
+		if len(got) != steps+1 {
+			t.Fatalf("%d points, want %d", len(got), steps+1)
+		}
+		for i, g := range got {
+			at := from.Add(time.Duration(i) * step)
+			if at.Before(border) {
+				continue
+			}
+			since := slices.ContainsFunc(w.samples, func(p point) bool { return p.at >= ms(border) && p.at <= ms(at) })
+			if want := w.holds(at); g != want && (g != "-" || since) {
+				t.Fatalf("at %v (from %v, each %v): got %s, want %s", at, from, step, g, want)
+			}
+		}
+	}
 }
 
 // midnight begins the n-th day behind that of a time.

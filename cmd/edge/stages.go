@@ -62,8 +62,11 @@ func stopStages(log *slog.Logger, deadline time.Time, running []runningStage) er
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	var errs []error
+	var slowest string
+	var longest time.Duration
 	for i := range running {
 		r := &running[i]
+		began := time.Now()
 		r.cancel()
 		select {
 		case <-r.done:
@@ -72,7 +75,11 @@ func stopStages(log *slog.Logger, deadline time.Time, running []runningStage) er
 			for _, left := range running[i:] {
 				left.cancel()
 			}
-			return errors.Join(append(errs, fmt.Errorf("%w: %s has not ended", errShutdown, r.name))...)
+			err := fmt.Errorf("%w: %s has not ended", errShutdown, r.name)
+			if took := time.Since(began); took < longest {
+				err = fmt.Errorf("%w %s after it was told to; %s took %s", err, took.Round(time.Millisecond), slowest, longest.Round(time.Millisecond))
+			}
+			return errors.Join(append(errs, err)...)
 		}
 		if r.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.err))
@@ -81,6 +88,9 @@ func stopStages(log *slog.Logger, deadline time.Time, running []runningStage) er
 			if err := r.drained(); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
 			}
+		}
+		if took := time.Since(began); took > longest {
+			slowest, longest = r.name, took
 		}
 	}
 	return errors.Join(errs...)

@@ -71,6 +71,23 @@ func TestFailuresWhileStoppingAreTold(t *testing.T) {
 	})
 }
 
+// A part that is stopped when the time is nearly over is not the one to look at.
+func TestShutdownDeadlineNamesTheSlowPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		flushing := stage{name: "history", run: func(ctx context.Context) error { <-ctx.Done(); return nil },
+			drained: func() error { <-time.After(9900 * time.Millisecond); return nil }}
+		release := make(chan struct{})
+		next := stage{name: "sessions", run: func(context.Context) error { <-release; return nil }}
+		err := runStages(ctx, slog.New(slog.DiscardHandler), 10*time.Second, []stage{flushing, next})
+		if want := "sessions has not ended 100ms after it was told to; history took 9.9s"; !errors.Is(err, errShutdown) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		close(release)
+	})
+}
+
 func TestShutdownDeadlineNamesTheStuckPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

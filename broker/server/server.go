@@ -35,6 +35,7 @@ type Server struct {
 	ticked        chan struct{} // closed when tickLoop has ended
 	started       time.Time
 	nudge         chan struct{} // a session may be due earlier than tickLoop thinks
+	wills         chan struct{} // holds one for each will for many that is being routed
 
 	auth     atomic.Pointer[Auth]
 	ordinals atomic.Uint64
@@ -86,6 +87,7 @@ func New(opt Options) *Server {
 	s := &Server{
 		opt: opt, limits: opt.Limits.withDefaults(), router: opt.Router, log: opt.Log, now: opt.Now,
 		stop: make(chan struct{}), quit: make(chan struct{}), ticked: make(chan struct{}), nudge: make(chan struct{}, 1), offered: make(offers),
+		wills:   make(chan struct{}, willsAtOnce),
 		clients: make(map[string]*client), owners: make(map[owner]int), conns: make(map[*conn]struct{}),
 		addresses: make(map[netip.Addr]int), listeners: make(map[net.Listener]struct{}),
 	}

@@ -255,6 +255,10 @@ func (c *client) finishLocked(d *delivering) (will *broker.Message) {
 	return c.out.Route
 }
 
+// willsAtOnce is how many wills are routed at a time that may be for many sessions. Each needs a list of all that get it, and when a
+// switch fails a thousand are due at once.
+const willsAtOnce = 4
+
 // publishWill routes a will that is due and saves the step that made it so. The rules are asked again: the right may
 // have gone since CONNECT.
 func (c *client) publishWill(will *broker.Message, d *delivering) {
@@ -269,6 +273,10 @@ func (c *client) publishWill(will *broker.Message, d *delivering) {
 		c.server.counters.drop(DropNotAuthorized, 1)
 		c.saveEnd(with)
 		return
+	}
+	if c.server.router.Many() {
+		c.server.wills <- struct{}{}
+		defer func() { <-c.server.wills }()
 	}
 	if _, err := c.server.route(will, d); err != nil {
 		c.server.sayRefused("will not published as it was to be", c.id, "", "", err)

@@ -78,7 +78,7 @@ func (u *UI) aggregates(w http.ResponseWriter, r *http.Request) {
 		}
 		series = append(series, aggregatesJSON{q.ids[i], toAggregates(a.Intervals), toGaps(a.Gaps), a.Source})
 	}
-	answer(w, http.StatusOK, map[string]any{"from": millis(q.from), "to": millis(q.to), "series": series})
+	answer(w, http.StatusOK, map[string]any{"from": instant(q.from), "to": instant(q.to), "series": series})
 }
 
 // parseInterval reads a duration: Go's (90s, 1h30m), days as 1d, or milliseconds. Empty is def.
@@ -106,7 +106,7 @@ func toAggregates(list []historian.Aggregate) []aggregateJSON {
 	out := make([]aggregateJSON, 0, len(list))
 	for i := range list {
 		a := &list[i]
-		out = append(out, aggregateJSON{From: millis(a.From), To: millis(a.To), Count: a.Count, Average: some(a.Average),
+		out = append(out, aggregateJSON{From: instant(a.From), To: instant(a.To), Count: a.Count, Average: some(a.Average),
 			TimeAverage: some(a.TimeAverage), Minimum: some(a.Minimum), MinimumAt: millis(a.MinimumAt), Maximum: some(a.Maximum),
 			MaximumAt: millis(a.MaximumAt), Range: some(a.Range), Delta: some(a.Delta), Start: toReading(a.Start), End: toReading(a.End),
 			Interpolated: toReading(a.Interpolated), DurationGood: float64(a.DurationGood) / 1000, PercentGood: a.PercentGood,

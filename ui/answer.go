@@ -3,10 +3,12 @@ package ui
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"edge/historian/journal"
@@ -89,8 +91,11 @@ func millis(m journal.Millis) stamp {
 	if m == 0 {
 		return stamp{}
 	}
-	return stamp(time.UnixMilli(int64(m)))
+	return instant(m)
 }
+
+// instant returns m as a stamp, 0 too: the beginning of 1970.
+func instant(m journal.Millis) stamp { return stamp(timeOf(m)) }
 
 // number is a float that may be NaN or infinite: then it is a string.
 type number float64
@@ -116,17 +121,21 @@ func parseTime(s string, def time.Time) (time.Time, error) {
 	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return time.UnixMilli(ms), nil
 	}
-	return time.Parse(time.RFC3339Nano, s)
+	t, err := time.Parse(time.RFC3339Nano, strings.Replace(s, " ", "+", 1)) // a + that was not escaped comes as a space
+	if err != nil {
+		return t, fmt.Errorf("%q is no time; write 2026-03-10T12:00:00Z or milliseconds since 1970", s)
+	}
+	return t, nil
 }
 
-// parseCount reads a positive number in a query, at most max. Empty is def.
+// parseCount reads a positive number in a query; one over max is max. Empty is def.
 func parseCount(s string, def, max int) (int, error) {
 	if s == "" {
 		return def, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
-		return 0, errors.New("not a positive number")
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < 1 { // beyond all numbers n is the greatest, or the least
+		return 0, fmt.Errorf("%q is not a positive number", s)
 	}
 	return min(n, max), nil
 }

@@ -63,7 +63,7 @@ func (u *UI) demoHistory(w http.ResponseWriter, r *http.Request) {
 		q.points = 500
 	}
 	bs, gaps := u.opt.Demo.Trend(sparkplug.MetricRef{Group: q.Group, Node: q.Node, Device: q.Device, Name: q.Metric}, timeOf(q.From), timeOf(q.To), q.points)
-	answer(w, http.StatusOK, bucketsJSON{q.id, millis(q.From), millis(q.To), toBuckets(bs), toGaps(gaps), ""})
+	answer(w, http.StatusOK, bucketsJSON{q.id, instant(q.From), instant(q.To), toBuckets(bs), toGaps(gaps), ""})
 }
 
 // demoDo works a switch of the demo: kill or revive a node, give it a fault or mend it, cut or restore the uplink.

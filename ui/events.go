@@ -59,7 +59,7 @@ func (u *UI) events(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			return
 		}
-		query.From, query.To = journal.Millis(from.UnixMilli()), journal.Millis(to.UnixMilli())
+		query.From, query.To = from, to
 	}
 	es, err := u.opt.History.Events(r.Context(), query)
 	if err != nil {

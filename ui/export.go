@@ -11,7 +11,6 @@ import (
 
 	"edge/historian"
 	"edge/historian/export"
-	"edge/historian/journal"
 )
 
 const (
@@ -34,12 +33,7 @@ func (u *UI) export(w http.ResponseWriter, r *http.Request) {
 		failPart(w, "historian")
 		return
 	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil { // what is left out would ask for more, not less
-		failParam(w, "query", err)
-		return
-	}
-	q, ok := u.exportQuery(w, values)
+	q, ok := u.exportQuery(w, r.URL.Query())
 	if !ok {
 		return
 	}
@@ -124,11 +118,11 @@ func (u *UI) exportQuery(w http.ResponseWriter, q url.Values) (out exportQuery, 
 		return out, false
 	}
 	out.Selection = historian.Selection{Group: q.Get("group"), Node: q.Get("node"), Device: q.Get("device"), Metrics: q["metric"],
-		From: journal.Millis(from.UnixMilli()), To: journal.Millis(to.UnixMilli())}
+		From: from, To: to}
 	if n := len(out.Metrics); n > maxNames {
 		failParam(w, "metric", fmt.Errorf("%d names, at most %d", n, maxNames))
 		return out, false
 	}
-	out.name = "edge-" + from.UTC().Format("20060102T150405Z") + "." + out.format
+	out.name = "edge-" + timeOf(from).UTC().Format("20060102T150405Z") + "." + out.format
 	return out, true
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -27,14 +28,14 @@ var guardHeaders = [...][2]string{
 	{"Cache-Control", "no-store"}, // page.go changes it for files whose name holds their hash
 }
 
-// guard stands before every route: headers, host, origin, body. A browser on this machine that was sent here
+// guard stands before every route: headers, host, origin, body, query. A browser on this machine that was sent here
 // by a foreign page is refused twice: by its Host header (DNS rebinding), and by its origin (unsafe methods).
 func (u *UI) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusForbidden, "cross_origin", "the request comes from another site", "open the appliance's own page")
 	}))
-	checked := origin.Handler(jsonBody(next))
+	checked := origin.Handler(jsonBody(wholeQuery(next)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, h := range guardHeaders {
 			w.Header().Set(h[0], h[1])
@@ -84,6 +85,19 @@ func jsonBody(next http.Handler) http.Handler {
 			form := kind == "application/x-www-form-urlencoded" && strings.HasPrefix(r.URL.Path, promPrefix+"/")
 			if empty := given == "" && r.ContentLength == 0; !empty && !form && (err != nil || kind != "application/json") {
 				fail(w, http.StatusUnsupportedMediaType, "json_only", "the body must be JSON", "send Content-Type: application/json")
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// wholeQuery refuses a query of which a part cannot be read: without it the rest would ask for something else, often for more.
+func wholeQuery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+				failParam(w, "query", err)
 				return
 			}
 		}

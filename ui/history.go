@@ -23,6 +23,7 @@ const (
 var (
 	errCursor = errors.New("not a cursor of this address")
 	errOrder  = errors.New("must be after from")
+	errFuture = errors.New("must be before now, which is to when that is not given")
 )
 
 type bucketJSON struct {
@@ -95,14 +96,14 @@ func (u *UI) history(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		c := append(list, historian.Chart{})[0]
-		answer(w, http.StatusOK, bucketsJSON{q.id, millis(q.From), millis(q.To), toBuckets(c.Buckets), toGaps(c.Gaps), c.Source})
+		answer(w, http.StatusOK, bucketsJSON{q.id, instant(q.From), instant(q.To), toBuckets(c.Buckets), toGaps(c.Gaps), c.Source})
 		return
 	}
 	s, err := u.opt.History.Read(r.Context(), q.Range)
 	if !u.served(w, q.metric(), err) {
 		return
 	}
-	answer(w, http.StatusOK, samplesJSON{q.id, millis(q.From), millis(q.To), toSamples(s.Samples), toGaps(s.Gaps), millis(s.Next)})
+	answer(w, http.StatusOK, samplesJSON{q.id, instant(q.From), instant(q.To), toSamples(s.Samples), toGaps(s.Gaps), millis(s.Next)})
 }
 
 // charts answers with buckets of several metrics, all from one look at the store.
@@ -119,7 +120,7 @@ func (u *UI) charts(w http.ResponseWriter, r *http.Request) {
 	if !u.served(w, historian.Metric{}, err) {
 		return
 	}
-	out := chartsJSON{From: millis(q.from), To: millis(q.to)}
+	out := chartsJSON{From: instant(q.from), To: instant(q.to)}
 	for i, c := range list {
 		if !u.served(w, q.metrics[i], c.Err) {
 			return
@@ -174,7 +175,7 @@ func (u *UI) severalQuery(w http.ResponseWriter, q url.Values) (out severalQuery
 		one, ok := u.historyQuery(w, q)
 		return severalQuery{[]string{one.id}, []historian.Metric{one.metric()}, one.From, one.To, one.points}, ok
 	}
-	out.ids = strings.Split(q.Get("ids"), ",")
+	out.ids = strings.Split(strings.Join(q["ids"], ","), ",")
 	if len(out.ids) > maxIDs {
 		failParam(w, "ids", fmt.Errorf("at most %d", maxIDs))
 		return out, false
@@ -196,13 +197,17 @@ func (u *UI) severalQuery(w http.ResponseWriter, q url.Values) (out severalQuery
 		failParam(w, "points", err)
 		return out, false
 	}
-	out.from, out.to, out.points = journal.Millis(from.UnixMilli()), journal.Millis(to.UnixMilli()), points
+	out.from, out.to, out.points = from, to, points
 	return out, true
 }
 
 // historyQuery reads id or group, node, device and metric; from and to (default: the last hour); points; limit.
 func (u *UI) historyQuery(w http.ResponseWriter, q url.Values) (out historyQuery, ok bool) {
 	ref := sparkplug.MetricRef{Group: q.Get("group"), Node: q.Get("node"), Device: q.Get("device"), Name: q.Get("metric")}
+	if n := len(q["id"]); n > 1 {
+		failParam(w, "id", fmt.Errorf("given %d times; ids takes several", n))
+		return out, false
+	}
 	if id := q.Get("id"); id != "" {
 		if ref, ok = u.findMetric(id); !ok {
 			fail(w, http.StatusNotFound, "unknown_metric", "no metric has this id", "see /api/v1/metrics")
@@ -227,34 +232,53 @@ func (u *UI) historyQuery(w http.ResponseWriter, q url.Values) (out historyQuery
 		return out, false
 	}
 	out.Range = historian.Range{Group: ref.Group, Node: ref.Node, Device: ref.Device, Metric: ref.Name,
-		From: journal.Millis(from.UnixMilli()), To: journal.Millis(to.UnixMilli()), Limit: limit}
+		From: from, To: to, Limit: limit}
 	out.id, out.points = metricID(ref), points
 	return out, true
 }
 
+// The times that can be asked for: those that RFC 3339 and Sparkplug both can say. What lies outside is taken as these.
+const earliest, latest journal.Millis = 0, 253402300799999
+
 // period reads from and to; by default the last so long until now.
-func (u *UI) period(w http.ResponseWriter, q url.Values, last time.Duration) (from, to time.Time, ok bool) {
-	to, err := parseTime(q.Get("to"), u.opt.Now())
+func (u *UI) period(w http.ResponseWriter, q url.Values, last time.Duration) (from, to journal.Millis, ok bool) {
+	end, err := parseTime(q.Get("to"), u.opt.Now())
 	if err != nil {
 		failParam(w, "to", err)
 		return from, to, false
 	}
-	from, err = parseTime(q.Get("from"), to.Add(-last))
+	start, err := parseTime(q.Get("from"), end.Add(-last))
 	if err != nil {
 		failParam(w, "from", err)
 		return from, to, false
 	}
-	if !from.Before(to) {
+	switch {
+	case start.Before(end):
+		from = within(start, earliest, latest-1)
+		return from, within(end, from+1, latest), true
+	case q.Get("to") == "":
+		failParam(w, "from", errFuture)
+	default:
 		failParam(w, "to", errOrder)
-		return from, to, false
 	}
-	return from, to, true
+	return from, to, false
+}
+
+// within is t, or the end of the span that it lies beyond.
+func within(t time.Time, first, last journal.Millis) journal.Millis {
+	switch {
+	case t.Before(timeOf(first)):
+		return first
+	case t.After(timeOf(last)):
+		return last
+	}
+	return journal.Millis(t.UnixMilli())
 }
 
 func toBuckets(bs []historian.Bucket) []bucketJSON {
 	out := make([]bucketJSON, 0, len(bs))
 	for _, b := range bs {
-		j := bucketJSON{T: millis(b.T), Count: b.Count, Quality: qualityWord(b.Quality)}
+		j := bucketJSON{T: instant(b.T), Count: b.Count, Quality: qualityWord(b.Quality)}
 		if b.Count > 0 {
 			j.Min, j.Max, j.Mean, j.Last = num(b.Min), num(b.Max), num(b.Mean), num(b.Last)
 		} else if b.Mean == b.Mean { // not NaN: carried in
@@ -270,7 +294,7 @@ func num(f float64) *number { return (*number)(&f) }
 func toGaps(gs []historian.Gap) []gapJSON {
 	out := make([]gapJSON, 0, len(gs))
 	for _, g := range gs {
-		out = append(out, gapJSON{millis(g.From), millis(g.To), g.Cause})
+		out = append(out, gapJSON{instant(g.From), millis(g.To), g.Cause})
 	}
 	return out
 }
@@ -278,7 +302,7 @@ func toGaps(gs []historian.Gap) []gapJSON {
 func toSamples(ss []journal.Sample) []sampleJSON {
 	out := make([]sampleJSON, 0, len(ss))
 	for _, s := range ss {
-		j := sampleJSON{millis(s.At), journalValue(s.Value), qualityWord(s.Quality)}
+		j := sampleJSON{instant(s.At), journalValue(s.Value), qualityWord(s.Quality)}
 		if s.Value.Null {
 			j.Q = string(sparkplug.QualityNull)
 		}

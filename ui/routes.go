@@ -73,9 +73,21 @@ func (u *UI) router() http.Handler {
 	m.MatcherFunc(notAPI).PathPrefix("/").Handler(pageFiles()).Methods("GET", "HEAD")
 	m.NotFoundHandler = http.HandlerFunc(noRoute)
 	m.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", strings.Join(allowed(m, r), ", "))
 		fail(w, http.StatusMethodNotAllowed, "method", "this address does not take "+r.Method, "see /api/v1/openapi.yaml")
 	})
 	return m
+}
+
+// allowed are the methods that an address takes (RFC 9110, section 15.5.6).
+func allowed(m *mux.Router, r *http.Request) (list []string) {
+	other := *r
+	for _, other.Method = range [...]string{"GET", "HEAD", "POST", "DELETE"} {
+		if found := (mux.RouteMatch{}); m.Match(&other, &found) && found.MatchErr == nil {
+			list = append(list, other.Method)
+		}
+	}
+	return list
 }
 
 func noRoute(w http.ResponseWriter, r *http.Request) {

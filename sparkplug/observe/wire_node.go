@@ -41,7 +41,8 @@ type nodeSession struct {
 // awaits is what was heard of the primary host before a birth.
 type awaits struct {
 	online                bool
-	foreign, offline, old bool // heard while not online: another host online, the own one offline, the own one online in the past
+	at                    int64 // the timestamp of the STATE that says so, ms
+	foreign, offline, old bool  // heard while not online: another host online, the own one offline, the own one online in the past
 }
 
 const (
@@ -238,7 +239,7 @@ func (s *nodeSession) awaited(c *Conn, topic string, at time.Time) {
 	if w == nil {
 		w = &awaits{}
 	}
-	online := s.awaits.online || w.online
+	online := s.awaits.online || w.online && w.at >= s.awaits.at
 	c.check(at, topic, online, waitIDs, "a birth before %s is online", host)
 	if s.n.before != "" && s.n.before != c.server {
 		c.check(at, topic, online, "operational-behavior-edge-node-birth-sequence-wait", "a birth before %s is online at %s", host, c.server)
@@ -254,7 +255,7 @@ func (s *nodeSession) awaited(c *Conn, topic string, at time.Time) {
 			c.check(at, topic, online, waitIDs+tempted.id, "a birth before %s is online, after another STATE", host)
 		}
 	}
-	s.awaits, *w = awaits{online: online}, awaits{online: w.online}
+	s.awaits, *w = awaits{online: online, at: s.awaits.at}, awaits{online: w.online, at: w.at}
 }
 
 func (s *nodeSession) data(c *Conn, t sparkplug.Topic, at time.Time) {
@@ -378,6 +379,6 @@ func (a *awaits) take(c *Conn, last map[string]int64, host string, payload []byt
 	}
 	last[c.server] = st.Timestamp
 	a.offline = a.offline || waiting && !st.Online
-	a.online = st.Online
+	a.online, a.at = st.Online, st.Timestamp
 	return true
 }

@@ -228,6 +228,24 @@ func TestNodeOverSessions(t *testing.T) {
 			play(w, "a", other)
 		}, "intro-edge-node-id-uniqueness payloads-nbirth-edge-node-descriptor topic-structure-namespace-unique-edge-node-descriptor"},
 		{"walks on when its host is offline", func(w *Wire) { play(w, "a", nodeLife()); play(w, "b", life(6)) }, ""},
+		{"born although it heard that its host is gone, which it heard elsewhere to be there before", func(w *Wire) {
+			watcher, node := w.Open("a"), w.Open("a")
+			watcher.Packet(false, hostState(true, 6).p)
+			talk := nodeLife()
+			talk[atOnline] = hostState(false, 7)
+			for _, s := range talk[:atOld] {
+				node.Packet(s.toServer, s.p)
+			}
+		}, waitIDs + " " + waitIDs + "-id " + waitIDs + "-online " + waitIDs + "-timestamp"},
+		{"born because it heard elsewhere that its host is back", func(w *Wire) {
+			watcher, node := w.Open("a"), w.Open("a")
+			talk := nodeLife()
+			talk[atOnline] = hostState(false, 7)
+			watcher.Packet(false, hostState(true, 8).p)
+			for _, s := range talk[:atOld] {
+				node.Packet(s.toServer, s.p)
+			}
+		}, ""},
 		{"comes back where it heard elsewhere that its host is offline", func(w *Wire) {
 			talk := nodeLife()
 			watcher, node := w.Open("a"), w.Open("a")

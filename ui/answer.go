@@ -22,7 +22,8 @@ func answer(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(append(body, '\n')) // an error means the reader has gone: nobody is left to tell
+	w.Write(body)         // an error means the reader has gone: nobody is left to tell
+	w.Write([]byte{'\n'}) // by itself: body may be large
 }
 
 type problem struct {

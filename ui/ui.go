@@ -18,6 +18,7 @@ type UI struct {
 	tokens  tokens
 	ids     metricIDs
 	exports chan struct{} // one for each that is under way
+	turns   turns
 	closing context.Context
 	close   context.CancelFunc
 }
@@ -33,7 +34,7 @@ func New(opt Options) *UI {
 	if opt.Started.IsZero() {
 		opt.Started = opt.Now()
 	}
-	u := &UI{opt: opt, exports: make(chan struct{}, maxExports)}
+	u := &UI{opt: opt, exports: make(chan struct{}, maxExports), turns: newTurns()}
 	u.closing, u.close = context.WithCancel(context.Background())
 	u.handler = u.guard(u.router())
 	return u

@@ -111,6 +111,9 @@ func TestPowerFailsAfterADayWasReverted(t *testing.T) {
 	}{
 		{"its newest meta page is lost", zeroNewestMeta},
 		{"a page that its last transaction wrote is lost", zeroNewestRoot},
+		{"all of it is lost", emptyFile},
+		{"all but its first half is lost", func(t *testing.T, path string) { truncateTo(t, path, 2*pageBytes) }},
+		{"it is gone", removeFile},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, Options{})
@@ -138,6 +141,22 @@ func TestPowerFailsAfterADayWasReverted(t *testing.T) {
 			r.open()
 			r.close()
 		})
+	}
+}
+
+func truncateTo(t *testing.T, path string, bytes int64) {
+	t.Helper()
+	if err := os.Truncate(path, bytes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func emptyFile(t *testing.T, path string) { truncateTo(t, path, 0) }
+
+func removeFile(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -46,7 +46,16 @@ func (s *Store) salvage(d *storeFile) (found uint64, err error) {
 		return 0, err
 	}
 	defer w.file.Close()
-	if err := w.replace(w.save); err != nil {
+	save := w.save
+	if s.reader == nil { // at the start, when all of the log is read again: at the next one too, should this one end before it has written
+		save = func() error {
+			if err := w.save(); err != nil {
+				return err
+			}
+			return s.readAgain(position{checkpoint: s.journal.NewReader(0).Pos() - 1})
+		}
+	}
+	if err := w.replace(save); err != nil {
 		return 0, err
 	}
 	if w.about, err = d.readMeta(); err != nil {

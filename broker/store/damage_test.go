@@ -100,6 +100,23 @@ func TestDamagedFileIsMovedAside(t *testing.T) {
 	}
 }
 
+// A folder in the place of the file is moved aside as a damaged file is.
+func TestFolderInItsPlaceIsMovedAside(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "broker.db", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, dir)
+	if rec := r.store.Recovered(); rec.Quarantined == "" || rec.Reason == "" {
+		t.Errorf("recovery: %+v", rec)
+	}
+	r.save(everyChange("c1")...)
+	if err := r.store.Checkpoint(); err != nil {
+		t.Error("checkpoint into the new file:", err)
+	}
+	r.close()
+}
+
 // TestLatestTransactionTakenBack damages a page that only the latest checkpoint wrote: the one before it counts again, and
 // the journal, which keeps what is above it, makes up for the rest.
 func TestLatestTransactionTakenBack(t *testing.T) {

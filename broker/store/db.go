@@ -50,7 +50,11 @@ func (s *Store) open() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrNotExist):
-	case errors.As(err, &newer), errors.Is(err, bolterrors.ErrTimeout), errors.As(err, &errno) && errno != syscall.EIO:
+		if oldest := s.j.NewReader(0).Pos(); oldest > 1 { // what the journal no longer has was in it
+			s.recovered.Reason = "it is missing"
+			s.o.Log.Error("broker.db is missing; sessions begin with what the journal has", "file", s.path, "from", oldest)
+		}
+	case errors.As(err, &newer), errors.Is(err, bolterrors.ErrTimeout), errors.As(err, &errno) && errno != syscall.EIO && errno != syscall.EISDIR:
 		return err
 	default:
 		s.setAside(err)
@@ -140,11 +144,14 @@ func readVersion(tx *bolt.Tx, path string) (version uint32, upTo journal.Index, 
 // setAside moves a damaged file to the quarantine folder.
 func (s *Store) setAside(why error) {
 	to := filepath.Join(s.o.Quarantine, fmt.Sprintf("%s.%s", filepath.Base(s.path), time.Now().UTC().Format("20060102T150405.000")))
+	s.o.Log.Error("broker.db damaged, moved aside; sessions begin with what the journal has", "file", to, "reason", why)
 	err := os.MkdirAll(s.o.Quarantine, 0o700)
 	if err == nil {
 		err = os.Rename(s.path, to)
 	}
-	s.o.Log.Error("broker.db damaged, moved aside; sessions begin with what the journal has", "file", to, "reason", why, "err", err)
+	if err != nil {
+		s.o.Log.Error("broker.db is not moved aside", "file", s.path, "err", err)
+	}
 	s.recovered.Quarantined, s.recovered.Reason = to, why.Error()
 }
 

@@ -50,7 +50,7 @@ type Store struct {
 type Recovery struct {
 	Checkpoint  broker.Index // broker.db holds everything up to it
 	Quarantined string       // where a damaged broker.db was moved to; empty if none was
-	Reason      string       // what was wrong with it
+	Reason      string       // what was wrong with it, also if it was only missing; empty if nothing was
 }
 
 // Open opens or creates broker.db at path. Run and Load come after it; the journal's Run must not have begun.

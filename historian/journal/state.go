@@ -26,9 +26,10 @@ const (
 // State is a small durable map, key to value: every Put is a record in the journal, its checkpoint a file of its own.
 type State struct {
 	// Set by OpenState, never changed.
-	j     *Journal
-	owner *Owner
-	file  string
+	j      *Journal
+	owner  *Owner
+	file   string
+	damage error
 
 	writing sync.Mutex // one checkpoint at a time; taken before mu
 
@@ -38,7 +39,7 @@ type State struct {
 }
 
 // OpenState reads file and the owner's records above it. The owner's name is the State's alone. Open it before Run.
-// A damaged file is moved to the quarantine folder, its predecessor read instead.
+// A damaged file is moved to the quarantine folder, its predecessor read instead; one that the system does not let it read is an error.
 func OpenState(j *Journal, owner, file string) (*State, error) {
 	s := &State{j: j, owner: j.Owner(owner), file: file, data: map[string][]byte{}}
 	if err := j.fs.MkdirAll(filepath.Dir(file)); err != nil {
@@ -97,6 +98,9 @@ func (s *State) apply(key string, op byte, data []byte) {
 		s.bytes += len(key) + len(data)
 	}
 }
+
+// Damage is why files were moved aside by OpenState; nil: none was. What the log has is in the State all the same.
+func (s *State) Damage() error { return s.damage }
 
 // Get returns a copy of the value.
 func (s *State) Get(key string) ([]byte, bool) {

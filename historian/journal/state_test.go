@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -112,6 +113,71 @@ func TestDamagedStateFileFallsBackByOne(t *testing.T) {
 	}
 	if aside, err := os.ReadFile(filepath.Join(dir, "quarantine", "journal-state")); err != nil || !bytes.Equal(aside, b) {
 		t.Errorf("damaged file not kept: %v", err)
+	}
+}
+
+// lockedFiles does not let one file be opened.
+type lockedFiles struct {
+	OS
+	name string
+	err  error
+}
+
+func (f lockedFiles) Open(name string, flag int) (File, error) {
+	if name == f.name {
+		return nil, &os.PathError{Op: "open", Path: name, Err: f.err}
+	}
+	return f.OS.Open(name, flag)
+}
+
+// What the system does not let us read stays where it is; what cannot be read goes aside.
+func TestStateFileThatCannotBeRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    syscall.Errno
+		aside  bool
+		folder bool
+	}{
+		"permission":              {err: syscall.EACCES},
+		"descriptors":             {err: syscall.EMFILE},
+		"the disk's error":        {err: syscall.EIO, aside: true},
+		"a folder's in its place": {aside: true, folder: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			jdir, file := filepath.Join(dir, "j"), filepath.Join(dir, "state")
+			j := openJournal(t, jdir, small())
+			s := openState(t, j, file)
+			if _, err := s.Put("n", []byte("1")); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(j.commit(), s.Checkpoint(), j.Close()); err != nil {
+				t.Fatal(err)
+			}
+			o := small()
+			if c.folder {
+				if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				o.Files = lockedFiles{name: file, err: c.err}
+			}
+			s, err := OpenState(openJournal(t, jdir, o), "test", file)
+			if _, gone := os.Lstat(file); (gone != nil) != c.aside {
+				t.Errorf("the file: %v", gone)
+			}
+			if !c.aside {
+				if !errors.Is(err, c.err) {
+					t.Errorf("OpenState: %v, want %v", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, _ := s.Get("n"); string(v) != "1" || s.Damage() == nil {
+				t.Errorf("n is %q, want what the log has; damage %v", v, s.Damage())
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // A state file: header, then the entries sorted by key.
@@ -85,9 +87,13 @@ func (s *State) load() (Index, error) {
 			newer.File = name
 			return 0, newer
 		}
+		if refused(err) {
+			return 0, err
+		}
 		if err != nil {
 			s.j.log.Error("state file damaged, moved aside", "file", name, "err", err)
 			s.j.quarantine(name, true)
+			s.damage = errors.Join(s.damage, fmt.Errorf("%s: %w", name, err))
 			continue
 		}
 		for k, v := range data {
@@ -96,6 +102,12 @@ func (s *State) load() (Index, error) {
 		return upTo, nil
 	}
 	return 0, nil
+}
+
+// refused tells of an error that says nothing about the file: the system does not let us read it (permission, descriptors, memory).
+func refused(err error) bool {
+	errno := syscall.Errno(0)
+	return errors.As(err, &errno) && errno != syscall.EIO && errno != syscall.EISDIR
 }
 
 func readFile(files Files, name string) ([]byte, error) {

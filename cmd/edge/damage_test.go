@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -92,6 +94,15 @@ func TestDamagedFiles(t *testing.T) {
 			}
 			c.logs(`level=(ERROR|WARN).*` + strings.TrimPrefix(tt.aside, "."))
 			c.get("readyz", &struct{}{})
+			if !strings.HasPrefix(tt.file, "journal/") { // whose records are in the files already
+				eventually(t, patience, "an event tells", func() bool {
+					var log struct{ Events []struct{ Reason string } }
+					c.get("api/v1/events?kind=system", &log)
+					return slices.ContainsFunc(log.Events, func(e struct{ Reason string }) bool {
+						return strings.Contains(e.Reason, strings.TrimSuffix(filepath.Base(tt.file), "*.db")) && strings.Contains(e.Reason, "damaged")
+					})
+				})
+			}
 			if n := len(c.history("n", "Count")); tt.keeps && n != 51 {
 				t.Errorf("%d samples are left of 51", n)
 			}
@@ -109,6 +120,45 @@ func TestDamagedFiles(t *testing.T) {
 				t.Error("the retained message is gone")
 			}
 			c.stop()
+		})
+	}
+}
+
+// What keeps the program from starting says what to do.
+func TestStoresThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	loop := func(path string) error { return errors.Join(os.RemoveAll(path), os.Symlink(filepath.Base(path), path)) }
+	file := func(path string) error { return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600)) }
+	for _, tt := range []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"journal", file, "a file stands where a folder should be: move it away"},
+		{"history", file, "a file stands where a folder should be: move it away"},
+		{"history/part", file, "a file stands where a folder should be: move it away"},
+		{"sparkplug", file, "a file stands where a folder should be: move it away"},
+		{"sparkplug/births", loop, "a symbolic link leads to itself: remove it"},
+		{"broker.db", loop, "a symbolic link leads to itself: remove it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := defaultConfig()
+			cfg.Data = t.TempDir()
+			path := filepath.Join(cfg.Data, tt.name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), tt.make(path)); err != nil {
+				t.Fatal(err)
+			}
+			a, err := NewApp(&cfg, slog.New(slog.DiscardHandler), appOptions{})
+			if err == nil {
+				t.Fatal("it started", a.Close())
+			}
+			if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "; "+tt.want) {
+				t.Errorf("%v; want the path and %q", err, tt.want)
+			}
+			if _, err := os.Lstat(path); err != nil {
+				t.Error("it does not stay as it is:", err)
+			}
 		})
 	}
 }

@@ -46,7 +46,7 @@ type pipeline struct {
 func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error) {
 	p := &pipeline{states: map[string]*journal.State{}}
 	if err := p.openStores(cfg, log, o); err != nil {
-		return nil, errors.Join(err, p.closeStores())
+		return nil, errors.Join(withAdvice(err), p.closeStores())
 	}
 	p.joinPlant(cfg, log)
 	if err := p.joinBroker(cfg, log, o); err != nil {
@@ -101,6 +101,7 @@ func (p *pipeline) openStores(cfg *Config, log *slog.Logger, o appOptions) (err 
 		return fmt.Errorf("open historian: %w", err)
 	}
 	p.history.TellDowntime()
+	p.tellDamage()
 	return nil
 }
 

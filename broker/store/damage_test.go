@@ -117,6 +117,38 @@ func TestFolderInItsPlaceIsMovedAside(t *testing.T) {
 	r.close()
 }
 
+// A file that is missing is told of if the journal no longer has what was in it.
+func TestMissingFileIsTold(t *testing.T) {
+	for name, recycled := range map[string]bool{"the journal has all": false, "the journal's oldest segment is recycled": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			r := start(t, dir)
+			for n := range uint64(6) { // more than a segment
+				m := message("big", strings.Repeat("x", 12_000))
+				r.save(session.Change{Kind: session.Enqueued, ClientID: "c1", Entry: &session.Entry{Seq: n + 1, Message: m, QoS: 1}})
+			}
+			r.close()
+			if err := os.Remove(filepath.Join(dir, "broker.db")); err != nil {
+				t.Fatal(err)
+			}
+			segments, err := filepath.Glob(filepath.Join(dir, "journal", "*.seg"))
+			if err != nil || len(segments) < 2 {
+				t.Fatalf("%v, %v", segments, err)
+			}
+			if recycled {
+				if err := os.Remove(segments[0]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r = start(t, dir)
+			if rec := r.store.Recovered(); (rec.Reason != "") != recycled || rec.Quarantined != "" {
+				t.Errorf("recovery: %+v", rec)
+			}
+			r.close()
+		})
+	}
+}
+
 // TestLatestTransactionTakenBack damages a page that only the latest checkpoint wrote: the one before it counts again, and
 // the journal, which keeps what is above it, makes up for the rest.
 func TestLatestTransactionTakenBack(t *testing.T) {

@@ -77,8 +77,9 @@ func TestSchedules(t *testing.T) {
 const maxActions = 100
 
 func runSchedule(t *testing.T, raw []byte) {
-	portion := len(raw) % 2 // 1: each message is routed in the smallest
-	r := (&rig{store: &brokertest.Store{}, portion: portion, limits: Limits{Inflight: 3, QueueMessages: 10, QueueBytes: 20000, TotalQueueBytes: 40000,
+	portion := len(raw) % 2  // 1: each message is routed in the smallest
+	goes := len(raw) / 2 % 2 // and delivered
+	r := (&rig{store: &brokertest.Store{}, portion: portion, goes: goes, limits: Limits{Inflight: 3, QueueMessages: 10, QueueBytes: 20000, TotalQueueBytes: 40000,
 		OutBytes: 4000, TotalOutBytes: 10000, ReceiveMaximum: 5, Subscriptions: 4, TotalFilterBytes: 8000, PacketBytes: 4096,
 		ConnectPacketBytes: 512, TopicLevels: 4, TopicAlias: 4, AliasBytes: 20, Sessions: 5}}).start(t)
 	s := &schedule{t: t, rig: r, dice: dice{raw}, filters: map[string][]topic.Filter{}, shares: map[string]bool{}, once: map[string]int{}}

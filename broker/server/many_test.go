@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -115,3 +116,57 @@ func TestPublisherIsSavedLast(t *testing.T) {
 		}
 	})
 }
+
+// TestManySessionsSomeNotStored lets the store fail at each portion of a QoS 2 message in turn. The publisher is not told that it was taken, and
+// sends it again: then all have it, those of QoS 2 once, and who got it twice, twice in a row.
+func TestManySessionsSomeNotStored(t *testing.T) {
+	const each, goes = 6, 2
+	for fails := range each / goes {
+		t.Run(fmt.Sprint("after ", fails), func(t *testing.T) {
+			both(t, func(t *testing.T, way path) {
+				r := (&rig{store: &brokertest.Store{}, goes: goes, limits: Limits{ConnectionsPerAddress: -1}}).over(way).start(t)
+				for i := range 2 * each {
+					c := r.client(packets.V4, fmt.Sprint("sub", i), false)
+					c.Subscribe("a", byte(1+i%2))
+					c.Close()
+				}
+				pub := r.client(packets.V4, "pub", false)
+				first := &packets.Publish{Topic: "a", QoS: 2, PacketID: 1, Payload: []byte("first")}
+				r.quiet()
+				r.store.FailAfter(fails, errPortionFails)
+				pub.Send(first)
+				pub.ExpectClosed()
+				r.quiet()
+				r.store.Fail(nil)
+				pub = r.client(packets.V4, "pub", false)
+				first.Dup = true
+				pub.Send(first, &packets.Publish{Topic: "a", QoS: 2, PacketID: 2, Payload: []byte("second")})
+				pub.Expect(&packets.Pubrec{PacketID: 1})
+				pub.Expect(&packets.Pubrec{PacketID: 2})
+				r.quiet()
+				twice := 0
+				for _, s := range r.sessions() {
+					if s.ClientID == "pub" {
+						continue
+					}
+					var has []string
+					for _, e := range s.Entries {
+						has = append(has, string(e.Message.Payload))
+					}
+					once := slices.Equal(has, []string{"first", "second"})
+					if !once && (s.Entries[0].QoS == 2 || !slices.Equal(has, []string{"first", "first", "second"})) {
+						t.Errorf("%s has %q", s.ClientID, has)
+					}
+					if !once {
+						twice++
+					}
+				}
+				if want := fails * goes; twice != want {
+					t.Errorf("%d have it twice, want %d", twice, want)
+				}
+			})
+		})
+	}
+}
+
+var errPortionFails = errors.New("disk full")

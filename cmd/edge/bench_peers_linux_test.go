@@ -125,7 +125,7 @@ func benchmarkMosquitto(t testing.TB, path string) *peerBroker {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	eventually(t, 5*time.Second, "mosquitto listens", func() bool { return dialable(address) })
+	eventually(t, patience, "mosquitto listens", func() bool { return dialable(address) })
 	return &peerBroker{name: "mosquitto", address: address, pid: cmd.Process.Pid}
 }
 

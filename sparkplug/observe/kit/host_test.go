@@ -22,7 +22,8 @@ type clientHost struct {
 	t       *testing.T
 	version packets.Version
 	bad     string
-	mute    bool // it leaves without a DISCONNECT, as it may
+	mute    bool          // it leaves without a DISCONNECT, as it may
+	timeout time.Duration // for what is missing
 
 	ctx    context.Context
 	cancel func()
@@ -34,8 +35,11 @@ type clientHost struct {
 	heard map[string]int // data of nodes, by topic
 }
 
-// reorderTimeout of a clientHost does not pass by itself: see overdue.
-const reorderTimeout = time.Hour
+// reorderTimeout of a clientHost does not pass by itself: see overdue. One that is impatient waits for no message.
+const (
+	reorderTimeout = time.Hour
+	impatience     = time.Millisecond
+)
 
 type hostLink struct {
 	conn   net.Conn
@@ -45,7 +49,11 @@ type hostLink struct {
 
 func newClientHost(t *testing.T, v packets.Version, bad string) *clientHost {
 	h := &clientHost{t: t, version: v, bad: bad, links: map[string]*hostLink{}, heard: map[string]int{}}
-	h.host = sparkplug.NewHost(sparkplug.Options{HostID: "scada", ReorderTimeout: reorderTimeout})
+	h.timeout = reorderTimeout
+	if bad == "impatient" {
+		h.timeout = impatience
+	}
+	h.host = sparkplug.NewHost(sparkplug.Options{HostID: "scada", ReorderTimeout: h.timeout})
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	t.Cleanup(h.stop)
 	return h
@@ -225,8 +233,8 @@ func (h *clientHost) take(server string, l *hostLink, p packets.Packet, subscrib
 			_, _ = l.conn.Write((&packets.Puback{PacketID: p.PacketID}).Append(nil, h.version))
 		}
 		h.step(sparkplug.Input{Message: &sparkplug.Message{Topic: p.Topic, Payload: p.Payload, Retain: p.Retain, Server: server}}, time.Now())
-		if h.overdue(p.Topic) {
-			h.step(sparkplug.Input{}, time.Now().Add(reorderTimeout))
+		if h.overdue(p.Topic) || h.bad == "impatient" {
+			h.step(sparkplug.Input{}, time.Now().Add(h.timeout))
 		}
 	}
 }
@@ -329,6 +337,7 @@ func TestHostKitFinds(t *testing.T) {
 			message-flow-phid-sparkplug-subscription payloads-state-subscribe`},
 		{"no clean session", "message-flow-phid-sparkplug-clean-session-50"},
 		{"rebirth with seq", "payloads-ncmd-seq"},
+		{"impatient", "operational-behavior-host-reordering-success"},
 		{"no farewell", "host-topic-phid-death-payload-timestamp-disconnect-clean operational-behavior-host-application-termination"},
 	} {
 		t.Run(tc.bad, func(t *testing.T) {

@@ -47,7 +47,8 @@ type loop struct {
 	behind     []*looped     // have more left to be done; each once
 	rests      []*looped     // have a packet that takes long; the first is gone on with
 	restBytes  int64         // of the messages that these bring
-	turns      uint64        // taken for a reason: a wait that ended at its time with nothing is none
+	turns      uint64        // taken for a reason: a wait that ended at its time with nothing is none, unless something was posted then
+	idle       bool          // the wait ended so
 	left       time.Time     // when those that are leaving were looked at last
 	wrote      atomic.Int64  // bytes, in this turn and by whoever wrote to the loop's connections
 
@@ -159,14 +160,13 @@ func (l *loop) wait() int {
 		n, _ = unix.EpollWait(l.epoll, l.events, milliseconds(timeout)) // an error is an interrupted wait
 	}
 	l.asleep.Store(false)
+	l.idle = n <= 0 && timeout > 0
 	switch {
 	case n > 0:
 		l.quiet = 0
-	case timeout > 0:
+	case l.idle:
 		l.quiet++
-		return 0
 	}
-	l.turns++
 	return n
 }
 
@@ -260,6 +260,9 @@ func (l *loop) takePosts() {
 	posts, calls := l.posts, l.calls
 	l.posts, l.calls = l.spare, nil
 	l.mu.Unlock()
+	if !l.idle || len(posts)+len(calls) > 0 {
+		l.turns++
+	}
 	for _, f := range calls {
 		f()
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"edge/historian/journal"
 
@@ -22,7 +23,7 @@ type catalogFile struct {
 	mu    sync.RWMutex // held for reading while db is in use, for writing to replace it
 	db    *bolt.DB
 	store storeID
-	turn  uint64 // its transactions; belongs to Open, then to flushLoop
+	turn  atomic.Uint64 // its transactions
 }
 
 // openCatalog opens catalog.db and fills the table. lost says that there is none, that a damaged one was moved aside, or that one
@@ -115,7 +116,7 @@ func (s *Store) readCatalog(from *catalogFile, tx *bolt.Tx) error {
 			return corrupt(errors.New("whose it is cannot be read"))
 		}
 	}
-	from.turn = readTurn(meta, metaTurn)
+	from.turn.Store(readTurn(meta, metaTurn))
 	s.readLedger(meta)
 	if b := meta.Get(metaClock); b != nil {
 		var err error
@@ -185,20 +186,20 @@ func (f *catalogFile) save(list []*series, pos position, clock *timekeeper, more
 // update runs fn in a write transaction.
 func (f *catalogFile) update(fn func(*bolt.Tx) error) error {
 	d := &storeFile{kind: catalogKind, store: &f.store}
-	turn := f.turn
+	var turn uint64
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	err := guard(f.path, func() error {
 		return f.db.Update(func(tx *bolt.Tx) error {
 			err := fn(tx)
 			if err == nil {
-				turn, err = d.sign(tx, f.turn)
+				turn, err = d.sign(tx, f.turn.Load())
 			}
 			return err
 		})
 	})
 	if err == nil {
-		f.turn = turn
+		f.turn.Store(turn)
 	}
 	return err
 }

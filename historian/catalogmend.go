@@ -59,7 +59,8 @@ func (s *Store) newCatalog(path string) (whole bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f := &catalogFile{path: path, db: db, store: s.store, turn: s.file.turn}
+	f := &catalogFile{path: path, db: db, store: s.store}
+	f.turn.Store(s.file.turn.Load())
 	saved := s.catalog.list(func(e *series) bool { return e.saved })
 	err = f.save(saved, s.pos, &s.clock, func(tx *bolt.Tx) error {
 		whole = true

@@ -297,8 +297,8 @@ func (s *Store) missing() (found bool, err error) {
 
 // afterFiles looks what the files say of each other once all were opened. lacks says that the log may have what they lack.
 func (s *Store) afterFiles() (lacks bool, err error) {
-	had := s.file.turn
-	s.file.turn = max(had, s.catalogHad)
+	had := s.file.turn.Load()
+	s.file.turn.Store(max(had, s.catalogHad))
 	if s.pos == (position{}) || had >= s.catalogHad { // the former is one that was made anew
 		return s.missing()
 	}

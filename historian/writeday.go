@@ -345,7 +345,7 @@ func (w *dayWriter) account(tx *bolt.Tx, pos position) error {
 	if err := put(meta, bucketMeta, metaTotals, w.totals.bytes()); err != nil {
 		return err
 	}
-	if err := put(meta, bucketMeta, metaCatalog, binary.AppendUvarint(nil, w.s.file.turn)); err != nil {
+	if err := put(meta, bucketMeta, metaCatalog, binary.AppendUvarint(nil, w.s.file.turn.Load())); err != nil {
 		return err
 	}
 	return put(meta, bucketMeta, metaPosition, pos.bytes())

@@ -119,6 +119,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range conns {
 		c.pause()
 	}
+	s.starting.Do(func() { close(s.ticked) }) // it was not started
 	<-s.ticked
 	s.reading.Wait() // wills do not wait for anyone
 	close(s.quit)

@@ -16,14 +16,15 @@ import (
 
 // Options are what a Server is made of.
 type Options struct {
-	Router   *router.Router     // needed
-	Auth     Auth               // nil: everyone may do everything
-	Guard    Guard              // nil: what Auth allows is allowed
-	Store    Store              // nil: sessions live in memory only
-	Durable  Durable            // nil: what is stored is acknowledged at once
-	Fast     bool               // so it is with a Durable: that only holds back who sends more than the disk takes
-	Sessions []session.Snapshot // what the store held at start
-	Limits   Limits
+	Router     *router.Router     // needed
+	Auth       Auth               // nil: everyone may do everything
+	Guard      Guard              // nil: what Auth allows is allowed
+	Store      Store              // nil: sessions live in memory only
+	Durable    Durable            // nil: what is stored is acknowledged at once
+	Fast       bool               // so it is with a Durable: that only holds back who sends more than the disk takes
+	Sessions   []session.Snapshot // what the store held at start
+	StartLater bool               // the caller calls Start
+	Limits     Limits
 
 	// ResponsePrefix begins the Response Information that a 5.0 client gets if it asks, followed by its identifier; "": none is given.
 	ResponsePrefix string

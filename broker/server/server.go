@@ -32,6 +32,7 @@ type Server struct {
 	now           func() time.Time
 	stop          chan struct{} // closed by Shutdown: ticks and accepting end
 	quit          chan struct{} // closed by Shutdown once every will is out: connections may go
+	starting      sync.Once     // Start, or Shutdown of a Server that was not started
 	ticked        chan struct{} // closed when tickLoop has ended
 	started       time.Time
 	nudge         chan struct{} // a session may be due earlier than tickLoop thinks
@@ -111,7 +112,9 @@ func New(opt Options) *Server {
 	s.watchJournal()
 	s.router.SetDeliverer(s)
 	s.restore(opt.Sessions)
-	s.startTicks()
+	if !opt.StartLater {
+		s.Start()
+	}
 	return s
 }
 
@@ -150,7 +153,6 @@ func (s *Server) restore(snaps []session.Snapshot) {
 	}
 	s.save(ended)
 	s.scheduleAll()
-	s.tick(now)
 }
 
 // SetAuth replaces the rules (nil: everyone may do everything): for new connections, for every message from now on,

@@ -8,8 +8,14 @@ import (
 	"edge/broker/session"
 )
 
-// startTicks starts tickLoop; Shutdown waits for it.
-func (s *Server) startTicks() { go s.tickLoop() }
+// Start publishes the wills that became due while the broker was away, and those that become due from now on. It is called before
+// Serve, with Options.StartLater once all that has to see a will is there; else New does.
+func (s *Server) Start() {
+	s.starting.Do(func() {
+		s.tick(s.now())
+		go s.tickLoop() // Shutdown waits for it
+	})
+}
 
 // tickLoop publishes delayed wills and ends sessions when they are due, and clears away expired retained messages.
 func (s *Server) tickLoop() {

@@ -9,8 +9,10 @@ import (
 
 	"pgregory.net/rapid"
 
+	"edge/broker"
 	"edge/broker/brokertest"
 	"edge/broker/packets"
+	"edge/broker/router"
 	"edge/broker/session"
 )
 
@@ -100,5 +102,27 @@ func TestTickFollowsTheClock(t *testing.T) {
 		if n := len(s.allClients()); n != 0 {
 			t.Errorf("%d sessions after its time", n)
 		}
+	})
+}
+
+// A will that is due when the broker starts waits until all that has to see it is there.
+func TestWillsWaitForTheParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tap := &recorder{}
+		will := session.Will{Message: &broker.Message{Topic: "gone", Payload: []byte("x"), From: "a"}, Delay: time.Second}
+		s := New(Options{
+			Router: router.New(router.Options{Taps: []broker.Tap{tap}}), StartLater: true,
+			Sessions: []session.Snapshot{{ClientID: "a", Protocol: 5, Expiry: time.Hour, DisconnectedAt: time.Now().Add(-time.Minute), Will: &will}},
+		})
+		pass(time.Minute)
+		if got := tap.of("a"); len(got) != 0 {
+			t.Errorf("before the parts were there: %q", got)
+		}
+		s.Start()
+		pass(time.Second)
+		if got := tap.last("a"); got != "a gone x" {
+			t.Errorf("got %q, want the will", got)
+		}
+		s.Shutdown(t.Context())
 	})
 }

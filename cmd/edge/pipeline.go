@@ -57,6 +57,7 @@ func openPipeline(cfg *Config, log *slog.Logger, o appOptions) (*pipeline, error
 		return nil, errors.Join(err, p.close())
 	}
 	p.joinPage(cfg, log, o)
+	p.server.Start()
 	return p, nil
 }
 
@@ -157,7 +158,7 @@ func (p *pipeline) joinBroker(cfg *Config, log *slog.Logger, o appOptions) error
 		p.router.AddTap(p.aware)
 	}
 	p.server = server.New(server.Options{
-		Router: p.router, Auth: policy, Guard: p.firewall, Store: p.sessions, Durable: p.sessions, Fast: cfg.Broker.Durability == "fast", Sessions: sessions,
+		Router: p.router, Auth: policy, Guard: p.firewall, Store: p.sessions, Durable: p.sessions, Fast: cfg.Broker.Durability == "fast", Sessions: sessions, StartLater: true,
 		Limits: brokerLimits(l), Loops: unlimited(cfg.Broker.EventLoops), KeepProcessor: o.keepProcessor,
 		ResponsePrefix: cfg.Broker.ResponsePrefix, Log: log,
 	})

@@ -58,7 +58,16 @@ func TestACommitDoesNotWaitForAQuestion(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- r.s.Run(ctx) }()
 	r.durable(key(0), at(noon, 1))
-	await(t, "the first is taken", func() bool { return r.applied() == r.j.Durable() })
+	taken := func(what string) {
+		await(t, what, func() bool {
+			if !r.s.following.TryLock() { // who takes it is not done
+				return false
+			}
+			defer r.s.following.Unlock()
+			return r.applied() == r.j.Durable()
+		})
+	}
+	taken("the first")
 	for _, hold := range []struct {
 		name         string
 		lock, unlock func()
@@ -75,7 +84,7 @@ func TestACommitDoesNotWaitForAQuestion(t *testing.T) {
 			}
 		}
 		hold.unlock()
-		await(t, hold.name, func() bool { return r.applied() == r.j.Durable() })
+		taken(hold.name)
 	}
 	cancel()
 	if err := <-done; err != nil {
